@@ -23,6 +23,7 @@ from weelo_workers.app import load_handlers
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.results import RESULTS
+from weelo_workers.contracts.webhooks import TEST_EVENT
 from weelo_workers.messaging.handlers import handler_for
 from weelo_workers.notifications.catalog import CATALOG, Audience
 
@@ -30,6 +31,8 @@ EVENTS = {route.name: route for route in CATALOG.values()}
 OPS = {f"op_{name_of(op)}" for op in get_args(Op)}
 PUSHES = {f"push_{route.name}" for route in CATALOG.values() if route.pushed}
 FRAMES = set(EVENTS) | set(EPHEMERAL)
+POSTS = {*EVENTS, TEST_EVENT}
+"""What webhooks receive."""
 PARSER = ROOT / "tests" / "architecture" / "asyncapi_parser"
 
 
@@ -60,8 +63,8 @@ def test_the_public_parser_finds_no_fault() -> None:
     assert (done.returncode, faults, done.stderr) == (0, [], "")
 
 
-def test_it_has_every_frame_op_and_push_and_no_other() -> None:
-    assert set(messages()) == FRAMES | OPS | PUSHES
+def test_it_has_every_frame_op_push_and_post_and_no_other() -> None:
+    assert set(messages()) == FRAMES | OPS | PUSHES | POSTS
 
 
 def test_each_direction_and_channel_has_its_messages() -> None:
@@ -69,10 +72,12 @@ def test_each_direction_and_channel_has_its_messages() -> None:
         "sendEvents": ("send", "events", FRAMES),
         "receiveOps": ("receive", "events", OPS),
         "sendPushes": ("send", "pushes", PUSHES),
+        "sendWebhooks": ("send", "webhooks", POSTS),
     }
     channels = asyncapi()["channels"]
     assert set(channels["events"]["messages"]) == FRAMES | OPS
     assert set(channels["pushes"]["messages"]) == PUSHES
+    assert set(channels["webhooks"]["messages"]) == POSTS
 
 
 def _operations() -> dict[str, tuple[str, str, set[str]]]:
@@ -163,7 +168,7 @@ def test_a_change_that_breaks_clients_is_named(
 # --- messages ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(FRAMES | OPS | PUSHES))
+@pytest.mark.parametrize("name", sorted(FRAMES | OPS | PUSHES | POSTS))
 def test_a_message_has_a_summary_a_sound_schema_and_examples_that_it_allows(name: str) -> None:
     message = messages()[name]
     assert message["summary"].endswith("."), f"{name}: {message['summary']!r} is no sentence"
@@ -173,7 +178,7 @@ def test_a_message_has_a_summary_a_sound_schema_and_examples_that_it_allows(name
         assert problems_of(name, example["payload"]) == []
 
 
-@pytest.mark.parametrize("name", sorted(FRAMES | PUSHES))
+@pytest.mark.parametrize("name", sorted(FRAMES | PUSHES | POSTS))
 def test_a_message_names_its_readers(name: str) -> None:
     message = messages()[name]
     event = name.removeprefix("push_")
@@ -183,11 +188,11 @@ def test_a_message_names_its_readers(name: str) -> None:
         assert message["x-recipients"] == [each.text for each in audiences if isinstance(each, Audience)]
     assert message["x-recipients"]
     assert all(reader in message["description"] for reader in message["x-recipients"])
-    if name in FRAMES:
+    if name in FRAMES | POSTS:
         assert message["x-pushed"] == (f"push_{name}" in PUSHES)
 
 
-@pytest.mark.parametrize("name", sorted(FRAMES | PUSHES))
+@pytest.mark.parametrize("name", sorted(FRAMES | PUSHES | POSTS))
 def test_a_check_finds_a_field_that_is_missing_unknown_or_of_another_type(name: str) -> None:
     """The checks in all other tests rely on this: every kind of deviation is found."""
     example = messages()[name]["examples"][0]["payload"]

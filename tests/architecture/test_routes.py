@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from tests.architecture.api import OFF_THE_PREFIX, PREFIX, app, openapi, operations, routes
-from weelo_client import Unreachable, WeeloClient
-from weelo_client.admin import AdminCommands
-from weelo_client.commands import Outcome
-from weelo_client.customer import CustomerCommands
-from weelo_client.driver import DriverCommands
-from weelo_client.transporter import TransporterCommands
-from weelo_client.webhooks import WebhookCommands
 from weelo_workers.contracts.statuses import Role
 
 CUSTOMER, TRANSPORTER, DRIVER, ADMIN = Role.CUSTOMER, Role.TRANSPORTER, Role.DRIVER, Role.ADMIN
@@ -194,37 +186,3 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
     if isinstance(tree, list):
         for branch in tree:
             yield from _nodes(branch)
-
-
-# --- the client -------------------------------------------------------------------------------------------
-
-ANY_ID = "any-id"
-
-
-class Sent(Exception):
-    """Raised with the method and the path of a command, in place of sending it."""
-
-
-class Unsent(WeeloClient):
-    def command(self, method: str, path: str, *_: Any, **__: Any) -> Outcome:
-        raise Sent(f"{method} {path.replace(ANY_ID, '{}')}")
-
-
-def _route_of(method: Callable[..., Any]) -> str | None:
-    """Return the route to which this method of the client sends a command; None if the method sends none."""
-    parameters = inspect.signature(method).parameters.values()
-    needed = [each.name for each in parameters if each.default is each.empty and each.name != "self"]
-    with Unsent("http://127.0.0.1:1", "a token") as client:
-        try:
-            method(client, **dict.fromkeys(needed, ANY_ID))
-        except Sent as sent:
-            return str(sent)
-        except (Unreachable, ValueError):
-            return None
-    return None
-
-
-def test_every_command_of_the_api_has_a_method_of_the_client() -> None:
-    commands = (CustomerCommands, TransporterCommands, DriverCommands, AdminCommands, WebhookCommands)
-    methods = [method for each in commands for name, method in vars(each).items() if not name.startswith("_")]
-    assert {_route_of(method) for method in methods} - {None} == set(COMMANDS)

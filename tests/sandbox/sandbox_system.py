@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import httpx
 from sqlalchemy import Engine, text
 
+from tests.support import answer_checks
 from tests.support.people import DROP, OPEN, PICKUP
 from tests.support.system import System
 from weelo_client import WeeloClient
@@ -23,6 +24,7 @@ class Sandbox(System):
 
     def __init__(self, *arguments: Any, **environment: str) -> None:
         super().__init__(*arguments, WEELO_ENV="sandbox", **environment)
+        answer_checks.use_own_document(self.url)
         self.routes = httpx.Client(base_url=f"{self.url}/api/v1/sandbox", timeout=90)
         self.engine: Engine = connect(environment["DATABASE_URL"], isolation="AUTOCOMMIT")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -117,6 +119,23 @@ def test_a_token_works_for_its_user_also_after_an_advance(sandbox: Sandbox) -> N
     ours = {"Authorization": f"Bearer {token('customer', user_id)}"}
     assert sandbox.routes.get(url, headers=ours).status_code == 403
     assert sandbox.post("/tokens", {"role": "admin"}).json()["userId"] != user_id
+
+
+# The system's commands that the process of the sandbox does not know after its imports.
+UNKNOWN = """
+from weelo_api.sandbox import loop
+from weelo_workers.contracts.command import REGISTRY
+known = set(REGISTRY)
+from weelo_workers.app import load_handlers
+load_handlers()
+print(*(set(REGISTRY) - known))
+"""
+
+
+def test_the_process_that_moves_the_clock_knows_every_command_that_may_come_due() -> None:
+    """Otherwise it would wake no worker for some of them, and each would take about a second."""
+    done = subprocess.run([sys.executable, "-c", UNKNOWN], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_no_default_of_a_column_escapes_to_the_plain_clock(sandbox: Sandbox) -> None:

@@ -1,15 +1,22 @@
-"""docs/contract.md, section 12, has the routes of a sandbox with the fields of their bodies and answers."""
+"""docs/contract.md, section 12, and the document of a sandbox have its routes with their bodies and answers."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
 from pydantic import BaseModel
 
+from tests.support import deviations
 from tests.support.changed_settings import with_settings
 from weelo_api import create_app
+from weelo_api.http.access import without_token
 from weelo_api.sandbox import shapes
 from weelo_api.sandbox.behaviours import Behaviour
 
@@ -64,3 +71,56 @@ def test_the_page_has_the_fields_of_each_route(route: str) -> None:
 def test_both_pages_have_every_behaviour() -> None:
     for page in (PAGE, PAGE.with_name("sandbox.md")):
         assert {each for each in Behaviour if f"`{each}`" in page.read_text()} == set(Behaviour)
+
+
+# --- openapi.json -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
+    """Return a client of the application of a sandbox."""
+    with_settings(monkeypatch, weelo_env="sandbox")
+    return create_app().test_client()
+
+
+@pytest.fixture
+def document(client: FlaskClient) -> dict[str, Any]:
+    """Return the document of a sandbox."""
+    found: dict[str, Any] = client.get("/openapi.json").get_json()
+    return found
+
+
+def test_a_public_validator_accepts_the_document_of_a_sandbox(document: dict[str, Any]) -> None:
+    validate(document)
+
+
+def test_the_document_of_a_sandbox_is_the_ordinary_one_and_its_own_routes(document: dict[str, Any]) -> None:
+    ordinary = json.loads(PAGE.with_name("openapi.json").read_text())
+    own = {path for path in document["paths"] if path.startswith("/api/v1/sandbox/")}
+    assert {f"/api/v1/sandbox{route.partition(' ')[2]}" for route in ROUTES} == {
+        re.sub(r"{\w+}", "{}", path) for path in own
+    }
+    assert {path: each for path, each in document["paths"].items() if path not in own} == ordinary["paths"]
+    for kind, parts in ordinary["components"].items():
+        for name, part in parts.items():
+            assert document["components"][kind][name] == part, f"{kind}: {name}"
+
+
+@pytest.mark.parametrize(
+    "body", [each for each, _ in ROUTES.values() if each], ids=lambda body: body.__name__
+)
+def test_a_body_has_examples_that_its_schema_allows(document: dict[str, Any], body: type[BaseModel]) -> None:
+    schema = document["components"]["schemas"][body.__name__]
+    assert schema["examples"]
+    for example in schema["examples"]:
+        Draft202012Validator({**schema, "components": document["components"]}).validate(example)
+
+
+def test_answers_of_a_sandbox_are_compared_with_its_own_document(client: FlaskClient) -> None:
+    for role in ("customer", "king"):
+        client.post("/api/v1/sandbox/tokens", json={"role": role})
+        assert deviations.take() == []
+    client.application.view_functions["sandbox.create_token"] = without_token(lambda: ({"token": 1}, 201))
+    client.post("/api/v1/sandbox/tokens", json={"role": "customer"})
+    found = deviations.take()
+    assert any('/sandbox/tokens 201: the body: "userId" is a required' in each for each in found), found

@@ -1,18 +1,20 @@
 """Compares every HTTP answer that a test gets with docs/openapi.json, which test_documents.py compares with the code.
 
 `install` hooks into httpx and into Flask's test client; raw_http.py calls `check_raw`. Answers of other servers are not
-compared. They are recognised by the lack of two headers that every answer of the API has.
+compared. They are recognised by the lack of two headers that every answer of the API has. Answers of a sandbox are compared with the sandbox's own document, which has further routes.
 """
 
 from __future__ import annotations
 
 import functools
+import gzip
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import flask
 import flask.testing
 import httpx
 import jsonschema_rs
@@ -51,6 +53,8 @@ class Answered:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    described_by: Operations | None = None
+    """The operations of the server's own document; None for those of docs/openapi.json."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +127,7 @@ class Operations:
             return [*found, f"the content type is {_content_type(seen)}"]
         return found + (_errors(validator, seen.body) if validator is not None else [])
 
-    @functools.cache  # noqa: B019 (there is one object of this class)
+    @functools.cache  # noqa: B019 (there are few objects of this class)
     def _described(self, template: str, method: str, status: int) -> Described | None:
         response = self._document["paths"][template][method]["responses"].get(str(status))
         if response is None:
@@ -193,9 +197,30 @@ def _code(seen: Answered) -> str | None:
 # --- where answers are checked -----------------------------------------------------------------------------
 
 
+_by_server: dict[str, Operations] = {}
+"""Servers with a document of their own, by host and port."""
+
+
 @functools.cache
 def operations() -> Operations:
     return Operations(json.loads((ROOT / "docs" / "openapi.json").read_text()))
+
+
+def use_own_document(url: str) -> None:
+    """Compare the answers of the server at this URL with its own openapi.json from now on."""
+    _by_server[httpx.URL(url).netloc.decode()] = Operations(
+        httpx.get(f"{url}/openapi.json", timeout=30).raise_for_status().json()
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _of_sandbox(app: flask.Flask) -> Operations | None:
+    """Return the operations of an application in this process that has the routes of a sandbox; None for any other."""
+    # Imported here, because tests import this module before they set the environment.
+    from weelo_api.openapi import document
+
+    has_routes = any(rule.rule.startswith("/api/v1/sandbox/") for rule in app.url_map.iter_rules())
+    return Operations(document(app)) if has_routes else None
 
 
 def check(seen: Answered) -> None:
@@ -203,15 +228,25 @@ def check(seen: Answered) -> None:
     headers = {name.lower() for name in seen.headers}
     if not {"x-content-type-options", "referrer-policy"} <= headers:
         return
-    for deviation in operations().deviations(seen):
+    for deviation in (seen.described_by or operations()).deviations(seen):
         deviations.record(f"{seen.method} {seen.target} {seen.status}: {deviation}; {seen.body[:300]!r}")
 
 
 _FIRST_LINE = re.compile(rb"(?:^|\r\n)([A-Z]+) (\S+) HTTP/1\.1\r\n")
 
 
-def check_raw(sent: bytes, answers: list[tuple[int, Mapping[str, str], bytes]]) -> None:
-    """Check answers to requests that were sent as bytes.
+def _plain(body: bytes, headers: Mapping[str, str]) -> bytes:
+    """Return a body without the coding of its answer. Unlike httpx, Flask's test client and raw sockets do not remove it."""
+    coding = next(
+        (value for name, value in headers.items() if name.lower() == "content-encoding"), "identity"
+    )
+    return gzip.decompress(body) if coding == "gzip" and body else body
+
+
+def check_raw(
+    sent: bytes, answers: Sequence[tuple[int, Mapping[str, str], bytes]], server: str | None = None
+) -> None:
+    """Check answers to requests that were sent as bytes. `server`: its host and port.
 
     If the bytes do not show which answer belongs to which request, only the form of errors is checked.
     """
@@ -219,7 +254,7 @@ def check_raw(sent: bytes, answers: list[tuple[int, Mapping[str, str], bytes]]) 
     targets = [(m.decode(), t.decode("latin-1")) for m, t in lines] if len(lines) == len(answers) else []
     for number, (status, headers, body) in enumerate(answers):
         method, target = targets[number] if targets else ("GET", None)
-        check(Answered(method, target, status, headers, body))
+        check(Answered(method, target, status, headers, _plain(body, headers), _by_server.get(server or "")))
 
 
 def install() -> None:
@@ -234,8 +269,17 @@ def _checking_httpx(send: Callable[..., httpx.Response]) -> Callable[..., httpx.
         response = send(self, request, **options)
         if not options.get("stream"):
             for each in (*response.history, response):
-                target = each.request.url.raw_path.decode("ascii", "replace")
-                check(Answered(each.request.method, target, each.status_code, each.headers, each.content))
+                url = each.request.url
+                check(
+                    Answered(
+                        each.request.method,
+                        url.raw_path.decode("ascii", "replace"),
+                        each.status_code,
+                        each.headers,
+                        each.content,
+                        _by_server.get(url.netloc.decode("ascii", "replace")),
+                    )
+                )
         return response
 
     return sending
@@ -255,7 +299,8 @@ def _checking_flask(open_: Callable[..., Any]) -> Callable[..., Any]:
                     target,
                     response.status_code,
                     dict(response.headers),
-                    response.data,
+                    _plain(response.data, response.headers),
+                    _of_sandbox(self.application),
                 )
             )
         return response

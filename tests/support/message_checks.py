@@ -1,8 +1,9 @@
 """Compares all frames, ops, close codes and pushes of tests with asyncapi.json, and records the deviations.
 
-`install` checks every socket of websocket-client in this process, which the reference client uses, too. Other sockets and
-the stand-in for FCM call `check_frame`, `check_op`, `check_close` and `check_push` themselves. Messages are only stored when
-they arrive, so that the checks delay no test that measures time. `finish` checks them.
+`install` checks every socket of websocket-client in this process, which the reference client uses, too. Other sockets, and
+the stand-ins for FCM and for the endpoints of webhooks, call `check_frame`, `check_op`, `check_close` and `check_push`
+themselves. Messages are only stored when they arrive, so that the checks delay no test that measures time. `finish` checks
+them.
 """
 
 from __future__ import annotations

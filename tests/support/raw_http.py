@@ -41,7 +41,8 @@ def exchange(port: int, request: bytes, *, half_close: bool = False, within: flo
     while received:
         answer, received = _first(received)
         answers.append(answer)
-    check_raw(request, [(answer.status, answer.headers, answer.body) for answer in answers])
+    seen = [(answer.status, answer.headers, answer.body) for answer in answers]
+    check_raw(request, seen, f"127.0.0.1:{port}")
     return answers
 
 

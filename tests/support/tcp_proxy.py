@@ -11,11 +11,14 @@ from typing import Self
 
 
 class TcpProxy:
-    """Listens on a port of its own and forwards every connection to a server. Use as a context manager."""
+    """Listens on a port of its own and forwards every connection to a server. Use as a context manager.
 
-    def __init__(self, host: str, port: int) -> None:
+    `listen`: the port to listen on; 0 for any free one.
+    """
+
+    def __init__(self, host: str, port: int, listen: int = 0) -> None:
         self._to = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = socket.create_server(("127.0.0.1", listen), backlog=256)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 

@@ -72,14 +72,15 @@ class Authority:
 class TlsProxy(TcpProxy):
     """Decrypts what clients send, and forwards it to a server without TLS."""
 
-    def __init__(self, server_url: str, certificate: Path, clients_signed_by: Path | None = None) -> None:
+    def __init__(
+        self, server_url: str, certificate: Path, clients_signed_by: Path | None = None, listen: int = 0
+    ) -> None:
         """Make a proxy. `certificate`: the file with its certificate and key.
 
-        `clients_signed_by`: clients need a certificate of this authority.
+        `clients_signed_by`: clients need a certificate of this authority. `listen`: the port; 0 for any free one.
         """
         self._server = urlsplit(server_url)
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificate)
+        self.present(certificate)
         if clients_signed_by is not None:
             self._context.load_verify_locations(clients_signed_by)
             self._context.verify_mode = ssl.CERT_REQUIRED
@@ -88,7 +89,13 @@ class TlsProxy(TcpProxy):
         self.handshakes = self.refused = 0
         host, port = self._server.hostname, self._server.port
         assert host is not None and port is not None
-        super().__init__(host, port)
+        super().__init__(host, port, listen)
+
+    def present(self, certificate: Path) -> None:
+        """Use the certificate and key of this file for connections from now on. Clients need none."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        self._context = context
 
     def url(self, query: str = "", host: str = "127.0.0.1") -> str:
         login = self._server.netloc.rpartition("@")[0]

@@ -13,6 +13,8 @@ from typing import Any
 
 from standardwebhooks import Webhook
 
+from tests.support.message_checks import check_frame
+
 
 @dataclass(frozen=True)
 class Message:
@@ -63,6 +65,7 @@ class WebhookReceiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 message = Message(self.path, headers, body)
+                check_frame(body)
                 with lock:
                     outer.messages.append(message)
                 time.sleep(outer.seconds)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support import deviations, message_checks
+from tests.support.webhook_receiver import WebhookReceiver
 
 PONG = {"event": "pong", "at": "2026-02-19T10:00:00.000Z", "data": {"serverTime": "2026-02-19T10:00:00.000Z"}}
 PUSH = {"type": "booking_expired", "eventId": "0b6f1d0c-4f0e-4d5c-9a53-6f6f4f0f7c21", "seq": "7"}
@@ -38,3 +40,13 @@ def test_a_deviation_is_noted_once(check: Callable[[Any], None], message: Any, n
     found = deviations.take()
     assert [noted in text for text in found] == ([True] if noted else [])
     assert deviations.take() == []
+
+
+def test_a_message_to_a_webhook_is_compared() -> None:
+    receiver = WebhookReceiver()
+    httpx.post(receiver.url, json={"id": PUSH["eventId"], "seq": 1, "event": "webhook_test", "data": {}})
+    receiver.close()
+    message_checks.finish()
+    found = " ".join(deviations.take())
+    assert "1 is not of type 'null' at $.seq" in found
+    assert "'webhookId' is a required property at $.data" in found

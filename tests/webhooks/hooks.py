@@ -78,9 +78,13 @@ class Hooks:
     def write(self, lines: int = 1) -> None:
         """Write lines into the user's log, and begin their delivery."""
         for _ in range(lines):
-            command = RegisterDevice(user_id=self.user, token=f"token {uuid4()}", platform="ios")
-            self.world.execute(command, self.user, Role.CUSTOMER)
+            self.register_device()
         self.world.drain()
+
+    def register_device(self) -> None:
+        """Write one line into the user's log. Its delivery waits."""
+        command = RegisterDevice(user_id=self.user, token=f"token {uuid4()}", platform="ios")
+        self.world.execute(command, self.user, Role.CUSTOMER)
 
     def shift(self, seconds: float) -> None:
         """Move all times of webhooks and of the mailbox into the past, and execute what has become due."""

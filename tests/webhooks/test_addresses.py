@@ -6,18 +6,21 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpcore
 import pytest
 from pydantic import ValidationError
+from pydantic_core import to_json
 
 from tests.support.tls import Authority, TlsProxy
 from tests.support.webhook_receiver import SilentEndpoint, WebhookReceiver
 from weelo_workers.contracts.addresses import is_public
-from weelo_workers.contracts.webhooks import NewWebhook, fault_in_production
+from weelo_workers.contracts.webhooks import NewWebhook, fault_in_production, frame_of_test
 from weelo_workers.webhooks import posting
 
 SECRETS = ["whsec_c2VjcmV0"]
+BODY = to_json(frame_of_test(uuid4(), uuid4(), "2026-02-19T10:00:00.000Z"))
 
 PUBLIC = [
     "8.8.8.8",
@@ -94,7 +97,7 @@ def test_a_name_is_no_address() -> None:
 def test_production_refuses_a_url_that_is_not_public(url: str) -> None:
     assert NewWebhook(url=url, events=("*",)).url == url
     assert fault_in_production(url)
-    answer = asyncio.run(posting.post(url, SECRETS, "id", b"{}", in_production=True))
+    answer = asyncio.run(posting.post(url, SECRETS, "id", BODY, in_production=True))
     assert answer.result == "forbidden"
 
 
@@ -145,7 +148,7 @@ class NameServer:
 
 def post(url: str, name_server: NameServer, *, in_production: bool = True) -> posting.Attempt:
     return asyncio.run(
-        posting.post(url, SECRETS, "id", b"{}", in_production=in_production, resolve=name_server)
+        posting.post(url, SECRETS, "id", BODY, in_production=in_production, resolve=name_server)
     )
 
 

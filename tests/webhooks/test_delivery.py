@@ -6,15 +6,16 @@ from functools import partial
 from time import monotonic
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from standardwebhooks import WebhookVerificationError
 
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import SilentEndpoint, WebhookReceiver
 from tests.webhooks.hooks import Hooks
 from weelo_workers.messaging.retention import purge_expired
+from weelo_workers.models.engine import engine
 from weelo_workers.queries.log import lines_after
-from weelo_workers.webhooks import purge_deliveries
+from weelo_workers.webhooks import leases, purge_deliveries
 
 
 def test_HOOK_01_every_line_arrives_once_in_order_and_signed(hooks: Hooks, receiver: WebhookReceiver) -> None:
@@ -57,6 +58,30 @@ def test_only_the_events_that_were_asked_for_are_posted(hooks: Hooks, receiver: 
     eventually(lambda: sorted(each["seq"] for each in hooks.deliveries(webhook)) == wanted())
 
 
+def test_many_lines_that_are_not_asked_for_are_skipped_at_once(
+    hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "PORTION", 5)
+    webhook = hooks.create(receiver.url, "broadcast_state_changed")
+    hooks.wait_until_delivered(webhook, 1)
+    for _ in range(40):
+        hooks.register_device()
+    hooks.world.book(hooks.user)
+    portions: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        if "is_due" in statement:
+            portions.append(statement)
+
+    event.listen(engine(), "before_cursor_execute", note)
+    try:
+        hooks.wait_until_delivered(webhook, max(hooks.log()))
+    finally:
+        event.remove(engine(), "before_cursor_execute", note)
+    assert 0 < len(receiver.messages) == len(hooks.world.events_of(hooks.user, "broadcast_state_changed"))
+    assert len(portions) <= 4
+
+
 def test_a_line_without_a_matching_event_wakes_no_worker(hooks: Hooks, receiver: WebhookReceiver) -> None:
     hooks.create(receiver.url, "truck_confirmed")
     hooks.write()
@@ -81,7 +106,8 @@ def test_HOOK_01_a_receiver_that_was_down_gets_the_whole_log(hooks: Hooks) -> No
     up = WebhookReceiver(receiver.port)
     hooks.shift(60)
     eventually(lambda: up.seqs() == hooks.log())
-    eventually(lambda: hooks.failures(webhook) == 0)
+    hooks.wait_until_delivered(webhook, 5)
+    assert hooks.failures(webhook) == 0
     assert hooks.deliveries(webhook, "failed") == hooks.deliveries(webhook, "pending") == []
     succeeded = hooks.deliveries(webhook, "succeeded", limit=2)
     assert [(each["seq"], each["attempts"]) for each in succeeded] == [(5, 1), (4, 1), (3, 1), (2, 1), (1, 3)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -11,7 +12,7 @@ import pytest
 from sqlalchemy import event, text
 
 from tests.support.waiting import eventually
-from tests.support.webhook_receiver import WebhookReceiver
+from tests.support.webhook_receiver import Message, WebhookReceiver
 from tests.webhooks.hooks import Hooks
 from weelo_workers.contracts.fleet import RegisterDevice
 from weelo_workers.contracts.statuses import Role
@@ -58,7 +59,9 @@ def test_a_sender_that_has_lost_its_lease_records_nothing(hooks: Hooks, receiver
         lease = leases.take(connection, webhook, new)
         assert lease is not None and lease.token == new
         line = leases.Line(1, {"id": str(uuid4()), "event": "command_settled"})
-        assert not leases.record_success(connection, webhook, old, line, 200)
+        work = leases.Work(receiver.url, ["*"], (1,), 0, 0.0)
+        assert not leases.record_success(connection, webhook, old, work, line, 200)
+        assert leases.extend(connection, webhook, old, work) is None
         assert leases.next_work(connection, webhook, old) is None
         leases.release(connection, webhook, old)
         leases.skip(connection, webhook, old, 9)
@@ -193,3 +196,54 @@ def test_a_sender_that_has_waited_for_its_turn_extends_its_lease_or_posts_nothin
     eventually(lambda: first._places._value == 1 and not first._tasks)
     assert receiver.seqs() == []
     assert hooks.row(webhook).lease_token == token
+
+
+def test_HOOK_01_a_lease_that_was_read_slowly_is_extended_before_a_post(
+    hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database has extended the lease long before the sender gets the lines."""
+    monkeypatch.setattr(sending, "EXTEND_AFTER_SECONDS", 0.2)
+    happened: list[str] = []
+    next_work, extend = leases.next_work, leases.extend
+
+    def read_slowly(*arguments: Any) -> leases.Work | None:
+        work = next_work(*arguments)
+        time.sleep(0.5)
+        return work
+
+    def note(*arguments: Any) -> float | None:
+        happened.append("extended")
+        return extend(*arguments)
+
+    def answer(_: Message) -> int:
+        happened.append("posted")
+        return 200
+
+    monkeypatch.setattr(leases, "next_work", read_slowly)
+    monkeypatch.setattr(leases, "extend", note)
+    receiver.answer = answer
+    webhook = hooks.create(receiver.url)
+    hooks.wait_until_delivered(webhook, 1)
+    assert happened == ["extended", "posted"]
+
+
+def test_no_post_begins_that_would_last_longer_than_the_lease(
+    hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each extension takes so long that the lease could end during the attempt, until the database is fast again."""
+    monkeypatch.setattr(sending, "EXTEND_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(sending, "LATEST_START_SECONDS", 0.2)
+    extend, slow = leases.extend, [True, True, False]
+
+    def extend_slowly(*arguments: Any) -> float | None:
+        extended_at = extend(*arguments)
+        if slow.pop(0) if slow else False:
+            time.sleep(0.4)
+            assert receiver.messages == []
+        return extended_at
+
+    monkeypatch.setattr(leases, "extend", extend_slowly)
+    webhook = hooks.create(receiver.url)
+    hooks.wait_until_delivered(webhook, 1)
+    assert slow == []
+    assert receiver.seqs() == [1]

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from standardwebhooks import WebhookVerificationError
 
 from tests.support.waiting import eventually
-from tests.support.webhook_receiver import SilentEndpoint, WebhookReceiver
+from tests.support.webhook_receiver import Message, SilentEndpoint, WebhookReceiver
 from tests.webhooks.hooks import Hooks
 from weelo_workers.contracts.webhooks import CreateWebhook, EventName, NewWebhook
 from weelo_workers.notifications.catalog import CATALOG
@@ -99,6 +99,40 @@ def test_a_test_that_succeeds_ends_the_pause_of_a_failing_webhook(
     eventually(lambda: [seq for seq in receiver.seqs() if seq is not None][1:] == hooks.log())
 
 
+def test_pauses_that_tests_have_ended_leave_one_command_behind(
+    hooks: Hooks, receiver: WebhookReceiver
+) -> None:
+    """The endpoint accepts tests only, so each of them ends a pause, and a longer pause begins."""
+    receiver.answer = lambda message: 200 if message.frame["seq"] is None else 500
+    webhook = hooks.create(receiver.url)
+    hooks.world.drain()
+    for failures in range(1, 9):
+        hooks.wait_until_failed(webhook, failures)
+        hooks.test(webhook)
+        hooks.world.drain()
+    hooks.wait_until_failed(webhook, 9)
+    [waiting] = hooks.world.rows(
+        "SELECT due_at FROM mailbox"
+        " WHERE settled_at IS NULL AND name = 'webhooks.deliver' AND due_at > clock_timestamp() + interval '1 min'"
+    )
+    assert waiting.due_at == hooks.row(webhook).next_attempt_at
+
+
+def test_a_webhook_that_is_deleted_during_a_test_has_no_records(
+    hooks: Hooks, receiver: WebhookReceiver
+) -> None:
+    webhook = hooks.create(receiver.url, "truck_confirmed")
+
+    def answer(_: Message) -> int:
+        hooks.delete(webhook)
+        return 200
+
+    receiver.answer = answer
+    assert hooks.test(webhook).error["code"] == "WEBHOOK_NOT_FOUND"
+    hooks.world.drain()
+    assert hooks.world.value("SELECT count(*) FROM webhook_deliveries") == 0
+
+
 def test_tests_of_endpoints_that_never_answer_are_limited(hooks: Hooks) -> None:
     silent = SilentEndpoint()
     webhook = hooks.create(silent.url)
@@ -139,6 +173,21 @@ def test_a_resend_that_fails_is_listed_and_does_not_move_the_cursor(
     assert sorted((each["seq"], each["attempts"]) for each in failed) == [(1, 1), (2, 0), (3, 0)]
     assert receiver.seqs() == [1, 2, 3, 4, 1, 5]
     assert hooks.row(webhook).is_active
+
+
+def test_a_line_waits_only_once_to_be_resent(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    """Otherwise one caller could store 1,000 records per request, while an endpoint takes its time."""
+    webhook = hooks.create(receiver.url)
+    hooks.write(4)
+    hooks.wait_until_delivered(webhook, 5)
+    receiver.messages.clear()
+    assert [hooks.resend(webhook, *lines).result["lines"] for lines in ((1, 3), (1, 3), (2, 5))] == [3, 3, 4]
+    assert len(hooks.deliveries(webhook, "pending")) == 8  # with the lines of the three commands
+    hooks.wait_until_delivered(webhook, 8)
+    assert sorted(receiver.seqs()) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert hooks.resend(webhook, 1, 1).result["lines"] == 1
+    hooks.wait_until_delivered(webhook, 9)
+    assert receiver.seqs()[8:] == [1, 9]
 
 
 def test_a_webhook_that_is_not_active_resends_nothing(hooks: Hooks, receiver: WebhookReceiver) -> None:

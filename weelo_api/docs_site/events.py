@@ -18,10 +18,13 @@ _TOPICS = {
     "requests": ("Requests", "What happens to a booking or an order until its trucks are found."),
     "trucks": ("Trucks and trips", "What happens to a truck after it was won."),
     "fleet": ("Fleet", ""),
-    "webhooks": ("Webhooks", ""),
     "outside-the-log": (
         "Frames outside the log",
         "They have no `id` and no `seq`, they are not sent again, and no push is sent for them.",
+    ),
+    "webhooks": (
+        "Webhooks",
+        "A webhook receives the frames of the log to whose events it is subscribed. `webhook_test` is in no log: only webhooks receive it.",
     ),
     "ops": ("From the client", "Text frames that an app sends."),
     "pushes": ("Pushes", "Data messages of FCM. All their values are texts."),
@@ -107,12 +110,12 @@ def _message(document: Document, key: str) -> Message:
 
 def _topic(key: str, properties: Mapping[str, Any], names: set[str], about: bool) -> str:
     """Return the anchor of the topic of a message. `names`: its fields. `about`: whether it is about a broadcast."""
-    if "op" in properties:
-        return "ops"
     if "event" not in properties:
-        return "pushes"
+        return "ops" if "op" in properties else "pushes"
     if "seq" not in properties:
         return "outside-the-log"
+    if properties["seq"].get("type") == "null":
+        return "webhooks"
     if key in _TOPIC_OF:
         return _TOPIC_OF[key]
     if not about:

@@ -166,16 +166,12 @@ class _Builder:
             "responses": self._responses(route),
         }
         if route.body is not None:
+            examples = {name: {"value": value} for name, value in BODIES.get(route.body, {}).items()}
+            content = {"schema": self._components.request(route.body), "examples": examples}
             operation["requestBody"] = {
                 "required": not _may_be_left_out(route.body),
-                "content": {
-                    JSON: {
-                        "schema": self._components.request(route.body),
-                        "examples": {
-                            name: {"value": value} for name, value in BODIES.get(route.body, {}).items()
-                        },
-                    }
-                },
+                # The bodies of a sandbox have their examples in their schemas.
+                "content": {JSON: {name: value for name, value in content.items() if value}},
             }
         return {
             name: value for name, value in operation.items() if value != "" and (value or name == "security")

@@ -14,6 +14,9 @@ from sqlalchemy import Connection, Row, func, select, text, update
 
 from weelo_api.commands.internal import wake
 from weelo_workers import redis_clock
+
+# `WakeUps` needs every command to be in the registry. Nothing else in this process imports these two modules.
+from weelo_workers.contracts import notifications, webhooks  # noqa: F401
 from weelo_workers.contracts.command import REGISTRY, is_batched
 from weelo_workers.models.engine import autocommit_engine, engine
 from weelo_workers.models.mailbox import MAILBOX, active, as_sql, pause_is_over
@@ -33,6 +36,9 @@ IN_FLIGHT = {
     "a robot has not read its log to the end": """
         SELECT FROM sandbox.robots JOIN log_heads USING (user_id) WHERE seq > seen_seq""",
     "a fleet is being set up": "SELECT FROM sandbox.fleets WHERE ready_at IS NULL",
+    # A lease is measured by the real time. A sender that was killed holds the clock until its lease ends.
+    "a message is being posted to a webhook": """
+        SELECT FROM webhooks WHERE lease_until > pg_catalog.statement_timestamp()""",
 }
 """Queries with a row while something is going on that has no due time yet. The clock does not step meanwhile."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from weelo_api.sandbox.behaviours import Behaviour
 from weelo_api.sandbox.fleets import MAX_TRUCKS
@@ -24,6 +24,8 @@ def _not_nil(user_id: UUID) -> UUID:
 
 class Advance(Request):
     """How far to move the clock: up to 31 days."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"seconds": 60}]})
 
     seconds: Annotated[float, Field(gt=0, le=MAX_ADVANCE_SECONDS, allow_inf_nan=False)]
     """By how many seconds the clock is moved."""
@@ -49,6 +51,22 @@ class AdvancedView(ClockView):
 
 class NewFleet(Request):
     """A fleet with trucks of one kind at one place."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "latitude": 28.61,
+                    "longitude": 77.21,
+                    "vehicleType": "open",
+                    "vehicleSubtype": "17 Feet",
+                    "trucks": 1,
+                    "behaviour": "drives",
+                    "afterSeconds": 5,
+                }
+            ]
+        }
+    )
 
     latitude: Latitude
     longitude: Longitude
@@ -78,6 +96,8 @@ class FleetView(Wire):
 
 class TokenRequest(Request):
     """For whom to issue a token."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"role": "customer"}]})
 
     role: Annotated[Role, Field(strict=False)]
     sub: Annotated[UUID, Field(strict=False), AfterValidator(_not_nil)] | None = None

@@ -39,6 +39,9 @@ POLL_SECONDS = 0.03
 # Callers of these routes are anonymous, so all of them share the Idempotency-Keys of one caller.
 _ANY_CALLER = UUID(int=0)
 
+# The codes of `_expect_nothing`, beside VALIDATION_ERROR. A route with a described body has them without a declaration.
+_WITHOUT_FIELDS = (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
+
 api = blueprint("sandbox", "/sandbox")
 
 
@@ -85,7 +88,7 @@ def create_fleet(body: NewFleet) -> tuple[Response, int]:
 
 @api.delete("/fleets/<id>", responses={204: None})
 @without_token
-@rejects(Code.SERVICE_UNAVAILABLE)
+@rejects(*_WITHOUT_FIELDS, Code.SERVICE_UNAVAILABLE)
 def delete_fleet(path: ById) -> tuple[str, int]:
     """Stop a robot fleet: it goes offline, and its robots do nothing more. Its trips stay as they are."""
     _expect_nothing()
@@ -96,7 +99,7 @@ def delete_fleet(path: ById) -> tuple[str, int]:
 
 @api.post("/reset", responses={200: ClockView})
 @without_token
-@rejects(Code.SERVICE_UNAVAILABLE)
+@rejects(*_WITHOUT_FIELDS, Code.SERVICE_UNAVAILABLE)
 def reset() -> Response:
     """Delete everything and set the clock back. Tokens stay valid, and the numbers (`seq`) of logs go on."""
     _expect_nothing()
@@ -139,7 +142,7 @@ def _is_ready(fleet_id: UUID) -> bool:
 
 
 def _expect_nothing() -> None:
-    """Raise Rejected(VALIDATION_ERROR) if the body has fields."""
+    """Raise Rejected (VALIDATION_ERROR, or one of _WITHOUT_FIELDS) if the body has fields or is no JSON object."""
     try:
         Request.model_validate_json(cast(JsonBody, request).get_json_of_any_type())
     except ValidationError as error:

@@ -349,6 +349,12 @@ class WebhookDisabled(Event, to=ToUser):
     """Every line up to this `seq` was delivered, or its event is not among `events`."""
 
 
+class WebhookTest(Wire):
+    """A test of a webhook, which its owner has requested."""
+
+    webhook_id: WebhookId
+
+
 def frame_of_test(event_id: UUID, webhook_id: UUID, at: str) -> dict[str, Any]:
     """Return the body of a test delivery. It has the fields of a frame of the socket."""
     return {
@@ -356,5 +362,5 @@ def frame_of_test(event_id: UUID, webhook_id: UUID, at: str) -> dict[str, Any]:
         "seq": None,
         "event": TEST_EVENT,
         "at": at,
-        "data": {"webhookId": str(webhook_id)},
+        "data": WebhookTest(webhook_id=webhook_id).json_dict(),
     }

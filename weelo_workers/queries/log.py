@@ -33,12 +33,21 @@ def bounds(connection: Connection, user_id: UUID) -> tuple[int, int]:
     return newest + 1 if oldest is None else oldest, newest
 
 
-def lines_after(connection: Connection, user_id: UUID, after: int, limit: int) -> list[Frame]:
-    """Return at most `limit` lines with a `seq` greater than `after`, oldest first, as frames of the socket."""
+def lines_after(
+    connection: Connection, user_id: UUID, after: int, limit: int, events: Collection[str] | None = None
+) -> list[Frame]:
+    """Return at most `limit` lines with a `seq` greater than `after`, oldest first, as frames of the socket.
+
+    `events`: only the lines with one of these names.
+    """
     rows = connection.execute(
         select(LogLine.seq, LogLine.own, EventRecord.id, EventRecord.event, EventRecord.at, EventRecord.data)
         .join(EventRecord, EventRecord.id == LogLine.event_id)
-        .where(LogLine.user_id == user_id, LogLine.seq > after)
+        .where(
+            LogLine.user_id == user_id,
+            LogLine.seq > after,
+            *([] if events is None else [EventRecord.event.in_(events)]),
+        )
         .order_by(LogLine.seq)
         .limit(limit)
     )

@@ -9,12 +9,14 @@ replaces, while all other times are those of the system's clock.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, insert, text
 
 from weelo_workers import webhook_secrets
@@ -26,7 +28,8 @@ from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.lifecycles.webhook import GIVE_UP_AFTER
 from weelo_workers.messaging import mailbox
 from weelo_workers.models.mailbox import MAILBOX, as_sql, unsettled
-from weelo_workers.queries.log import lines_after
+from weelo_workers.queries.log import lines_after, newest_seq
+from weelo_workers.webhooks.waking import OLD_TRANSACTIONS_END_WITHIN
 
 LEASE_SECONDS = 20
 """An attempt takes at most 10 s. The holder extends the lease before each attempt."""
@@ -34,6 +37,11 @@ LEASE_SECONDS = 20
 PORTION = 50
 """How many lines a sender reads at once."""
 
+# The holder reads everything anew if its owner has changed one of these meanwhile.
+_AS_READ = (
+    "webhooks.is_active AND webhooks.url = :url AND webhooks.events = CAST(:events AS jsonb)"
+    " AND webhooks.secret_version = :secret_version"
+)
 _CLOCK = "pg_catalog.statement_timestamp()"
 _IS_HELD = f"(lease_until IS NOT NULL AND lease_until > {_CLOCK})"
 
@@ -52,6 +60,11 @@ _TAKE = text(f"""
 _EXTEND = text(f"""
     UPDATE webhooks SET lease_until = {_CLOCK} + make_interval(secs => {LEASE_SECONDS})
      WHERE id = :webhook AND lease_token = :token
+    RETURNING {_AS_READ} AS is_as_read
+""")
+_EXTEND_AND_READ = text(f"""
+    UPDATE webhooks SET lease_until = {_CLOCK} + make_interval(secs => {LEASE_SECONDS})
+     WHERE id = :webhook AND lease_token = :token
     RETURNING id, user_id, url, events, is_active, delivered_seq, failures, secret_version, old_secrets,
               clock_timestamp() AS now, (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp()) AS is_due
 """)
@@ -64,6 +77,16 @@ _DELETE_CHECK = text(f"""
      WHERE id IN (SELECT id FROM mailbox
                    WHERE {as_sql(unsettled())} AND queue = 'webhooks' AND payload->>'webhook_id' = CAST(:webhook AS text)
                      AND payload->>'lease' = CAST(:token AS text)
+                     FOR UPDATE SKIP LOCKED)
+""")
+# Deletes the commands of earlier pauses, which have been ended before their time. Those that are due soon stay: one of them
+# may be the one for the lines of old transactions (`waking.py`).
+_DELETE_EARLIER_RETRIES = text(f"""
+    DELETE FROM mailbox
+     WHERE id IN (SELECT id FROM mailbox
+                   WHERE {as_sql(unsettled())} AND queue = 'webhooks' AND payload->>'webhook_id' = CAST(:webhook AS text)
+                     AND name = '{DeliverWebhook.name}' AND payload->>'lease' IS NULL
+                     AND due_at > clock_timestamp() + :soon
                      FOR UPDATE SKIP LOCKED)
 """)
 _TO_RESEND = text(f"""
@@ -83,14 +106,14 @@ _DELIVERED = text(f"""
              last_error = NULL, lease_until = {_CLOCK} + make_interval(secs => {LEASE_SECONDS})
         FROM before
        WHERE webhooks.id = before.id
-      RETURNING webhooks.id, webhooks.is_active, before.failures
+      RETURNING webhooks.id, {_AS_READ} AS is_as_read, before.failures
     ), record AS (
       INSERT INTO webhook_deliveries (id, webhook_id, event_id, seq, event, kind, status, attempts, http_status, at)
       SELECT gen_random_uuid(), id, :event_id, :seq, :event, 'log', 'succeeded', LEAST(failures + 1, 32767), :http_status,
              clock_timestamp()
         FROM moved
     )
-    SELECT is_active FROM moved
+    SELECT is_as_read FROM moved
 """)
 _SKIP = text("""
     UPDATE webhooks SET delivered_seq = GREATEST(delivered_seq, :seq) WHERE id = :webhook AND lease_token = :token
@@ -117,14 +140,14 @@ _RESENT = text(f"""
       UPDATE webhooks
          SET next_attempt_at = NULL, lease_until = {_CLOCK} + make_interval(secs => {LEASE_SECONDS})
        WHERE id = :webhook AND lease_token = :token
-      RETURNING id, is_active
+      RETURNING id, {_AS_READ} AS is_as_read
     ), record AS (
       UPDATE webhook_deliveries
          SET status = 'succeeded', attempts = attempts + 1, http_status = :http_status, at = clock_timestamp()
         FROM held
        WHERE webhook_deliveries.id = :delivery
     )
-    SELECT is_active FROM held
+    SELECT is_as_read FROM held
 """)
 _NOT_RESENT = text("""
     UPDATE webhook_deliveries
@@ -159,12 +182,15 @@ class Work:
     """What the holder of a lease has to post, and how."""
 
     url: str
+    events: Sequence[str]
     secret_versions: tuple[int, ...]
     """The versions of the secret that sign, newest first."""
     failures: int
+    extended_at: float
+    """The lease does not end within LEASE_SECONDS after this time of the monotonic clock."""
     lines: Sequence[Line] = field(default_factory=tuple)
     skip_to: int | None = None
-    """The last line that was read, if it is not posted because the webhook is not subscribed to its event."""
+    """The end of the log, if the webhook is not subscribed to the events of the lines after the last one to post."""
 
 
 def take(connection: Connection, webhook_id: UUID, token: UUID, *, at_once: bool = False) -> Lease | None:
@@ -183,7 +209,8 @@ def next_work(connection: Connection, webhook_id: UUID, token: UUID) -> Work | N
     Call this in a transaction of its own, which locks the row of the webhook first. A transaction that has written a further
     line sends a command whose handler waits for this lock: either it finds the lease free, or the line was visible here.
     """
-    row = connection.execute(_EXTEND, {"webhook": webhook_id, "token": token}).one_or_none()
+    extended_at = time.monotonic()
+    row = connection.execute(_EXTEND_AND_READ, {"webhook": webhook_id, "token": token}).one_or_none()
     if row is None:
         return None
     if row.is_active:
@@ -193,7 +220,7 @@ def next_work(connection: Connection, webhook_id: UUID, token: UUID) -> Work | N
             lines, skip_to = _after_the_cursor(connection, row)
         if lines or skip_to is not None:
             versions = webhook_secrets.signing_versions(row.secret_version, row.old_secrets, row.now)
-            return Work(row.url, versions, row.failures, lines, skip_to)
+            return Work(row.url, row.events, versions, row.failures, extended_at, lines, skip_to)
     release(connection, webhook_id, token)
     return None
 
@@ -211,11 +238,15 @@ def _body(row: Any) -> dict[str, Any]:
 
 
 def _after_the_cursor(connection: Connection, row: Any) -> tuple[list[Line], int | None]:
-    frames = lines_after(connection, row.user_id, row.delivered_seq, PORTION)
-    wanted = [each for each in frames if "*" in row.events or each["event"] in row.events]
-    lines = [Line(each["seq"], each) for each in wanted]
-    skip_to = frames[-1]["seq"] if frames and frames[-1] not in wanted[-1:] else None
-    return lines, skip_to
+    # The end of the log is read first: every line up to it is visible to the next statement.
+    newest = newest_seq(connection, row.user_id)
+    wanted = None if "*" in row.events else row.events
+    lines = [
+        Line(each["seq"], each)
+        for each in lines_after(connection, row.user_id, row.delivered_seq, PORTION, wanted)
+    ]
+    last = lines[-1].seq if lines else row.delivered_seq
+    return lines, newest if len(lines) < PORTION and newest > last else None
 
 
 def release(connection: Connection, webhook_id: UUID, token: UUID) -> None:
@@ -225,17 +256,24 @@ def release(connection: Connection, webhook_id: UUID, token: UUID) -> None:
         connection.execute(_DELETE_CHECK, parameters)
 
 
-def extend(connection: Connection, webhook_id: UUID, token: UUID) -> bool:
-    """Extend the lease. Return False if another sender has taken it, or if the webhook is not active any more."""
-    row = connection.execute(_EXTEND, {"webhook": webhook_id, "token": token}).one_or_none()
-    return row is not None and row.is_active
+def extend(connection: Connection, webhook_id: UUID, token: UUID, work: Work) -> float | None:
+    """Extend the lease, and return the new `extended_at`.
+
+    Return None if another sender has taken it, or if its owner has changed the webhook since the work was read.
+    """
+    extended_at = time.monotonic()
+    is_as_read = connection.execute(_EXTEND, _parameters(webhook_id, token, work)).scalar()
+    return extended_at if is_as_read else None
 
 
 def record_success(
-    connection: Connection, webhook_id: UUID, token: UUID, line: Line, http_status: int | None
+    connection: Connection, webhook_id: UUID, token: UUID, work: Work, line: Line, http_status: int | None
 ) -> bool:
-    """Record that a line was delivered, and extend the lease. Return whether this sender may go on."""
-    parameters = {"webhook": webhook_id, "token": token, "http_status": http_status}
+    """Record that a line was delivered, and extend the lease.
+
+    Return whether the next line may be posted: False in the cases in which `extend` returns None.
+    """
+    parameters = {**_parameters(webhook_id, token, work), "http_status": http_status}
     if line.delivery is not None:
         found = connection.execute(_RESENT, {**parameters, "delivery": line.delivery})
     else:
@@ -243,6 +281,16 @@ def record_success(
         about = {"seq": line.seq, "event_id": line.body["id"], "event": line.body["event"]}
         found = connection.execute(_DELIVERED, {**parameters, **about})
     return bool(found.scalar())
+
+
+def _parameters(webhook_id: UUID, token: UUID, work: Work) -> dict[str, Any]:
+    return {
+        "webhook": webhook_id,
+        "token": token,
+        "url": work.url,
+        "events": to_json(work.events).decode(),
+        "secret_version": work.secret_versions[0],
+    }
 
 
 def skip(connection: Connection, webhook_id: UUID, token: UUID, seq: int) -> None:
@@ -259,11 +307,11 @@ def record_failure(
     error: str,
     gone: bool,
     pause: timedelta,
-) -> None:
-    """Record a failed attempt at a line of the log, and release the lease.
+) -> bool:
+    """Record a failed attempt at a line of the log, and release the lease. Return whether it was recorded.
 
-    Send the command for the next attempt, or for the report that the webhook is disabled now. Nothing is recorded if the
-    owner has changed the URL meanwhile.
+    Send the command for the next attempt, or for the report that the webhook is disabled now. Nothing is recorded, and the
+    lease is kept, if the owner has changed the URL meanwhile.
     """
     parameters = {"webhook": webhook_id, "token": token}
     row = connection.execute(
@@ -278,14 +326,15 @@ def record_failure(
         },
     ).one_or_none()
     if row is None:
-        release(connection, webhook_id, token)
-        return
+        return False
     connection.execute(_DELETE_CHECK, parameters)
+    connection.execute(_DELETE_EARLIER_RETRIES, {"webhook": webhook_id, "soon": OLD_TRANSACTIONS_END_WITHIN})
     if row.is_active:
         _send(connection, DeliverWebhook(webhook_id=webhook_id), row.now, row.next_attempt_at)
     elif row.disabled_reason != DisabledReason.OWNER:
         reason = DisabledReason(row.disabled_reason)
         _send(connection, ReportDisabled(webhook_id=webhook_id, reason=reason), row.now, None)
+    return True
 
 
 def record_resend_failure(

@@ -28,6 +28,10 @@ CONNECT_SECONDS = 4.0
 # Only the status of a response counts. Its body is read within these limits, and not used.
 MAX_BODY_BYTES = 4_096
 BODY_SECONDS = 1.0
+# An endpoint may send any number of interim answers (RFC 9110, section 15.2) or endless headers. They are parsed in the
+# loop that all posts share, so they are read in small parts, up to a limit.
+MAX_RECEIVED_BYTES = 64 * 1024
+PART_BYTES = 4 * 1024
 
 # A look-up cannot be cancelled, and if the name server does not answer, it occupies its thread for up to half a minute.
 # With few threads such look-ups would delay those of other hosts.
@@ -68,6 +72,34 @@ async def resolve(host: str, port: int) -> Sequence[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+class LimitedStream(httpcore.AsyncNetworkStream):
+    """A connection that raises httpcore.ReadError after MAX_RECEIVED_BYTES."""
+
+    def __init__(self, stream: httpcore.AsyncNetworkStream) -> None:
+        self._stream, self._left = stream, MAX_RECEIVED_BYTES
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._left <= 0:
+            raise httpcore.ReadError(f"the answer is longer than {MAX_RECEIVED_BYTES} bytes")
+        part = await self._stream.read(min(max_bytes, PART_BYTES), timeout)
+        self._left -= len(part)
+        return part
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+    async def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        return LimitedStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
 class CheckedBackend(httpcore.AsyncNetworkBackend):
     """Connects to an address that this class has looked up and checked itself.
 
@@ -96,9 +128,10 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         failure: Exception = httpcore.ConnectError()
         for address in addresses:
             try:
-                return await self._network.connect_tcp(
+                stream = await self._network.connect_tcp(
                     address, port, timeout=timeout, local_address=local_address, socket_options=socket_options
                 )
+                return LimitedStream(stream)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as refused:
                 failure = refused
         raise failure
@@ -137,7 +170,7 @@ async def post(
 ) -> Attempt:
     """Post one message, and return the result. Raises nothing: every failure is a result."""
     began = time.monotonic()
-    status: int | None = None
+    statuses: list[int] = []
     fault = fault_in_production(url) if in_production else None
     result = "forbidden"
     error: str | None = f"the URL {fault}"
@@ -147,16 +180,17 @@ async def post(
         network = CheckedBackend(resolve, public_only=in_production)
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
-                status = await _status(url, signed, body, network)
+                await _exchange(url, signed, body, network, on_status=statuses.append)
         except (TimeoutError, httpcore.TimeoutException):
             result, error = "timeout", f"no answer within {ATTEMPT_SECONDS:g} s"
         except ForbiddenAddress:
             error = "the host has an address that is not public"
         except Exception as failure:  # noqa: BLE001 (no response of an endpoint may stop the sender)
             result, error = "unreachable", _summary(failure)
-        else:
-            result, error = _result_of(status)
-    return Attempt(status, error, result, time.monotonic() - began)
+    # What happens after the status, such as a body that does not end, changes nothing.
+    if statuses:
+        result, error = _result_of(statuses[0])
+    return Attempt(statuses[0] if statuses else None, error, result, time.monotonic() - began)
 
 
 def _result_of(status: int) -> tuple[str, str | None]:
@@ -166,8 +200,15 @@ def _result_of(status: int) -> tuple[str, str | None]:
     return ("gone" if status == httpx.codes.GONE else "refused"), f"the endpoint answered {status}"
 
 
-async def _status(url: str, headers: dict[str, str], body: bytes, network: CheckedBackend) -> int:
-    """Send the request, and return the status of the response."""
+async def _exchange(
+    url: str,
+    headers: dict[str, str],
+    body: bytes,
+    network: CheckedBackend,
+    *,
+    on_status: Callable[[int], None],
+) -> None:
+    """Send the request, and read the response. `on_status` is called as soon as its status is known."""
     parts = httpx.URL(url)
     target = httpcore.URL(
         scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path
@@ -187,9 +228,9 @@ async def _status(url: str, headers: dict[str, str], body: bytes, network: Check
             extensions={"timeout": limits},
         ) as response,
     ):
+        on_status(response.status)
         with suppress(Exception):
             await _read_some(response)
-        return response.status
 
 
 async def _read_some(response: httpcore.Response) -> None:

@@ -10,16 +10,22 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.webhooks.locking import lock_own_webhook
 
+# A line that waits to be resent already gets no second record. So a caller cannot store more records than lines, while an
+# endpoint takes its time.
 _RECORD = text("""
-    WITH recorded AS (
-      INSERT INTO webhook_deliveries (id, webhook_id, event_id, seq, event, kind, status, attempts, at)
-      SELECT gen_random_uuid(), :webhook, event.id, line.seq, event.event, 'resend', 'pending', 0, :now
+    WITH wanted AS (
+      SELECT event.id AS event_id, line.seq, event.event
         FROM log_lines line JOIN events event ON event.id = line.event_id
        WHERE line.user_id = :user AND line.seq BETWEEN :first AND :last
          AND (:every_event OR event.event = ANY(:events))
-      RETURNING id
+    ), recorded AS (
+      INSERT INTO webhook_deliveries (id, webhook_id, event_id, seq, event, kind, status, attempts, at)
+      SELECT gen_random_uuid(), :webhook, event_id, seq, event, 'resend', 'pending', 0, :now
+        FROM wanted
+       WHERE NOT EXISTS (SELECT FROM webhook_deliveries waiting
+                          WHERE waiting.webhook_id = :webhook AND waiting.status = 'pending' AND waiting.seq = wanted.seq)
     )
-    SELECT count(*) FROM recorded
+    SELECT count(*) FROM wanted
 """)
 
 
@@ -42,7 +48,7 @@ def resend(command: ResendLines, uow: UnitOfWork) -> ResendView:
         "events": webhook.events,
         "now": uow.now,
     }
-    recorded = uow.session.execute(_RECORD, parameters).scalar_one()
-    if recorded:
+    wanted = uow.session.execute(_RECORD, parameters).scalar_one()
+    if wanted:
         uow.send(DeliverWebhook(webhook_id=webhook.id))
-    return ResendView(id=webhook.id, from_seq=lines.from_seq, to_seq=lines.to_seq, lines=recorded)
+    return ResendView(id=webhook.id, from_seq=lines.from_seq, to_seq=lines.to_seq, lines=wanted)

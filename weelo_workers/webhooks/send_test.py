@@ -20,7 +20,7 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import WebhookDelivery
 from weelo_workers.settings import settings
-from weelo_workers.webhooks.locking import read_own_webhook
+from weelo_workers.webhooks.locking import lock_own_webhook, read_own_webhook
 from weelo_workers.webhooks.sending import sender
 
 # Each test occupies a background thread of the worker for up to 10 s. The other threads stay free for deliveries.
@@ -56,7 +56,8 @@ def _post_and_record(command: SendTest, uow: UnitOfWork) -> WebhookTestView:
     event_id = uuid4()
     frame = frame_of_test(event_id, webhook.id, rfc3339(uow.now))
     attempt = sender().post_now(webhook.url, secrets, str(event_id), frame)
-    uow.refresh_now()
+    # The webhook may have been deleted meanwhile, with its records.
+    webhook = lock_own_webhook(uow, command.webhook_id, command.user_id)
     uow.add(
         WebhookDelivery(
             id=uuid4(),

@@ -26,7 +26,7 @@ from weelo_workers.models.engine import DATABASE_ERRORS, engine
 from weelo_workers.settings import settings
 from weelo_workers.webhooks import leases
 from weelo_workers.webhooks.leases import Line, Work
-from weelo_workers.webhooks.posting import Attempt, post
+from weelo_workers.webhooks.posting import ATTEMPT_SECONDS, Attempt, post
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ MOST_POSTS_AT_ONCE = 2_000
 SHARE_OF_FILES = 0.5
 # An attempt begins at most this long after the lease was extended, so that it ends before the lease does.
 EXTEND_AFTER_SECONDS = 4.0
+# If the database takes long to extend a lease, no attempt begins that would last longer than the lease.
+LATEST_START_SECONDS = leases.LEASE_SECONDS - ATTEMPT_SECONDS - 1
 
 
 class Sender:
@@ -77,31 +79,33 @@ class Sender:
             log.exception("the deliveries of webhook %s stopped", webhook_id)
 
     async def _post_all(self, webhook_id: UUID, token: UUID, work: Work) -> bool:
-        """Post these lines in order. Return whether to look for further work."""
+        """Post these lines in order. Return whether to read what is left to do.
+
+        That is also necessary if the lease is lost or the owner has changed the webhook: only `next_work` releases a lease
+        without missing a command that has found it taken.
+        """
         secrets = [
             webhook_secrets.secret(settings().webhook_key, webhook_id, version)
             for version in work.secret_versions
         ]
-        extended = time.monotonic()
+        extended = work.extended_at
         for line in work.lines:
             if line.body is None:
                 await self._record_purged(webhook_id, token, line)
                 continue
             async with self._places:
-                if time.monotonic() - extended > EXTEND_AFTER_SECONDS and not await self._in_database(
-                    leases.extend, webhook_id, token
-                ):
-                    await self._in_database(leases.release, webhook_id, token)
-                    return False
+                if time.monotonic() - extended > EXTEND_AFTER_SECONDS:
+                    renewed = await self._in_database(leases.extend, webhook_id, token, work)
+                    if renewed is None or time.monotonic() - renewed > LATEST_START_SECONDS:
+                        return True
                 attempt = await _post(work.url, secrets, line.body["id"], line.body)
             extended = time.monotonic()  # recording the result extends the lease
             if not attempt.delivered:
                 return await self._record_failure(webhook_id, token, work, line, attempt)
             if not await self._in_database(
-                leases.record_success, webhook_id, token, line, attempt.http_status
+                leases.record_success, webhook_id, token, work, line, attempt.http_status
             ):
-                await self._in_database(leases.release, webhook_id, token)
-                return False
+                return True
         if work.skip_to is not None:
             await self._in_database(leases.skip, webhook_id, token, work.skip_to)
         return True
@@ -121,8 +125,7 @@ class Sender:
             return True
         pause = retry_delay(work.failures + 1, random.uniform(0.8, 1.2))
         fail = partial(leases.record_failure, url=work.url, error=error, gone=attempt.gone, pause=pause)
-        await self._in_database(fail, webhook_id, token)
-        return False
+        return not await self._in_database(fail, webhook_id, token)
 
     async def _record_purged(self, webhook_id: UUID, token: UUID, line: Line) -> None:
         error = "the log no longer has this line"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlalchemy import text
+
 from weelo_workers.contracts.statuses import DisabledReason
 from weelo_workers.contracts.webhooks import UpdateWebhook, WebhookView
 from weelo_workers.messaging.handlers import handles
@@ -9,6 +11,15 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.queries.webhooks import webhook_view
 from weelo_workers.webhooks.locking import lock_own_webhook
 from weelo_workers.webhooks.waking import deliver_from_now_on
+
+# New names of events concern later lines. So the cursor moves to the first line that waits under the earlier names, or to
+# the end of the log.
+_SKIPPED = text("""
+    SELECT COALESCE((SELECT min(line.seq) - 1 FROM log_lines line JOIN events event ON event.id = line.event_id
+                      WHERE line.user_id = :user AND line.seq > :cursor
+                        AND (event.event = ANY(:events) OR '*' = ANY(:events))),
+                    (SELECT seq FROM log_heads WHERE user_id = :user), :cursor)
+""")
 
 
 @handles(UpdateWebhook)
@@ -21,6 +32,9 @@ def update(command: UpdateWebhook, uow: UnitOfWork) -> WebhookView:
     webhook = lock_own_webhook(uow, command.webhook_id, command.user_id)
     changes = command.changes
     if changes.events is not None:
+        webhook.delivered_seq = uow.session.execute(
+            _SKIPPED, {"user": webhook.user_id, "cursor": webhook.delivered_seq, "events": webhook.events}
+        ).scalar_one()
         webhook.events = list(dict.fromkeys(changes.events))
     if changes.description is not None:
         webhook.description = changes.description
@@ -36,6 +50,8 @@ def update(command: UpdateWebhook, uow: UnitOfWork) -> WebhookView:
         webhook.disabled_reason = None
         webhook.failures = 0
         webhook.failing_since = webhook.next_attempt_at = webhook.last_error = None
+        deliver_from_now_on(uow, webhook.id)
+    elif changes.events is not None and webhook.is_active:
         deliver_from_now_on(uow, webhook.id)
     uow.session.flush()
     return webhook_view(webhook)

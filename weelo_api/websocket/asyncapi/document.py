@@ -1,4 +1,4 @@
-"""The AsyncAPI 3.0 document: every frame in both directions and every push, with schema and example.
+"""The AsyncAPI 3.0 document: every frame in both directions, push and message to a webhook, with schema and example.
 
 It is made of what the code enforces: the catalog of events, the models of frames and ops, and the close codes.
 """
@@ -18,6 +18,7 @@ from weelo_api.websocket.inbound_limits import MAX_FRAME_BYTES, MAX_FRAMES_PER_S
 from weelo_api.websocket.messages import EPHEMERAL, Op, name_of
 from weelo_workers import __version__
 from weelo_workers.contracts.event import Event
+from weelo_workers.contracts.webhooks import TEST_EVENT, WebhookTest
 from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.notifications.catalog import CATALOG, Audience, Route
 
@@ -32,7 +33,7 @@ _TO_THIS_SOCKET = "the client of this socket"
 _EPHEMERAL_READERS = {"location_updated": "the customer of the booking or order"}
 
 _INFO = """\
-The events of Weelo: over a WebSocket to apps that are open, and as pushes to apps that are not.
+The events of Weelo: over a WebSocket to apps that are open, as pushes to apps that are not, and as webhooks to servers.
 
 **The log.** Each user has a log of events, numbered by `seq` from 1 without a gap. A frame with a `seq` is a line of the
 log; it has the same `id` and `seq` on every socket, in `GET /api/v1/events` and in the push. Drop a line whose `seq` you
@@ -75,17 +76,24 @@ On Android the priority is `high` and the collapse key is the `broadcastId`, so 
 about a booking. On iOS it is a background notification (`content-available`, priority 5) with the same collapse id. A push
 expires with what it announces: at `expiresAt`, or after an hour. It may come twice: drop a push whose `seq` you have already."""
 
+_WEBHOOKS = """\
+An endpoint of a user's own server, registered with `POST /api/v1/webhooks`. It receives the lines of the user's log whose
+events are in its list `events`. Each is a `POST` whose body is the frame that the socket carries.
+
+The headers are those of Standard Webhooks: `webhook-id` (the event's id), `webhook-timestamp` (seconds since 1970) and
+`webhook-signature` (one or more `v1,` and a Base64 text, separated by spaces). Each attempt is signed anew. Answer with a
+status from 200 to 299 within 10 s; the next line is posted after that. A message may come twice: drop a message whose `id` you have already."""
+
 
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
     """Return the AsyncAPI document. It is the same for every server, because the host is a variable."""
     ops = get_args(Op)
-    frames = {
-        **{route.name: _event(event, route) for event, route in CATALOG.items()},
-        **{name: _ephemeral(name, model) for name, model in EPHEMERAL.items()},
-    }
+    events = {route.name: _event(event, route) for event, route in CATALOG.items()}
+    frames = {**events, **{name: _ephemeral(name, model) for name, model in EPHEMERAL.items()}}
     from_clients = {f"op_{name_of(op)}": _op(op) for op in ops}
     pushes = {f"push_{route.name}": _push(event, route) for event, route in CATALOG.items() if route.pushed}
+    posts = {**events, TEST_EVENT: _webhook_test()}
     return {
         "asyncapi": "3.0.0",
         "info": {
@@ -95,19 +103,22 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0"},
         },
         "defaultContentType": "application/json",
-        "servers": {**_this_server(), "fcm": _fcm()},
+        "servers": {**_this_server(), "fcm": _fcm(), "webhook": _endpoint()},
         "channels": {
             "events": _channel(SOCKET, ["ws", "wss"], frames | from_clients) | _socket(),
             "pushes": _channel(None, ["fcm"], pushes) | {"title": "Pushes to phones", "description": _PUSHES},
+            "webhooks": _channel(None, ["webhook"], posts) | {"title": "Webhooks", "description": _WEBHOOKS},
         },
         "operations": {
             "sendEvents": _operation("send", "events", "Events and answers for the client", frames),
             "receiveOps": _operation("receive", "events", "What a client may send", from_clients),
             "sendPushes": _operation("send", "pushes", "Pushes to phones without a live socket", pushes),
+            "sendWebhooks": _operation("send", "webhooks", "Events for a server", posts)
+            | {"bindings": {"http": {"method": "POST", "bindingVersion": "0.3.0"}}},
         },
         "components": {
-            "messages": frames | from_clients | pushes,
-            "schemas": schemas_of([*CATALOG, *EPHEMERAL.values()], ops),
+            "messages": frames | from_clients | pushes | posts,
+            "schemas": schemas_of([*CATALOG, *EPHEMERAL.values(), WebhookTest], ops),
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
@@ -153,6 +164,16 @@ def _fcm() -> dict[str, Any]:
         "host": "fcm.googleapis.com",
         "protocol": "https",
         "description": "Firebase Cloud Messaging. Apps receive pushes through Firebase's library, not from this host.",
+    }
+
+
+def _endpoint() -> dict[str, Any]:
+    host = {"default": "shipper.example", "description": "Host and port of the URL of the webhook."}
+    return {
+        "host": "{host}",
+        "protocol": "https",
+        "description": "A server of a user. In production it has to be reachable by HTTPS at public addresses.",
+        "variables": {"host": host},
     }
 
 
@@ -258,6 +279,29 @@ def _ephemeral(name: str, model: type[BaseModel]) -> dict[str, Any]:
         f"{_to(readers)} It is no part of the log, so it has no `id` and no `seq`, and is not sent again.",
         {"x-recipients": readers, "x-pushed": False},
         "ephemeral",
+    )
+
+
+def _webhook_test() -> dict[str, Any]:
+    line = _line(TEST_EVENT, examples.WEBHOOK_TEST)
+    return _message(
+        TEST_EVENT,
+        WebhookTest,
+        {
+            "type": "object",
+            "required": ["id", "seq", "event", "at", "data"],
+            "properties": {
+                "id": {**_UUID, "description": "The id of this test."},
+                "seq": {"type": "null", "description": "A test is no line of the log."},
+                "event": {"const": TEST_EVENT},
+                "at": _AT,
+                "data": reference(WebhookTest),
+            },
+        },
+        [(TEST_EVENT, {**line, "seq": None})],
+        "To the endpoint of the webhook, by `POST /api/v1/webhooks/{id}/test`. It is no part of the log.",
+        {"x-recipients": ["the endpoint of the webhook"], "x-pushed": False},
+        "webhook",
     )
 
 

@@ -65,7 +65,7 @@ from weelo_workers.contracts.trips import (
     Waypoint,
 )
 from weelo_workers.contracts.vehicle_kinds import vehicle_key
-from weelo_workers.contracts.webhooks import WebhookDisabled
+from weelo_workers.contracts.webhooks import WebhookDisabled, WebhookTest
 from weelo_workers.contracts.wire import Place
 
 BEGAN = datetime(2026, 2, 19, 10, 0, tzinfo=UTC)
@@ -338,6 +338,9 @@ EPHEMERAL: Mapping[str, BaseModel] = {
     "error": Refused(code=Code.VALIDATION_ERROR.name, detail="after: Field required"),
 }
 """The data of each frame that is no part of the log."""
+
+WEBHOOK_TEST = WebhookTest(webhook_id=_WEBHOOK)
+"""The data of the message that tests a webhook."""
 
 OPS: Mapping[str, BaseModel] = {
     "auth": Auth(op="auth", token=_TOKEN),
