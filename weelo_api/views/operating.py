@@ -72,9 +72,9 @@ def alive() -> Response:
     503, Unavailable, description="The server cannot answer requests at the moment; `reason` gives the cause."
 )
 def ready() -> tuple[Response, int]:
-    """Return 200 if the database answers and its schema is at head, else 503.
+    """Return 200 if the database answers and its schema has the expected version, else 503.
 
-    A 503 gives PostgreSQL's reason without names of hosts, roles and databases, because everybody may read it. Redis is
+    A 503 gives PostgreSQL's reason without names of hosts, roles and databases, because the route is open to every caller. Redis is
     not required, because commands are accepted without it.
     """
     try:

@@ -2244,6 +2244,18 @@ export interface components {
             webhookId: string;
         };
         /**
+         * WebhookTest
+         * @description A test of a webhook, which its owner has requested.
+         */
+        WebhookTest: {
+            /**
+             * Format: uuid
+             * @description The id of the webhook.
+             * @example 5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47
+             */
+            webhookId: string;
+        };
+        /**
          * WebhookTestView
          * @description The result of a test.
          */

@@ -128,7 +128,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give a truck back before it has loaded. Another one is searched for, and this fleet is not asked for it again
+         * Give a truck back before it has loaded. Another one is searched for, and the slot is not offered to this fleet again
          * @description For: driver, transporter.
          */
         post: operations["tripsGiveBack"];
@@ -148,7 +148,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Report that the customer did not come, after PICKUP_WAIT_SECONDS at the pickup. The trip ends
+         * Report that the customer did not come, after waiting at the pickup (setting PICKUP_WAIT_SECONDS). The trip ends
          * @description For: driver.
          */
         post: operations["tripsReportNoShow"];
@@ -168,7 +168,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Send another driver, another vehicle or both, before the truck has loaded. A new driver is asked first
+         * Send another driver, another vehicle or both, before the truck has loaded. A new driver has to accept the trip first
          * @description For: transporter.
          */
         post: operations["tripsReplace"];
@@ -266,7 +266,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The customer's own history, newest first
+         * The customer's own bookings and orders, newest first
          * @description For: customer.
          */
         get: operations["broadcastsOwnBroadcasts"];
@@ -366,7 +366,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The transporters who were offered the broadcast or passed over, newest first
+         * The transporters to whom the broadcast was offered, and those who were passed over, newest first
          * @description Each has the step, the distance, the time, and the reason or the answer.
          *
          *     For: admin.
@@ -388,7 +388,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Explain why a transporter has or has not an offer of a broadcast. For admins and that transporter
+         * Explain why a transporter has an offer of a broadcast, or has none. For admins and that transporter
          * @description For: admin, transporter.
          */
         get: operations["offersWhy"];
@@ -760,7 +760,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Extend an available transporter's presence and update their position. Writes to no table
+         * Report an available transporter's position. Without such reports the transporter counts as offline after a while
          * @description For: transporter.
          */
         post: operations["fleetHeartbeat"];
@@ -780,7 +780,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Publish the truck's position: the customer gets `location_updated`. Writes to no table
+         * Report the truck's position. The customer gets it as `location_updated`, if their app is connected
          * @description For: driver.
          */
         post: operations["tripsLocation"];
@@ -838,7 +838,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The catalogue: what customers can ask for and fleets can register
+         * The catalogue of vehicle kinds: those that customers can ask for and fleets can register
          * @description For: admin, customer, driver, transporter.
          */
         get: operations["fleetVehicleKinds"];
@@ -1115,8 +1115,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Return 200 if the database answers and its schema is at head, else 503
-         * @description A 503 gives PostgreSQL's reason without names of hosts, roles and databases, because everybody may read it. Redis is
+         * Return 200 if the database answers and its schema has the expected version, else 503
+         * @description A 503 gives PostgreSQL's reason without names of hosts, roles and databases, because the route is open to every caller. Redis is
          *     not required, because commands are accepted without it.
          */
         get: operations["operatingReady"];
@@ -5164,7 +5164,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The customer's own history, newest first. */
+            /** @description The customer's own bookings and orders, newest first. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -5487,7 +5487,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The transporters who were offered the broadcast or passed over, newest first. */
+            /** @description The transporters to whom the broadcast was offered, and those who were passed over, newest first. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -5531,7 +5531,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Explain why a transporter has or has not an offer of a broadcast. For admins and that transporter. */
+            /** @description Explain why a transporter has an offer of a broadcast, or has none. For admins and that transporter. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -6643,7 +6643,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Extend an available transporter's presence and update their position. Writes to no table. */
+            /** @description Report an available transporter's position. Without such reports the transporter counts as offline after a while. */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -6685,7 +6685,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Publish the truck's position: the customer gets `location_updated`. Writes to no table. */
+            /** @description Report the truck's position. The customer gets it as `location_updated`, if their app is connected. */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -6871,7 +6871,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The catalogue: what customers can ask for and fleets can register. */
+            /** @description The catalogue of vehicle kinds: those that customers can ask for and fleets can register. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
