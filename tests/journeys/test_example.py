@@ -71,7 +71,7 @@ def test_the_two_examples_of_the_documentation_match_a_request_with_a_fleet(syst
 
 
 @pytest.mark.skipif(NODE is None, reason="needs Node")
-def test_the_example_in_javascript_asks_for_a_truck_and_hears_of_it(system: System) -> None:
+def test_the_example_in_javascript_asks_for_a_truck_and_receives_the_result(system: System) -> None:
     a_truck_is_won(system, lambda: in_javascript(system, Role.CUSTOMER))
 
 

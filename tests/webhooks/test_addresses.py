@@ -1,10 +1,10 @@
-"""In production a webhook reaches public addresses by HTTPS only, whatever a name server answers, and when."""
+"""In production webhooks are posted to public addresses by HTTPS only, whatever a name server returns, and whenever it does."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -149,7 +149,7 @@ class NameServer:
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
-def post(url: str, name_server: NameServer, *, in_production: bool = True) -> posting.Answer:
+def post(url: str, name_server: NameServer, *, in_production: bool = True) -> posting.Attempt:
     return asyncio.run(
         posting.post(url, SECRETS, "id", BODY, in_production=in_production, resolve=name_server)
     )
@@ -209,10 +209,10 @@ def test_names_that_cannot_be_looked_up_delay_no_other(
     monkeypatch.setattr(aiodns, "DNSResolver", resolver)
     monkeypatch.setattr(posting, "ATTEMPT_SECONDS", 3.0)
 
-    async def posts() -> tuple[posting.Answer, list[posting.Answer]]:
+    async def posts() -> tuple[posting.Attempt, list[posting.Attempt]]:
         resolve = posting.Resolver()
 
-        async def to(url: str) -> posting.Answer:
+        async def to(url: str) -> posting.Attempt:
             return await posting.post(url, SECRETS, "id", BODY, in_production=False, resolve=resolve)
 
         hanging = asyncio.gather(*[to(f"http://endpoint{number}.example/") for number in range(300)])
@@ -261,16 +261,6 @@ def test_no_proxy_of_the_environment_is_used(
 
 
 # --- certificates -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
-    """Yield an authority that this process trusts."""
-    made = Authority(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
-    posting.tls.cache_clear()
-    yield made
-    posting.tls.cache_clear()
 
 
 def test_a_wrong_certificate_is_a_failure_and_the_right_one_is_not(
