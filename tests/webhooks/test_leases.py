@@ -59,9 +59,9 @@ def test_a_sender_that_has_lost_its_lease_records_nothing(hooks: Hooks, receiver
         lease = leases.take(connection, webhook, new)
         assert lease is not None and lease.token == new
         line = leases.Line(1, {"id": str(uuid4()), "event": "command_settled"})
-        work = leases.Work(receiver.url, ["*"], (1,), 0, 0.0)
+        work = leases.Work(receiver.url, ["*"], (1,), 0)
         assert not leases.record_success(connection, webhook, old, work, line, 200)
-        assert leases.extend(connection, webhook, old, work) is None
+        assert not leases.extend(connection, webhook, old, work)
         assert leases.next_work(connection, webhook, old) is None
         leases.release(connection, webhook, old)
         leases.skip(connection, webhook, old, 9)
@@ -211,7 +211,7 @@ def test_HOOK_01_a_lease_that_was_read_slowly_is_extended_before_a_post(
         time.sleep(0.5)
         return work
 
-    def note(*arguments: Any) -> float | None:
+    def note(*arguments: Any) -> bool:
         happened.append("extended")
         return extend(*arguments)
 
@@ -235,12 +235,12 @@ def test_no_post_begins_that_would_last_longer_than_the_lease(
     monkeypatch.setattr(sending, "LATEST_START_SECONDS", 0.2)
     extend, slow = leases.extend, [True, True, False]
 
-    def extend_slowly(*arguments: Any) -> float | None:
-        extended_at = extend(*arguments)
+    def extend_slowly(*arguments: Any) -> bool:
+        is_mine = extend(*arguments)
         if slow.pop(0) if slow else False:
             time.sleep(0.4)
             assert receiver.messages == []
-        return extended_at
+        return is_mine
 
     monkeypatch.setattr(leases, "extend", extend_slowly)
     webhook = hooks.create(receiver.url)

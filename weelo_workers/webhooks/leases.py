@@ -9,7 +9,6 @@ replaces, while all other times are those of the system's clock.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -186,8 +185,6 @@ class Work:
     secret_versions: tuple[int, ...]
     """The versions of the secret that sign, newest first."""
     failures: int
-    extended_at: float
-    """The lease does not end within LEASE_SECONDS after this time of the monotonic clock."""
     lines: Sequence[Line] = field(default_factory=tuple)
     skip_to: int | None = None
     """The end of the log, if the webhook is not subscribed to the events of the lines after the last one to post."""
@@ -209,7 +206,6 @@ def next_work(connection: Connection, webhook_id: UUID, token: UUID) -> Work | N
     Call this in a transaction of its own, which locks the row of the webhook first. A transaction that has written a further
     line sends a command whose handler waits for this lock: either it finds the lease free, or the line was visible here.
     """
-    extended_at = time.monotonic()
     row = connection.execute(_EXTEND_AND_READ, {"webhook": webhook_id, "token": token}).one_or_none()
     if row is None:
         return None
@@ -220,7 +216,7 @@ def next_work(connection: Connection, webhook_id: UUID, token: UUID) -> Work | N
             lines, skip_to = _after_the_cursor(connection, row)
         if lines or skip_to is not None:
             versions = webhook_secrets.signing_versions(row.secret_version, row.old_secrets, row.now)
-            return Work(row.url, row.events, versions, row.failures, extended_at, lines, skip_to)
+            return Work(row.url, row.events, versions, row.failures, lines, skip_to)
     release(connection, webhook_id, token)
     return None
 
@@ -256,14 +252,12 @@ def release(connection: Connection, webhook_id: UUID, token: UUID) -> None:
         connection.execute(_DELETE_CHECK, parameters)
 
 
-def extend(connection: Connection, webhook_id: UUID, token: UUID, work: Work) -> float | None:
-    """Extend the lease, and return the new `extended_at`.
+def extend(connection: Connection, webhook_id: UUID, token: UUID, work: Work) -> bool:
+    """Extend the lease.
 
-    Return None if another sender has taken it, or if its owner has changed the webhook since the work was read.
+    Return False if another sender has taken it, or if its owner has changed the webhook since the work was read.
     """
-    extended_at = time.monotonic()
-    is_as_read = connection.execute(_EXTEND, _parameters(webhook_id, token, work)).scalar()
-    return extended_at if is_as_read else None
+    return bool(connection.execute(_EXTEND, _parameters(webhook_id, token, work)).scalar())
 
 
 def record_success(
@@ -271,7 +265,7 @@ def record_success(
 ) -> bool:
     """Record that a line was delivered, and extend the lease.
 
-    Return whether the next line may be posted: False in the cases in which `extend` returns None.
+    Return whether the next line may be posted: False in the same cases as `extend`.
     """
     parameters = {**_parameters(webhook_id, token, work), "http_status": http_status}
     if line.delivery is not None:

@@ -75,34 +75,37 @@ class Sender:
     async def _deliver(self, webhook_id: UUID, token: UUID) -> None:
         """Post line after line until none is left, one fails, or the lease is lost."""
         try:
-            while (work := await self._in_database(leases.next_work, webhook_id, token)) is not None:
-                if not await self._post_all(webhook_id, token, work):
-                    return
+            goes_on = True
+            while goes_on:
+                read_at, work = await self._in_database(_with_start(leases.next_work), webhook_id, token)
+                goes_on = work is not None and await self._post_all(webhook_id, token, work, read_at)
         except DATABASE_ERRORS as error:
             # The lease ends soon, and the command that was sent for that moment takes it again.
             log.warning("webhook %s waits for the database: %s", webhook_id, str(error).splitlines()[0])
         except Exception:
             log.exception("the deliveries of webhook %s stopped", webhook_id)
 
-    async def _post_all(self, webhook_id: UUID, token: UUID, work: Work) -> bool:
+    async def _post_all(self, webhook_id: UUID, token: UUID, work: Work, extended: float) -> bool:
         """Post these lines in order. Return whether to read what is left to do.
 
         That is also necessary if the lease is lost or the owner has changed the webhook: only `next_work` releases a lease
-        without missing a command that has found it taken.
+        without missing a command that has found it taken. `extended`: a time of the monotonic clock before the lease was
+        extended.
         """
         secrets = [
             webhook_secrets.secret(settings().webhook_key, webhook_id, version)
             for version in work.secret_versions
         ]
-        extended = work.extended_at
         for line in work.lines:
             if line.body is None:
                 await self._record_purged(webhook_id, token, line)
                 continue
             async with self._places_of_failing if work.failures else self._places:
                 if time.monotonic() - extended > EXTEND_AFTER_SECONDS:
-                    renewed = await self._in_database(leases.extend, webhook_id, token, work)
-                    if renewed is None or time.monotonic() - renewed > LATEST_START_SECONDS:
+                    renewed, is_mine = await self._in_database(
+                        _with_start(leases.extend), webhook_id, token, work
+                    )
+                    if not is_mine or time.monotonic() - renewed > LATEST_START_SECONDS:
                         return True
                 attempt = await self._post(work.url, secrets, line.body["id"], line.body)
             extended = time.monotonic()  # recording the result extends the lease
@@ -161,6 +164,11 @@ def _posts_at_once() -> int:
     if files == resource.RLIM_INFINITY:
         return MOST_POSTS_AT_ONCE
     return max(1, min(MOST_POSTS_AT_ONCE, int(files * SHARE_OF_FILES)))
+
+
+def _with_start(function: Callable[..., T]) -> Callable[..., tuple[float, T]]:
+    """Return the function with its start, by the monotonic clock, before its result."""
+    return lambda *arguments: (time.monotonic(), function(*arguments))
 
 
 def _in_transaction(function: Callable[..., T], *arguments: Any) -> T:
