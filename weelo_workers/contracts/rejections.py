@@ -203,14 +203,14 @@ class Code(Enum):
     TOO_EARLY = CodeInfo(
         409,
         "The time to wait has not passed yet",
-        cause="The driver reported a no-show before the waiting time at the pickup had passed.",
-        remedy="Repeat the report after `retryAfter` seconds, with a new `Idempotency-Key`.",
+        cause="The driver reported a no-show before the waiting time at the pickup had passed, or five earlier secrets of the webhook are still valid.",
+        remedy="Repeat the request after `retryAfter` seconds, with a new `Idempotency-Key`.",
     )
     INVALID_TRANSITION = CodeInfo(
         409,
         "Not possible in the present state",
-        cause="The object is in a state in which this is not possible, such as an earlier step of a trip that is further on.",
-        remedy="Read the object again, and offer what its state allows; see the lifecycles.",
+        cause="The object is in a state in which this is not possible, such as an earlier step of a trip that is further on, or a resend to a webhook that is not active.",
+        remedy="Read the object again, and offer what its state allows; see the lifecycles. A webhook is activated by `PUT` with `isActive: true`.",
     )
     VEHICLE_EXISTS = CodeInfo(
         409,
@@ -251,15 +251,15 @@ class Code(Enum):
     RATE_LIMITED = CodeInfo(
         429,
         "Too many requests",
-        cause="The caller sends more commands than the rate limit allows.",
-        remedy="Wait for the seconds in `Retry-After`, then repeat with the same `Idempotency-Key`: nothing was recorded.",
+        cause="The caller sends more commands than the rate limit allows, or other tests of webhooks wait for their endpoints.",
+        remedy="Wait for the seconds in `Retry-After`, then repeat with the same `Idempotency-Key`: nothing was recorded. With the header `Preference-Applied` (a test of a webhook) it is a recorded outcome: use a new key.",
         retryable=True,
     )
     TOGGLE_RATE_LIMITED = CodeInfo(
         429,
         "Too many availability changes",
         cause="The transporter changed its availability more than 10 times in 5 minutes.",
-        remedy="Repeat after `retryAfter` seconds, with a new `Idempotency-Key`.",
+        remedy="Wait for the seconds in `Retry-After`, then repeat with a new `Idempotency-Key`: the same key returns this recorded outcome again.",
         retryable=True,
     )
     INTERNAL_ERROR = CodeInfo(
@@ -280,7 +280,7 @@ class Code(Enum):
         503,
         "The database was too contended; try again",
         cause="Too many transactions changed the same rows at the same time. Nothing was changed.",
-        remedy="Repeat after a moment, with a new `Idempotency-Key`.",
+        remedy="Wait for the seconds in `Retry-After`, then repeat with a new `Idempotency-Key`: the same key returns this recorded outcome again.",
         retryable=True,
     )
 
