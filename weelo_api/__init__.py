@@ -15,7 +15,7 @@ def create_app() -> Flask:
     # These modules are imported here, so that `import weelo_api` alone opens no connection and does not read the
     # environment.
     from weelo_api import openapi
-    from weelo_api.commands import rate_limit
+    from weelo_api.commands import rate_limit_headers
     from weelo_api.docs_site import routes as docs_site
     from weelo_api.http import access, addresses, compression, cors, errors, headers, request_ids
     from weelo_api.http.json_body import JsonBody
@@ -54,7 +54,7 @@ def create_app() -> Flask:
         from weelo_api.views import sandbox
 
         app.register_api(sandbox.api)
-    rate_limit.register(app)
+    rate_limit_headers.register(app)
     app.register_blueprint(operating.api)
     openapi.register(app)
     docs_site.register(app)

@@ -241,7 +241,7 @@ class TransitionDetails(TypedDict, total=False):
 
 
 class Webhook(TypedDict):
-    """An endpoint for the user's events. `deliveredSeq`: the line of the log up to which it has received all."""
+    """An endpoint for the user's events. `deliveredSeq`: every line of the log up to it was delivered, or is of other events."""
 
     id: str
     url: str
@@ -264,7 +264,7 @@ class WebhookWithSecret(Webhook):
 
 
 class Resent(TypedDict):
-    """The lines that are posted once more. `lines`: how many there are."""
+    """The lines that are posted again. `lines`: how many there are."""
 
     id: str
     fromSeq: int
@@ -273,7 +273,7 @@ class Resent(TypedDict):
 
 
 class WebhookTest(TypedDict):
-    """How an endpoint answered a test event."""
+    """The result of a test."""
 
     id: str
     eventId: str
@@ -284,7 +284,7 @@ class WebhookTest(TypedDict):
 
 
 class Delivery(TypedDict):
-    """One line on its way to an endpoint. `nextAttemptAt`: when a line that failed is tried again."""
+    """A line of the log, or a test, that was or will be posted. `nextAttemptAt`: when it is posted again after a failure."""
 
     id: str
     eventId: str

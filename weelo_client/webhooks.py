@@ -1,4 +1,4 @@
-"""Webhooks, for every role: register an endpoint, see what it received, and have lines posted again."""
+"""Webhooks, for every role: register an endpoint, list its deliveries, and have lines posted again."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class WebhookCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Webhook:
-        """Change the given fields. `is_active=True` re-activates a webhook; it goes on after the last line received."""
+        """Change the given fields. `is_active=True` activates a webhook again: the lines after the last delivered one are posted."""
         body = given(url=url, events=events, description=description, isActive=is_active)
         return cast(Webhook, self.command("PUT", f"/webhooks/{webhook_id}", body, key=key, wait=wait).value())
 
@@ -51,7 +51,7 @@ class WebhookCommands(Commands):
     def rotate_webhook_secret(
         self, webhook_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> WebhookWithSecret:
-        """Make a new secret. For 24 hours the earlier one signs as well. 409 TOO_EARLY after five within 24 hours."""
+        """Replace the secret. For 24 hours each message is signed with the earlier one as well. 409 TOO_EARLY after five within 24 hours."""
         path = f"/webhooks/{webhook_id}/rotate-secret"
         return cast(WebhookWithSecret, self.command("POST", path, key=key, wait=wait).value())
 
@@ -64,7 +64,7 @@ class WebhookCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Resent:
-        """Have these lines of the log posted again, with the same ids."""
+        """Request that these lines of the log are posted again, with the same ids."""
         body = {"fromSeq": from_seq, "toSeq": to_seq}
         path = f"/webhooks/{webhook_id}/resend"
         return cast(Resent, self.command("POST", path, body, key=key, wait=wait).value())
@@ -72,7 +72,7 @@ class WebhookCommands(Commands):
     def test_webhook(
         self, webhook_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> WebhookTest:
-        """Have a test event posted at once, and return how the endpoint answered."""
+        """Request that a test event is posted at once, and return the result."""
         path = f"/webhooks/{webhook_id}/test"
         return cast(WebhookTest, self.command("POST", path, key=key, wait=wait).value())
 
@@ -86,5 +86,5 @@ class WebhookCommands(Commands):
         return cast(Webhook, self.get(f"/webhooks/{webhook_id}"))
 
     def webhook_deliveries(self, webhook_id: str, limit: int | None = None) -> list[Delivery]:
-        """Return what was posted and what is still to be posted, newest first."""
+        """Return the messages that were posted and those that are to be posted, newest first."""
         return self.items(f"/webhooks/{webhook_id}/deliveries", limit)

@@ -131,7 +131,7 @@ def up(  # noqa: PLR0917 (click passes them by name)
     from weelo_workers.settings import settings
 
     if sandbox:
-        _choose_sandbox()
+        _set_sandbox_environment()
     if settings().is_sandbox and context.get_parameter_source("data_dir") is ParameterSource.DEFAULT:
         data_dir = SANDBOX_DATA_DIR
     options = Options(
@@ -213,19 +213,19 @@ def migrate(data_dir: Path) -> None:
     click.echo("the schema is at head")
 
 
-def _word(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+def _migration_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]{2,50}", value):
-        raise click.BadParameter("give words of small letters, such as vehicle_body_height")
+        raise click.BadParameter("give lower-case words joined by _, such as vehicle_body_height")
     return value
 
 
 @weelo.command()
-@click.argument("name", callback=_word)
+@click.argument("name", callback=_migration_name)
 def migration(name: str) -> None:
-    """Write the migration that follows from changed models.
+    """Write the migration for changed models.
 
     This is for developers. It compares the models with the migrations in a temporary database of its own, and refuses
-    if they are equal. Exit code 1 if something has to be added by hand.
+    if they match. Exit code 1 if something has to be added by hand.
     """
     import shutil
     import tempfile
@@ -247,8 +247,8 @@ def migration(name: str) -> None:
         postgres.remove()
         shutil.rmtree(folder, ignore_errors=True)
     if written is None:
-        raise CommandError("the migrations make what the models describe; change a model first")
-    click.echo(f"{written.path}: read it, and say in its first line what it does")
+        raise CommandError("the migrations match the models already; change a model first")
+    click.echo(f"{written.path}: read it, and state in its first line what it does")
     for difference in written.differences:
         click.echo(f"add by hand: {difference}")
     if written.differences:
@@ -351,7 +351,7 @@ def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
         sys.exit(1)
 
 
-def _choose_sandbox() -> None:
+def _set_sandbox_environment() -> None:
     """Set WEELO_ENV for this process and those that it starts. Raises CommandError if another environment is set."""
     from weelo_workers.runtime import CommandError
     from weelo_workers.settings import given, settings

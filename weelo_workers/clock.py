@@ -1,9 +1,9 @@
-"""The clock of the product. In a sandbox it can be moved; everywhere else it is the plain clock of the machine.
+"""The clock of the system. In a sandbox it can be moved; everywhere else it is the plain clock of the machine.
 
 SQL reads it with `now()`, `statement_timestamp()` and `clock_timestamp()`, written without a schema: connections of a
 sandbox find functions of these names that add the offset (`models/sandbox.py`). Scripts in Redis read it with LUA_NOW
-(`redis_clock.py`). Python calls `now`. Tokens, rate limits, time-outs and the life signs of processes use the plain
-clock, because they concern programs outside of the product.
+(`redis_clock.py`). Python calls `now`. Tokens, rate limits, time-outs and the heartbeats of processes use the
+plain clock, because they measure real time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _last_offset = timedelta()
 
 
 def now() -> datetime:
-    """Return the time in UTC. In a sandbox this asks the database; if it does not answer, the last known offset is used."""
+    """Return the time in UTC. In a sandbox it is read from the database; if that fails, the last known offset is used."""
     plain = datetime.now(UTC)
     if not settings().is_sandbox:
         return plain

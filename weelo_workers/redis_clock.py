@@ -1,4 +1,4 @@
-"""The clock of the product for scripts in Redis. See `clock.py`."""
+"""The clock of the system for scripts in Redis. See `clock.py`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ local function now()
 end
 """
 
-# Keys whose time to live is a time of the product. Those of sockets and processes are not: they belong to programs.
+# Keys whose time to live follows the moved clock. That of the keys of sockets and processes is real time.
 _EXPIRING = ("weelo:open:*", "weelo:acked:*")
 # Keys with times of the clock in them.
 _TIMED = ("weelo:open:*", "weelo:presence:*")
 
 # Arguments: the offset in seconds, the number of resets so far, transporters who stay online. A forward move shortens the
-# life of the keys that expire by the same time, so that they end when they would have ended without the move. Without a
-# known offset Redis was emptied, and its keys are new. After a reset the rows of all that is known here are deleted.
+# life of the keys that expire by the same time, so that they end when they would have ended without the move. If no
+# offset is stored, Redis was emptied, and its keys are new. After a reset the rows to which these keys belong are deleted.
 _MOVE = f"""
 local function each(patterns, act)
   for _, pattern in ipairs(patterns) do
@@ -73,7 +73,7 @@ def _moved(script: str) -> str:
 def move_redis(offset: timedelta, resets: int, stay_online: Collection[UUID] = ()) -> None:
     """Set the offset for scripts in Redis. `resets`: if this number has changed, presence is deleted.
 
-    `stay_online`: transporters who count as heard at the new time. It is set in the same step, because a search between
-    two steps would remove these transporters. Raises RedisError.
+    `stay_online`: transporters whose last heartbeat is set to the new time. It happens in the same step, because a search in
+    between would remove these transporters. Raises RedisError.
     """
     redis().eval(_MOVE, 0, repr(offset.total_seconds()), str(resets), *map(str, stay_online))

@@ -194,7 +194,7 @@ def test_a_message_names_its_readers(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FRAMES | PUSHES | POSTS))
 def test_a_check_finds_a_field_that_is_missing_unknown_or_of_another_type(name: str) -> None:
-    """The checks of all other tests are worth something only if they find every kind of deviation."""
+    """The checks in all other tests rely on this: every kind of deviation is found."""
     example = messages()[name]["examples"][0]["payload"]
     for path, value in _values(example):
         if path[:2] != ("data", "result"):  # one of several shapes

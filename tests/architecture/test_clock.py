@@ -1,4 +1,4 @@
-"""Every place that asks for the time is listed here, so that the clock of a sandbox moves all of the product.
+"""Every place that reads the time is listed here, so that the clock of a sandbox moves all of the product.
 
 A new place uses `weelo_workers.clock` in Python, LUA_NOW in a script for Redis, and in SQL one of the functions that a
 sandbox replaces, without a schema. A place that must use the plain clock is added to the list, with its reason.
@@ -60,7 +60,7 @@ def _files() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("asks", ALLOWED, ids=["python", "lua", "plain-sql", "irreplaceable"])
-def test_the_time_is_asked_for_in_the_listed_places_only(asks: re.Pattern[str]) -> None:
+def test_the_time_is_read_in_the_listed_places_only(asks: re.Pattern[str]) -> None:
     assert {name for name, text in _files() if asks.search(text)} == set(ALLOWED[asks])
 
 

@@ -413,6 +413,8 @@ def test_every_wire_model_is_known_to_these_tests() -> None:
         op.__name__ for op in get_args(messages.Op)
     }
     known |= {model.__name__ for model in messages.EPHEMERAL.values()}
+    assert f"`{webhooks.TEST_EVENT}` is posted by" in page()
+    known.add(webhooks.WebhookTest.__name__)  # its data
     bases = {
         "Request",
         "BroadcastRequest",

@@ -243,9 +243,9 @@ def test_each_of_several_objects_has_an_entry_of_its_own() -> None:
     assert [each.name for each in fields(document, {"anyOf": [one, {"type": "null"}]})] == ["a"]
 
 
-def test_the_close_codes_are_those_that_the_server_sends() -> None:
+def test_the_page_has_every_close_code() -> None:
     page = html("/docs/socket")
-    assert [int(code) for code in re.findall(r'id="close-(\d+)"', page)] == sorted(CloseCode)
+    assert {int(code) for code in re.findall(r'id="close-(\d+)"', page)} == {*CloseCode}
     for each in CloseCode:
         assert str(with_code(each.meaning)) in page
-        assert each.remedy in unescape(page)
+        assert str(with_code(each.remedy)) in page

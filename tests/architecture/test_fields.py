@@ -25,7 +25,7 @@ import_all_contracts()
 app()  # imports every view and the frames of the socket
 
 MODES: tuple[Literal["validation", "serialization"], ...] = ("validation", "serialization")
-LONGEST = 300  # a text of more characters is not read beside a field
+LONGEST = 300  # longer texts are hard to read beside a field
 
 
 def _below(base: type[Any]) -> Iterator[type[Any]]:

@@ -13,8 +13,6 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-import httpx
-
 # The page's modules, by their names in `import`.
 MODULES = {"@weelo/client": "/@weelo/client/dist/index.js", "openapi-fetch": "/openapi-fetch/dist/index.mjs"}
 PAGE = """<!doctype html><title>A customer</title>
@@ -30,17 +28,17 @@ const settings = {settings};
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves a page and its modules, and forwards requests below `/api`, so that they are of the same origin.
+    """Serves a page and its modules. The page is of another origin than the API.
 
     `modules`: a folder node_modules. `settings`: the script's object of this name. `results`: what the script sends with
     `report`.
     """
 
-    def __init__(self, script: str, settings: dict[str, str], modules: Path, api: str) -> None:
+    def __init__(self, script: str, settings: dict[str, str], modules: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         imports = json.dumps({"imports": MODULES})
         self.page = PAGE.format(imports=imports, settings=json.dumps(settings), script=script).encode()
-        self.modules, self.api = modules, api
+        self.modules = modules
         self.results: SimpleQueue[Any] = SimpleQueue()
 
 
@@ -48,9 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: PageServer
 
     def do_GET(self) -> None:
-        if self.path.startswith("/api/"):
-            self._forward()
-        elif self.path == "/":
+        if self.path == "/":
             self._answer(200, "text/html", self.server.page)
         elif (file := self.server.modules / self.path.lstrip("/")).is_file():
             self._answer(200, "text/javascript", file.read_bytes())
@@ -58,23 +54,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, "text/plain", b"")
 
     def do_POST(self) -> None:
-        if self.path == "/result":
-            self.server.results.put(json.loads(self._body()))
-            self._answer(204, "text/plain", b"")
-        else:
-            self._forward()
-
-    do_PUT = do_POST
-
-    def _forward(self) -> None:
-        names = ("Authorization", "Idempotency-Key", "Prefer", "Content-Type")
-        headers = {name: self.headers[name] for name in names if name in self.headers}
-        url = self.server.api + self.path
-        answer = httpx.request(self.command, url, headers=headers, content=self._body(), timeout=30)
-        self._answer(answer.status_code, answer.headers.get("Content-Type", ""), answer.content)
-
-    def _body(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.server.results.put(json.loads(body))
+        self._answer(204, "text/plain", b"")
 
     def _answer(self, status: int, kind: str, body: bytes) -> None:
         self.send_response(status)
@@ -89,10 +71,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def page(
-    script: str, settings: dict[str, str], *, modules: Path, api: str, profile: Path
+    script: str, settings: dict[str, str], *, modules: Path, profile: Path
 ) -> Iterator[SimpleQueue[Any]]:
     """Open a page with this script in Chromium. Yields the `results` of its `PageServer`."""
-    server = PageServer(script, settings, modules, api)
+    server = PageServer(script, settings, modules)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     chromium = subprocess.Popen(
         [

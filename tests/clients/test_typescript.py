@@ -162,7 +162,7 @@ IN_THE_BROWSER = """
 import { Rejected, WeeloClient, WeeloSocket } from "@weelo/client";
 
 const token = async () => settings.token;
-const client = new WeeloClient({ baseUrl: location.origin, token });
+const client = new WeeloClient({ baseUrl: settings.api, token });
 const frames = [];
 const socket = new WeeloSocket({ baseUrl: settings.api, token, after: 0, onFrame: (frame) => void frames.push(frame.event) });
 await socket.waitFor("connected");
@@ -182,7 +182,7 @@ await report({ refused: refused instanceof Rejected && refused.code, frames });
 def test_it_works_in_a_browser(user_project: Path, system: System, tmp_path: Path) -> None:
     settings = {"api": system.url, "token": token(Role.CUSTOMER, uuid4())}
     modules = user_project / "node_modules"
-    with browser.page(IN_THE_BROWSER, settings, modules=modules, api=system.url, profile=tmp_path) as results:
+    with browser.page(IN_THE_BROWSER, settings, modules=modules, profile=tmp_path) as results:
         result = results.get(timeout=60)
     assert result.get("refused") == "ORDER_ACTIVE_EXISTS", result
     frames = {"connected", "broadcast_state_changed", "command_settled", "booking_cancelled"}

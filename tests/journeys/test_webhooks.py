@@ -1,4 +1,4 @@
-"""An integrator's server is notified by the running system, through slow answers, second workers and crashes."""
+"""The running system posts events to a user's server, with slow answers, a second worker and crashes."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_HOOK_01_two_workers_post_each_line_once_and_in_order(
 def test_HOOK_01_a_webhook_whose_worker_is_killed_goes_on_when_its_lease_ends(
     system: System, owner: httpx.Client
 ) -> None:
-    """The worker dies while it waits for an answer. A new one takes over without a further line."""
+    """The worker is killed while it waits for an answer. Another one continues, although no further line is written."""
     silent = SilentEndpoint()
     path = f"/webhooks/{register(owner, f'http://127.0.0.1:{silent.port}/hook')['id']}"
     silent.wait_for_a_connection()

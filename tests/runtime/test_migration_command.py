@@ -54,7 +54,7 @@ def test_a_changed_model_becomes_the_next_migration_and_then_nothing_is_left(cop
     done = migration(copy, "vehicle_body_height")
     written = versions / f"{int(newest) + 1:04}_vehicle_body_height.py"
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == f"{written}: read it, and say in its first line what it does\n"
+    assert done.stdout == f"{written}: read it, and state in its first line what it does\n"
     source = written.read_text()
     assert source.startswith(
         '"""Vehicle body height."""\n\nimport sqlalchemy as sa\nfrom alembic import op\n'
@@ -70,7 +70,7 @@ def test_a_changed_model_becomes_the_next_migration_and_then_nothing_is_left(cop
 
     again = migration(copy, "again")
     assert (again.returncode, again.stdout) == (2, "")
-    assert again.stderr == "weelo: the migrations make what the models describe; change a model first\n"
+    assert again.stderr == "weelo: the migrations match the models already; change a model first\n"
     assert not list(versions.glob("*again*"))
 
 

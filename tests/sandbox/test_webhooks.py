@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from tests.sandbox.sandbox_system import Sandbox, moment
 from tests.support.tls import Authority, TlsProxy
 from tests.support.waiting import eventually, slowdown
 from tests.support.webhook_receiver import Message, SilentEndpoint, WebhookReceiver
+from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.lifecycles.webhook import GIVE_UP_AFTER, RETRY_SECONDS
 
@@ -203,6 +205,30 @@ def test_HOOK_01_an_advance_waits_for_slow_answers_and_the_trip_arrives_in_order
         if message.frame["event"] == "assignment_status_changed"
     ]
     assert statuses[-1] == "completed"
+
+
+def test_HOOK_01_workers_that_are_killed_between_two_posts_lose_no_line(
+    sandbox: Sandbox, receiver: WebhookReceiver
+) -> None:
+    receiver.seconds = 0.2
+    sandbox.fleet("drives", after=20)
+    owner = Owner(sandbox, receiver.url)
+    owner.book()
+    key = uuid4().hex
+
+    def has_advanced() -> bool:
+        return sandbox.post("/clock/advance", {"seconds": 300}, Idempotency_Key=key).status_code == 200
+
+    with ThreadPoolExecutor(1) as pool:
+        advance = pool.submit(eventually, has_advanced, 120)
+        eventually(lambda: len(receiver.messages) >= 5)
+        sandbox.kill(",".join(QUEUES))
+        advance.result()
+    # A message whose answer was lost came again.
+    assert list(dict.fromkeys(receiver.seqs())) == owner.seqs()
+    assert [line["id"] for line in owner.log()] == list(
+        dict.fromkeys(message.headers["webhook-id"] for message in receiver.messages)
+    )
 
 
 def test_an_attempt_that_is_never_answered_holds_the_clock_for_ten_real_seconds(sandbox: Sandbox) -> None:

@@ -244,7 +244,7 @@ def test_without_any_key_clients_come_back_and_nobody_else_waits(migrated: None)
         assert {(each.status_code, each.json()["code"]) for each in answers} == {(503, "SERVICE_UNAVAILABLE")}
         assert {each.headers["Retry-After"] for each in answers} == {"5"}
         assert {each.result() for each in sockets} == {1013}
-        assert server.asked == 1
+        assert server.requests == 1
     finally:
         api.stop()
         server.close()

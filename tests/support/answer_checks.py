@@ -1,8 +1,7 @@
-"""Compares every HTTP answer that a test sees with docs/openapi.json, which test_documents.py compares with the code.
+"""Compares every HTTP answer that a test gets with docs/openapi.json, which test_documents.py compares with the code.
 
-`install` hooks into httpx and into Flask's test client; raw_http.py calls `check_raw`. An answer of another server is not
-compared: the API sends two headers with every answer that hardly any other server sends together. Answers of a sandbox
-are compared with the sandbox's own document, which has further routes.
+`install` hooks into httpx and into Flask's test client; raw_http.py calls `check_raw`. Answers of other servers are not
+compared. They are recognised by the lack of two headers that every answer of the API has. Answers of a sandbox are compared with the sandbox's own document, which has further routes.
 """
 
 from __future__ import annotations
@@ -195,7 +194,7 @@ def _code(seen: Answered) -> str | None:
     return body.get("code") if isinstance(body, dict) else None
 
 
-# --- where answers are seen -----------------------------------------------------------------------------
+# --- where answers are checked -----------------------------------------------------------------------------
 
 
 _by_server: dict[str, Operations] = {}

@@ -1,6 +1,6 @@
 """Deviations of the system from its documents, collected while tests run.
 
-The fixture `_no_deviations` in tests/conftest.py fails the test in which one was seen. A test that provokes something
+The fixture `_no_deviations` in tests/conftest.py fails the test in which one was recorded. A test that provokes something
 undocumented on purpose has the marker `undocumented`, or does so within `tolerated()`.
 """
 

@@ -64,7 +64,7 @@ class KeyServer:
     def __init__(self, *names: str) -> None:
         self.names, self.answer = list(names), "ok"
         self.cache_control = "public, max-age=19302, must-revalidate, no-transform"
-        self.asked = 0
+        self.requests = 0
         self._stopped = threading.Event()
         outer = self
 
@@ -72,7 +72,7 @@ class KeyServer:
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                outer.asked += 1
+                outer.requests += 1
                 with suppress(OSError):
                     getattr(outer, f"_{outer.answer}")(self)
 

@@ -1,8 +1,8 @@
-"""Compares all frames, ops, close codes and pushes that tests see with asyncapi.json, and notes deviations.
+"""Compares all frames, ops, close codes and pushes of tests with asyncapi.json, and records the deviations.
 
 `install` checks every socket of websocket-client in this process, which the reference client uses, too. Other sockets, and
 the stand-ins for FCM and for the endpoints of webhooks, call `check_frame`, `check_op`, `check_close` and `check_push`
-themselves. Messages are only kept when they arrive, so that the checks delay no test that measures time. `finish` checks
+themselves. Messages are only stored when they arrive, so that the checks delay no test that measures time. `finish` checks
 them.
 """
 
@@ -107,7 +107,7 @@ def check_close(code: int) -> None:
 
 
 def finish() -> int:
-    """Check the messages seen since the last call, note what deviates, and return how many messages were checked."""
+    """Check the messages seen since the last call, record what deviates, and return how many messages were checked."""
     count = 0
     with suppress(IndexError):
         while True:

@@ -40,9 +40,9 @@ class Server(ThreadingHTTPServer):
 
 
 class WebhookReceiver:
-    """Records every request in `messages`, and answers with `status`, or as `answer` decides for a message.
+    """Records every request in `messages`, and answers with `status`, or as the function `answer` returns for a message.
 
-    A negative status: the connection is closed without an answer. `seconds`: how long an answer takes.
+    A negative status closes the connection without a response. `seconds`: how long an answer takes.
     """
 
     def __init__(self, port: int = 0) -> None:

@@ -36,7 +36,7 @@ def test_many_requests_cause_one_fetch(server: KeyServer) -> None:
     assert keys.is_empty
     with ThreadPoolExecutor(20) as pool:
         found = list(pool.map(keys.find, ["first"] * 100))
-    assert all(found) and server.asked == 1
+    assert all(found) and server.requests == 1
 
 
 def test_an_unknown_key_causes_at_most_one_fetch_a_minute(server: KeyServer, ahead: list[float]) -> None:
@@ -44,11 +44,11 @@ def test_an_unknown_key_causes_at_most_one_fetch_a_minute(server: KeyServer, ahe
     assert keys.find("first")
     server.names.append("second")
     assert keys.find("second") is None and keys.find("third") is None
-    assert server.asked == 1
+    assert server.requests == 1
     ahead[0] = 61
     assert keys.find("second") and keys.find("first")
     assert keys.find("third") is None
-    assert server.asked == 2
+    assert server.requests == 2
 
 
 def test_outdated_keys_are_used_while_newer_ones_are_fetched(server: KeyServer, ahead: list[float]) -> None:
@@ -57,12 +57,12 @@ def test_outdated_keys_are_used_while_newer_ones_are_fetched(server: KeyServer, 
     assert keys.find("first")
     server.names[:] = ["second"]
     ahead[0] = 599
-    assert keys.find("first") and server.asked == 1
+    assert keys.find("first") and server.requests == 1
     ahead[0] = 601
     assert keys.find("first"), "no request waits for it"
     eventually(lambda: keys.find("second", wait=False), within=5)
     assert keys.find("first") is None, "Google has withdrawn it"
-    assert server.asked == 2
+    assert server.requests == 2
 
 
 @pytest.mark.parametrize("trouble", ["unavailable", "nonsense", "empty", "hang", "drip"])
@@ -78,11 +78,11 @@ def test_old_keys_stay_in_use_if_the_fetch_fails(
     assert time.monotonic() - began < 0.5
     eventually(lambda: "cannot be fetched" in caplog.text, within=6)
     assert keys.find("first") and keys.find("first")
-    assert server.asked == 2
+    assert server.requests == 2
     ahead[0] += 61
     server.answer = "ok"
     keys.find("first")
-    eventually(lambda: server.asked == 3, within=5)
+    eventually(lambda: server.requests == 3, within=5)
 
 
 def test_a_request_waits_two_seconds_for_a_fetch_and_later_ones_no_longer(server: KeyServer) -> None:
@@ -95,17 +95,17 @@ def test_a_request_waits_two_seconds_for_a_fetch_and_later_ones_no_longer(server
     again = time.monotonic()
     assert keys.find("first") is None
     assert time.monotonic() - again < 0.5
-    assert server.asked == 1
+    assert server.requests == 1
 
 
 def test_without_any_key_the_next_fetch_is_soon(server: KeyServer, ahead: list[float]) -> None:
     server.answer = "unavailable"
     keys = FirebaseKeys(server.url)
     assert keys.find("first") is None and keys.find("first") is None
-    assert keys.is_empty and server.asked == 1
+    assert keys.is_empty and server.requests == 1
     server.answer = "ok"
     ahead[0] = 5.1
-    assert keys.find("first") and server.asked == 2
+    assert keys.find("first") and server.requests == 2
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.tls import Authority
 from tests.support.webhook_receiver import WebhookReceiver
 
 if TYPE_CHECKING:
@@ -25,3 +27,15 @@ def receiver() -> Iterator[WebhookReceiver]:
     made = WebhookReceiver()
     yield made
     made.close()
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
+    """Yield an authority that this process trusts."""
+    from weelo_workers.webhooks import posting  # reads the settings
+
+    made = Authority(tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
+    posting.tls.cache_clear()
+    yield made
+    posting.tls.cache_clear()

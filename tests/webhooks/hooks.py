@@ -1,4 +1,4 @@
-"""The test driver of webhooks: registers them, writes lines into logs, shifts time, and reads rows."""
+"""Helpers for tests of webhooks: register them, write lines into logs, move times into the past, and read rows."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Hooks:
         with self.world.engine.begin() as connection:
             connection.execute(text("UPDATE webhooks SET lease_until = lease_until - interval '21 s'"))
 
-    def has_delivered(self, webhook_id: UUID, seq: int) -> None:
+    def wait_until_delivered(self, webhook_id: UUID, seq: int) -> None:
         """Execute what is due, and wait until the line is delivered and no sender is at work."""
         self.world.drain()
         eventually(lambda: self.row(webhook_id).delivered_seq >= seq and self.is_idle(webhook_id))
@@ -127,7 +127,7 @@ class Hooks:
     def failures(self, webhook_id: UUID) -> int:
         return int(self.row(webhook_id).failures)
 
-    def has_failed(self, webhook_id: UUID, times: int = 1) -> None:
+    def wait_until_failed(self, webhook_id: UUID, times: int = 1) -> None:
         """Wait until this many attempts in a row have failed."""
         eventually(lambda: self.failures(webhook_id) == times, within=15)
 

@@ -1,13 +1,16 @@
-"""In production a webhook reaches public addresses by HTTPS only, whatever a name server answers, and when."""
+"""In production webhooks are posted to public addresses by HTTPS only, whatever a name server returns, and whenever it does."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import aiodns
 import httpcore
 import pytest
 from pydantic import ValidationError
@@ -97,7 +100,7 @@ def test_a_name_is_no_address() -> None:
 def test_production_refuses_a_url_that_is_not_public(url: str) -> None:
     assert NewWebhook(url=url, events=("*",)).url == url
     assert fault_in_production(url)
-    answer = asyncio.run(posting.post(url, SECRETS, "id", BODY, in_production=True))
+    answer = post(url, NameServer(["8.8.8.8"]))
     assert answer.result == "forbidden"
 
 
@@ -146,7 +149,7 @@ class NameServer:
         return self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
 
 
-def post(url: str, name_server: NameServer, *, in_production: bool = True) -> posting.Answer:
+def post(url: str, name_server: NameServer, *, in_production: bool = True) -> posting.Attempt:
     return asyncio.run(
         posting.post(url, SECRETS, "id", BODY, in_production=in_production, resolve=name_server)
     )
@@ -182,6 +185,64 @@ def test_a_name_that_changes_between_check_and_connect_has_no_effect(
     assert receiver.messages == []
 
 
+class SilentNameServer:
+    """A name server that receives every question and answers none."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def test_names_that_cannot_be_looked_up_delay_no_other(
+    receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = SilentNameServer()
+    made = aiodns.DNSResolver
+
+    def resolver(**options: Any) -> aiodns.DNSResolver:
+        return made(nameservers=[f"127.0.0.1:{silent.port}"], **options)
+
+    monkeypatch.setattr(aiodns, "DNSResolver", resolver)
+    monkeypatch.setattr(posting, "ATTEMPT_SECONDS", 3.0)
+
+    async def posts() -> tuple[posting.Attempt, list[posting.Attempt]]:
+        resolve = posting.Resolver()
+
+        async def to(url: str) -> posting.Attempt:
+            return await posting.post(url, SECRETS, "id", BODY, in_production=False, resolve=resolve)
+
+        hanging = asyncio.gather(*[to(f"http://endpoint{number}.example/") for number in range(300)])
+        await asyncio.sleep(0.1)
+        answers = await to(f"http://localhost:{receiver.port}/hook"), await hanging
+        await resolve.close()
+        return answers
+
+    answer, others = asyncio.run(posts())
+    assert answer.delivered
+    assert answer.seconds < 1
+    assert {each.result for each in others} == {"timeout"}
+    silent.close()
+
+
+def test_the_look_up_of_a_host_returns_all_its_addresses() -> None:
+    async def look_up(host: str) -> Sequence[str]:
+        resolve = posting.Resolver()
+        try:
+            return await resolve(host, 80)
+        finally:
+            await resolve.close()
+
+    assert "127.0.0.1" in asyncio.run(look_up("localhost"))
+    assert asyncio.run(look_up("192.0.2.7")) == ["192.0.2.7"]
+    assert asyncio.run(look_up("2001:db8::7")) == ["2001:db8::7"]
+    with pytest.raises(httpcore.ConnectError, match="cannot be looked up"):
+        asyncio.run(look_up("weelo.invalid"))
+
+
 def test_the_next_address_is_tried_if_one_refuses(receiver: WebhookReceiver) -> None:
     url = f"http://example.com:{receiver.port}/hook"
     answer = post(url, NameServer(["127.0.0.2", "127.0.0.1"]), in_production=False)
@@ -200,16 +261,6 @@ def test_no_proxy_of_the_environment_is_used(
 
 
 # --- certificates -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
-    """Yield an authority that this process trusts."""
-    made = Authority(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
-    posting.tls.cache_clear()
-    yield made
-    posting.tls.cache_clear()
 
 
 def test_a_wrong_certificate_is_a_failure_and_the_right_one_is_not(

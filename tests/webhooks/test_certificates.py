@@ -1,28 +1,14 @@
-"""A receiver with a wrong certificate gets nothing; with the right one it gets the whole log, in order."""
+"""Nothing is posted to an endpoint with a wrong certificate; with the right one it gets the whole log, in order."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
-
-import pytest
 
 from tests.support.tls import Authority, TlsProxy
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import WebhookReceiver
 from tests.webhooks.hooks import Hooks
-from weelo_workers.webhooks import posting
-
-
-@pytest.fixture
-def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
-    """Yield an authority that this process trusts."""
-    made = Authority(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(made.file))
-    posting.tls.cache_clear()
-    yield made
-    posting.tls.cache_clear()
 
 
 def test_HOOK_01_after_a_wrong_certificate_and_410_every_line_has_arrived_or_is_listed(
@@ -33,11 +19,11 @@ def test_HOOK_01_after_a_wrong_certificate_and_410_every_line_has_arrived_or_is_
     with TlsProxy(plain, wrong) as bad, TlsProxy(plain, authority.certificate("127.0.0.1")) as good:
         webhook = hooks.create(f"https://127.0.0.1:{bad.port}/hook")
         hooks.write(3)
-        hooks.has_failed(webhook)
+        hooks.wait_until_failed(webhook)
         assert "certificate verify failed" in hooks.row(webhook).last_error
         assert receiver.messages == []
         hooks.update(webhook, url=f"https://127.0.0.1:{good.port}/hook")
-        hooks.has_delivered(webhook, 5)
+        hooks.wait_until_delivered(webhook, 5)
         assert receiver.seqs() == hooks.log()
         receiver.status = 410
         hooks.write(2)

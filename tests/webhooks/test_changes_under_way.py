@@ -37,7 +37,7 @@ def test_lines_after_a_change_of_the_url_go_to_the_new_one(hooks: Hooks, receive
     webhook = hooks.create(receiver.url)
     for _ in range(4):
         hooks.register_device()
-    hooks.has_delivered(webhook, 6)
+    hooks.wait_until_delivered(webhook, 6)
     assert receiver.seqs("/hook") == [1]
     assert receiver.seqs("/hook/new") == hooks.log()[1:]
 
@@ -64,7 +64,7 @@ def test_lines_after_a_rotation_have_the_new_signature(hooks: Hooks, receiver: W
     receiver.answer = answer
     for _ in range(3):
         hooks.register_device()
-    hooks.has_delivered(webhook, 5)
+    hooks.wait_until_delivered(webhook, 5)
     first, *others = receiver.messages
     with pytest.raises(WebhookVerificationError):
         first.verify(rotated[0])
@@ -87,7 +87,7 @@ def test_events_that_are_not_asked_for_any_more_are_not_posted(
 
 def test_a_change_of_events_concerns_later_lines_only(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create(receiver.url, "truck_confirmed")
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     hooks.write(5)
     hooks.update(webhook, events=["*"])
     later = max(hooks.log())
@@ -97,11 +97,11 @@ def test_a_change_of_events_concerns_later_lines_only(hooks: Hooks, receiver: We
 
 
 def test_lines_that_wait_are_posted_after_a_change_of_events(hooks: Hooks, receiver: WebhookReceiver) -> None:
-    """They were asked for when they were written, and still are."""
+    """The webhook was subscribed to their events when they were written, and still is."""
     receiver.status = 500
     webhook = hooks.create(receiver.url, "command_settled")
     hooks.world.drain()
-    hooks.has_failed(webhook)
+    hooks.wait_until_failed(webhook)
     hooks.register_device()
     receiver.status = 200
     receiver.messages.clear()
@@ -114,7 +114,7 @@ def test_after_a_change_of_events_no_line_waits_without_a_command(
     hooks: Hooks, receiver: WebhookReceiver
 ) -> None:
     webhook = hooks.create(receiver.url, "truck_confirmed")
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     hooks.shift(20)
     eventually(lambda: hooks.is_idle(webhook))
     hooks.world.book(hooks.user)

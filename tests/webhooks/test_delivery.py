@@ -15,7 +15,7 @@ from tests.webhooks.hooks import Hooks
 from weelo_workers.messaging.retention import purge_expired
 from weelo_workers.models.engine import engine
 from weelo_workers.queries.log import lines_after
-from weelo_workers.webhooks import leases, purge_deliveries
+from weelo_workers.webhooks import leases, purge_deliveries, sending
 
 
 def test_HOOK_01_every_line_arrives_once_in_order_and_signed(hooks: Hooks, receiver: WebhookReceiver) -> None:
@@ -63,7 +63,7 @@ def test_many_lines_that_are_not_asked_for_are_skipped_at_once(
 ) -> None:
     monkeypatch.setattr(leases, "PORTION", 5)
     webhook = hooks.create(receiver.url, "broadcast_state_changed")
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     for _ in range(40):
         hooks.register_device()
     hooks.world.book(hooks.user)
@@ -75,7 +75,7 @@ def test_many_lines_that_are_not_asked_for_are_skipped_at_once(
 
     event.listen(engine(), "before_cursor_execute", note)
     try:
-        hooks.has_delivered(webhook, max(hooks.log()))
+        hooks.wait_until_delivered(webhook, max(hooks.log()))
     finally:
         event.remove(engine(), "before_cursor_execute", note)
     assert 0 < len(receiver.messages) == len(hooks.world.events_of(hooks.user, "broadcast_state_changed"))
@@ -96,17 +96,17 @@ def test_HOOK_01_a_receiver_that_was_down_gets_the_whole_log(hooks: Hooks) -> No
     receiver.close()
     webhook = hooks.create(receiver.url)
     hooks.write(4)
-    hooks.has_failed(webhook)
+    hooks.wait_until_failed(webhook)
     [failing] = hooks.deliveries(webhook, "failed")
     assert (failing["seq"], failing["attempts"]) == (1, 1)
     assert failing["nextAttemptAt"] is not None and failing["error"]
     assert [each["seq"] for each in hooks.deliveries(webhook, "pending")] == [5, 4, 3, 2]
     hooks.shift(10)
-    hooks.has_failed(webhook, times=2)
+    hooks.wait_until_failed(webhook, times=2)
     up = WebhookReceiver(receiver.port)
     hooks.shift(60)
     eventually(lambda: up.seqs() == hooks.log())
-    hooks.has_delivered(webhook, 5)
+    hooks.wait_until_delivered(webhook, 5)
     assert hooks.failures(webhook) == 0
     assert hooks.deliveries(webhook, "failed") == hooks.deliveries(webhook, "pending") == []
     succeeded = hooks.deliveries(webhook, "succeeded", limit=2)
@@ -120,7 +120,7 @@ def test_the_signature_is_made_anew_for_each_attempt(hooks: Hooks, receiver: Web
     receiver.status = 500
     hooks.world.drain()
     for attempt in range(1, 10):
-        hooks.has_failed(webhook, times=attempt)
+        hooks.wait_until_failed(webhook, times=attempt)
         receiver.status = 500 if attempt < 9 else 204
         hooks.next_attempt(webhook)
     eventually(lambda: hooks.row(webhook).delivered_seq == 1)
@@ -142,7 +142,7 @@ def test_a_signature_of_another_secret_is_refused(hooks: Hooks, receiver: Webhoo
 
 def test_410_disables_at_once_and_the_rest_is_listed(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     receiver.status = 410
     hooks.write(3)
     eventually(lambda: not hooks.row(webhook).is_active)
@@ -165,7 +165,7 @@ def test_a_webhook_is_disabled_24_hours_after_its_first_failure(
     while hooks.row(webhook).is_active:
         attempts += 1
         assert attempts < 30
-        hooks.has_failed(webhook, times=attempts)
+        hooks.wait_until_failed(webhook, times=attempts)
         if hooks.row(webhook).is_active:
             hooks.next_attempt(webhook)
             eventually(partial(hooks.is_idle, webhook))
@@ -194,7 +194,7 @@ def test_a_disabled_webhook_that_is_activated_again_gets_what_it_missed(
 
 def test_a_paused_webhook_receives_nothing_until_it_goes_on(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     assert hooks.update(webhook, isActive=False).result["disabledReason"] == "owner"
     hooks.write(2)
     assert [each["status"] for each in hooks.deliveries(webhook)][:3] == ["pending"] * 3
@@ -210,7 +210,7 @@ def test_a_redirect_is_a_failure_and_not_followed(
     receiver.status, receiver.headers = status, {"Location": receiver.url + "/elsewhere"}
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
-    hooks.has_failed(webhook)
+    hooks.wait_until_failed(webhook)
     assert [each.path for each in receiver.messages] == ["/hook"]
     assert hooks.row(webhook).last_error == f"the endpoint answered {status}"
 
@@ -219,7 +219,7 @@ def test_a_connection_that_is_cut_is_a_failure(hooks: Hooks, receiver: WebhookRe
     receiver.status = -1
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
-    hooks.has_failed(webhook)
+    hooks.wait_until_failed(webhook)
 
 
 def test_a_long_answer_counts_by_its_status(hooks: Hooks, receiver: WebhookReceiver) -> None:
@@ -245,6 +245,26 @@ def test_HOOK_01_hundreds_of_endpoints_that_never_answer_delay_no_other(
     assert receiver.messages[1].at - began < 1
     # On a busy machine the first ones have reached their time limit already, and are in their pause.
     assert hooks.world.value("SELECT count(*) FROM webhooks WHERE lease_token IS NOT NULL") > 100
+    silent.close()
+
+
+def test_failing_endpoints_leave_places_for_others_when_there_are_more_of_them_than_places(
+    hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "MOST_POSTS_AT_ONCE", 8)
+    sender = sending.Sender()
+    monkeypatch.setattr(sending, "sender", lambda: sender)
+    silent = SilentEndpoint()
+    for _ in range(12):
+        Hooks(hooks.world).create(silent.url)
+    with hooks.world.engine.begin() as connection:
+        connection.execute(text("UPDATE webhooks SET failures = 1, failing_since = clock_timestamp()"))
+    hooks.world.drain()
+    silent.wait_for_a_connection()
+    webhook = hooks.create(receiver.url)
+    began = monotonic()
+    hooks.wait_until_delivered(webhook, 1)
+    assert receiver.messages[0].at - began < 1
     silent.close()
 
 

@@ -63,7 +63,7 @@ def test_a_sender_that_has_lost_its_lease_records_nothing(hooks: Hooks, receiver
         assert not leases.record_success(connection, webhook, old, work, line, 200)
         assert leases.extend(connection, webhook, old, work) is None
         assert leases.next_work(connection, webhook, old) is None
-        leases.give_up(connection, webhook, old)
+        leases.release(connection, webhook, old)
         leases.skip(connection, webhook, old, 9)
     row = hooks.row(webhook)
     assert (row.delivered_seq, row.lease_token) == (0, new)
@@ -90,7 +90,7 @@ def test_HOOK_01_a_crash_between_post_and_record_posts_the_line_again_with_the_s
     assert receiver.seqs() == [1]
     hooks.end_leases()
     hooks.shift(21)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     assert receiver.seqs() == [1, 1]
     first, second = receiver.messages
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
@@ -110,20 +110,20 @@ def test_the_check_of_a_lease_repeats_itself_while_its_holder_is_at_work(
     assert hooks.world.value(checks, token=str(token)) == 1
 
 
-def test_a_lease_that_is_given_up_leaves_no_command_behind(hooks: Hooks, receiver: WebhookReceiver) -> None:
+def test_a_released_lease_leaves_no_command_behind(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     waiting = "SELECT count(*) FROM mailbox WHERE settled_at IS NULL AND payload ? 'lease' AND payload->>'lease' IS NOT NULL"
     eventually(lambda: hooks.world.value(waiting) == 0)
 
 
-def test_a_line_written_while_the_lease_is_given_up_is_posted(
+def test_a_line_written_while_the_lease_is_released_is_posted(
     hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The line is committed after the sender has looked for lines, and before it gives the lease up."""
+    """The line is committed after the sender has looked for lines, and before it releases the lease."""
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
-    give_up, written = leases.give_up, threading.Event()
+    hooks.wait_until_delivered(webhook, 1)
+    release, written = leases.release, threading.Event()
     delivered = []
 
     def write_first(*arguments: Any) -> None:
@@ -134,9 +134,9 @@ def test_a_line_written_while_the_lease_is_given_up_is_posted(
             delivered.append(writer)
             # The line is committed; its delivery waits for the row that this transaction has locked.
             eventually(partial(_waits_for_the_row, hooks))
-        give_up(*arguments)
+        release(*arguments)
 
-    monkeypatch.setattr(leases, "give_up", write_first)
+    monkeypatch.setattr(leases, "release", write_first)
     hooks.write()
     eventually(lambda: delivered and not delivered[0].is_alive())
     eventually(lambda: receiver.seqs() == [1, 2, 3])
@@ -151,13 +151,13 @@ def test_many_lines_need_one_delivery_as_long_as_none_has_begun(
     hooks: Hooks, receiver: WebhookReceiver
 ) -> None:
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     for number in range(10):
         command = RegisterDevice(user_id=hooks.user, token=f"token {number}", platform="ios")
         hooks.world.execute(command, hooks.user, Role.CUSTOMER)
     waiting = "SELECT count(*) FROM mailbox WHERE name = 'webhooks.deliver' AND settled_at IS NULL AND due_at <= now()"
     assert hooks.world.value(waiting) == 1
-    hooks.has_delivered(webhook, 11)
+    hooks.wait_until_delivered(webhook, 11)
     assert receiver.seqs() == hooks.log()
 
 
@@ -223,7 +223,7 @@ def test_HOOK_01_a_lease_that_was_read_slowly_is_extended_before_a_post(
     monkeypatch.setattr(leases, "extend", note)
     receiver.answer = answer
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     assert happened == ["extended", "posted"]
 
 
@@ -244,6 +244,6 @@ def test_no_post_begins_that_would_last_longer_than_the_lease(
 
     monkeypatch.setattr(leases, "extend", extend_slowly)
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     assert slow == []
     assert receiver.seqs() == [1]

@@ -24,7 +24,7 @@ LOST = "invariant: 1 webhooks whose lines wait and that no command delivers"
 
 def test_the_doctor_names_a_webhook_that_no_command_delivers(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     assert LOST not in doctor.findings()
     with hooks.world.engine.begin() as connection:
         connection.execute(text("UPDATE webhooks SET delivered_seq = 0"))
@@ -39,7 +39,7 @@ def test_the_doctor_warns_of_webhooks_that_have_been_failing_for_an_hour(
     receiver.status = 500
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
-    hooks.has_failed(webhook)
+    hooks.wait_until_failed(webhook)
     assert not [line for line in doctor.warnings() if line.startswith("webhooks: ")]
     with hooks.world.engine.begin() as connection:
         connection.execute(text("UPDATE webhooks SET failing_since = failing_since - interval '61 min'"))
@@ -54,10 +54,10 @@ def test_attempts_are_counted_by_result(hooks: Hooks, receiver: WebhookReceiver)
 
     before = {result: counted(result) for result in ("delivered", "refused")}
     webhook = hooks.create(receiver.url)
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     receiver.status = 404
     hooks.write()
-    hooks.has_failed(webhook)
+    hooks.wait_until_failed(webhook)
     eventually(lambda: counted("refused") == before["refused"] + 1)
     assert counted("delivered") == before["delivered"] + 1
 
@@ -89,7 +89,7 @@ def test_in_production_a_webhook_from_development_is_not_called(
     monkeypatch.setattr(sending, "settings", lambda: production)
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
-    hooks.has_failed(webhook)
+    hooks.wait_until_failed(webhook)
     assert hooks.row(webhook).last_error == "the URL must begin with https://"
     assert receiver.messages == []
 

@@ -13,8 +13,8 @@ from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Message, SilentEndpoint, WebhookReceiver
 from tests.webhooks.hooks import Hooks
 from weelo_workers.contracts.webhooks import CreateWebhook, EventName, NewWebhook
-from weelo_workers.lifecycles.webhook import MAX_OLD_SECRETS
 from weelo_workers.notifications.catalog import CATALOG
+from weelo_workers.webhook_secrets import MAX_OLD_SECRETS
 from weelo_workers.webhooks import create
 
 
@@ -39,11 +39,11 @@ def test_the_secret_is_in_no_row(hooks: Hooks, receiver: WebhookReceiver) -> Non
 def test_after_a_rotation_both_secrets_verify_for_24_hours(hooks: Hooks, receiver: WebhookReceiver) -> None:
     first = hooks.created(receiver.url)["secret"]
     webhook = hooks.world.value("SELECT id FROM webhooks")
-    hooks.has_delivered(webhook, 1)
+    hooks.wait_until_delivered(webhook, 1)
     second = hooks.rotate(webhook).result["secret"]
     third = hooks.rotate(webhook).result["secret"]
     assert len({first, second, third}) == 3
-    hooks.has_delivered(webhook, 3)
+    hooks.wait_until_delivered(webhook, 3)
     message = receiver.messages[-1]
     for secret in (first, second, third):
         message.verify(secret)
@@ -52,7 +52,7 @@ def test_after_a_rotation_both_secrets_verify_for_24_hours(hooks: Hooks, receive
         past = "UPDATE webhooks SET old_secrets = jsonb_set(old_secrets, '{0,until}', '\"2020-01-01T00:00:00.000Z\"')"
         connection.execute(text(past))
     hooks.write()
-    hooks.has_delivered(webhook, 4)
+    hooks.wait_until_delivered(webhook, 4)
     message = receiver.messages[-1]
     message.verify(second)
     message.verify(third)
@@ -92,7 +92,7 @@ def test_a_test_that_succeeds_ends_the_pause_of_a_failing_webhook(
     receiver.status = 500
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
-    hooks.has_failed(webhook)
+    hooks.wait_until_failed(webhook)
     receiver.status = 200
     assert hooks.test(webhook).result["delivered"]
     hooks.world.drain()
@@ -107,10 +107,10 @@ def test_pauses_that_tests_have_ended_leave_one_command_behind(
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
     for failures in range(1, 9):
-        hooks.has_failed(webhook, failures)
+        hooks.wait_until_failed(webhook, failures)
         hooks.test(webhook)
         hooks.world.drain()
-    hooks.has_failed(webhook, 9)
+    hooks.wait_until_failed(webhook, 9)
     [waiting] = hooks.world.rows(
         "SELECT due_at FROM mailbox"
         " WHERE settled_at IS NULL AND name = 'webhooks.deliver' AND due_at > clock_timestamp() + interval '1 min'"
@@ -146,12 +146,12 @@ def test_tests_of_endpoints_that_never_answer_are_limited(hooks: Hooks) -> None:
 def test_lines_are_resent_with_the_same_ids(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create(receiver.url)
     hooks.write(4)
-    hooks.has_delivered(webhook, 5)
+    hooks.wait_until_delivered(webhook, 5)
     first = {each.frame["seq"]: each.headers["webhook-id"] for each in receiver.messages}
     receiver.messages.clear()
     outcome = hooks.resend(webhook, 2, 3)
     assert outcome.result == {"id": str(webhook), "fromSeq": 2, "toSeq": 3, "lines": 2}
-    hooks.has_delivered(webhook, 6)
+    hooks.wait_until_delivered(webhook, 6)
     assert receiver.seqs() == [2, 3, 6]
     assert {each.frame["seq"]: each.headers["webhook-id"] for each in receiver.messages[:2]} == {
         seq: first[seq] for seq in (2, 3)
@@ -165,28 +165,42 @@ def test_a_resend_that_fails_is_listed_and_does_not_move_the_cursor(
 ) -> None:
     webhook = hooks.create(receiver.url)
     hooks.write(3)
-    hooks.has_delivered(webhook, 4)
+    hooks.wait_until_delivered(webhook, 4)
     receiver.answer = lambda message: 500 if message.frame["seq"] < 5 else 200
     hooks.resend(webhook, 1, 3)
-    hooks.has_delivered(webhook, 5)
+    hooks.wait_until_delivered(webhook, 5)
     failed = hooks.deliveries(webhook, "failed")
     assert sorted((each["seq"], each["attempts"]) for each in failed) == [(1, 1), (2, 0), (3, 0)]
     assert receiver.seqs() == [1, 2, 3, 4, 1, 5]
     assert hooks.row(webhook).is_active
 
 
+def test_410_for_a_line_that_is_resent_disables_at_once(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    webhook = hooks.create(receiver.url, "truck_confirmed", "command_settled")
+    hooks.write(2)
+    hooks.wait_until_delivered(webhook, 3)
+    receiver.status = 410
+    hooks.resend(webhook, 1, 2)
+    hooks.world.drain()
+    eventually(lambda: not hooks.row(webhook).is_active)
+    assert hooks.row(webhook).disabled_reason == "gone"
+    assert len(receiver.messages) == 4
+    resent = [(each["seq"], each["status"]) for each in hooks.deliveries(webhook) if each["kind"] == "resend"]
+    assert sorted(resent) == [(1, "failed"), (2, "failed")]
+
+
 def test_a_line_waits_only_once_to_be_resent(hooks: Hooks, receiver: WebhookReceiver) -> None:
     """Otherwise one caller could store 1,000 records per request, while an endpoint takes its time."""
     webhook = hooks.create(receiver.url)
     hooks.write(4)
-    hooks.has_delivered(webhook, 5)
+    hooks.wait_until_delivered(webhook, 5)
     receiver.messages.clear()
     assert [hooks.resend(webhook, *lines).result["lines"] for lines in ((1, 3), (1, 3), (2, 5))] == [3, 3, 4]
     assert len(hooks.deliveries(webhook, "pending")) == 8  # with the lines of the three commands
-    hooks.has_delivered(webhook, 8)
+    hooks.wait_until_delivered(webhook, 8)
     assert sorted(receiver.seqs()) == [1, 2, 3, 4, 5, 6, 7, 8]
     assert hooks.resend(webhook, 1, 1).result["lines"] == 1
-    hooks.has_delivered(webhook, 9)
+    hooks.wait_until_delivered(webhook, 9)
     assert receiver.seqs()[8:] == [1, 9]
 
 
@@ -199,9 +213,9 @@ def test_a_webhook_that_is_not_active_resends_nothing(hooks: Hooks, receiver: We
 def test_a_new_url_of_a_failing_webhook_is_tried_at_once(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create("http://127.0.0.1:9/nothing")
     hooks.world.drain()
-    hooks.has_failed(webhook)
+    hooks.wait_until_failed(webhook)
     hooks.update(webhook, url=receiver.url)
-    hooks.has_delivered(webhook, 2)
+    hooks.wait_until_delivered(webhook, 2)
     assert receiver.seqs() == hooks.log()
 
 

@@ -1,4 +1,4 @@
-"""A rate limit per caller, and the headers that announce the limits of a route (draft-ietf-httpapi-ratelimit-headers).
+"""A rate limit per caller.
 
 A command refused here was not stored: the response is 429 with `Retry-After`, and a retry is safe.
 """
@@ -8,14 +8,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
 from uuid import UUID
 
-from flask import Flask, Response, current_app, g, request
+from flask import g
 
-from weelo_api.http.declared import declared
 from weelo_api.per_process import PerProcess
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -24,8 +21,6 @@ from weelo_workers.settings import settings
 # After a quiet time a caller may send this many seconds' worth of commands at once.
 BURST_SECONDS = 10
 REMEMBERED_CALLERS = 10_000
-
-View = TypeVar("View", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,53 +89,14 @@ class TokenBuckets:
         self._left = {caller_id: seen for caller_id, seen in self._left.items() if now - seen[1] < full_after}
 
 
-_buckets = PerProcess(lambda: TokenBuckets(settings().commands_per_second))
+buckets = PerProcess(lambda: TokenBuckets(settings().commands_per_second))
 
 
 def take_token(user: Caller) -> None:
     """Take a token for a command of this user. Raises Rejected(RATE_LIMITED)."""
     try:
-        _buckets().take(user.id)
+        buckets().take(user.id)
     except Rejected:
-        # A token may be added until the headers are written. Then they would contradict the 429.
+        # A token may be added before the headers are written, which would then contradict the 429.
         g.refused_by_bucket = True
         raise
-
-
-def limited_by_worker(policy: Policy) -> Callable[[View], View]:
-    """Return a decorator that marks a view whose command has a limit of its own, which the handler enforces."""
-
-    def mark(view: View) -> View:
-        view.own_limit = policy  # type: ignore[attr-defined]
-        return view
-
-    return mark
-
-
-def register(app: Flask) -> None:
-    """Add `RateLimit-Policy` and `RateLimit` to every response of the routes that submit commands."""
-
-    @app.after_request
-    def _announce(response: Response) -> Response:
-        view = current_app.view_functions.get(request.endpoint or "")
-        if view is not None and declared(view).command is not None:
-            policies, remaining = _limits(response)
-            response.headers["RateLimit-Policy"] = policies
-            if remaining:
-                response.headers["RateLimit"] = remaining
-        return response
-
-
-def _limits(response: Response) -> tuple[str, str]:
-    """Return the values of the two headers. The second is empty for a request without a valid token."""
-    buckets, user = _buckets(), cast(Caller | None, g.get("caller"))
-    own: Policy | None = getattr(current_app.view_functions[request.endpoint or ""], "own_limit", None)
-    policies, remaining = [buckets.policy, *([own] if own else [])], []
-    if user is not None:
-        count, seconds = buckets.left(user.id)
-        refused = g.get("refused_by_bucket", False)
-        remaining.append(buckets.policy.remaining(0 if refused else count, seconds))
-        if own and response.status_code == 429 and not refused:
-            # Only the refusal tells how much is left. In other responses it would cost a query.
-            remaining.append(own.remaining(0, int(response.headers.get("Retry-After", own.seconds))))
-    return ", ".join(map(str, policies)), ", ".join(remaining)

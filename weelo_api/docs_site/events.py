@@ -24,12 +24,15 @@ _TOPICS = {
     ),
     "webhooks": (
         "Webhooks",
-        "A webhook receives the frames of the log that it asks for, and this one, which is in no log.",
+        "A webhook receives the frames of the log to whose events it is subscribed. `webhook_test` is in no log: only webhooks receive it.",
     ),
     "ops": ("From the client", "Text frames that an app sends."),
     "pushes": ("Pushes", "Data messages of FCM. All their values are texts."),
 }
 """Title and text of each topic, by its anchor, in the order of the page."""
+
+_TOPIC_OF = {"command_settled": "outcomes", "webhook_disabled": "webhooks"}
+"""The topics of events whose topic does not follow from their fields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def _message(document: Document, key: str) -> Message:
             key,
         ),
         text=str(message.get("summary", "")),
-        recipients=_words(message.get("x-recipients", "")),
+        recipients=", ".join(message.get("x-recipients", ())),
         pushed=bool(message.get("x-pushed")),
         about_broadcast=about,
         fields=tuple(each for each in shown if not (about and each.name in ABOUT) and each.name != "op"),
@@ -113,12 +116,8 @@ def _topic(key: str, properties: Mapping[str, Any], names: set[str], about: bool
         return "outside-the-log"
     if properties["seq"].get("type") == "null":
         return "webhooks"
-    if key == "command_settled":
-        return "outcomes"
+    if key in _TOPIC_OF:
+        return _TOPIC_OF[key]
     if not about:
         return "fleet"
     return "trucks" if "assignment" in names else "requests"
-
-
-def _words(recipients: Any) -> str:
-    return recipients if isinstance(recipients, str) else ", ".join(map(str, recipients))

@@ -33,8 +33,8 @@ _SECTIONS = (
         "broadcast",
         "Broadcast",
         "A booking or an order, as its `status` shows it. Open are `created`, `broadcasting`, `active` and"
-        " `partially_filled`: a customer can have one open broadcast. `expired` is not the end if trucks were won:"
-        " they drive on, and the customer may continue with them.",
+        " `partially_filled`: a customer can have one open broadcast. If trucks were won before it is `expired`, their"
+        " trips go on, and the customer may continue with these trucks.",
         broadcast.LIFECYCLE,
     ),
     Section(

@@ -1,4 +1,4 @@
-"""The content of `/docs/socket`: the limits as the server enforces them, and the close codes."""
+"""The content of `/docs/socket`: the limits and the close codes, as the server enforces them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which codes and which outcomes a route can answer with, by what is known about it."""
+"""The statuses and codes with which a route can answer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from weelo_workers.contracts.statuses import Role
 DIRECT = "The outcome, with `Prefer: wait=N`, if the command was executed in time."
 ACCEPTED = (
     "The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. "
-    "The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known "
-    "of the outcome."
+    "The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the "
+    "outcome, if it is known."
 )
 
 

@@ -33,7 +33,7 @@ Every request under `/api/v1` needs `Authorization: Bearer <token>`. Writes are 
 outcome with `Prefer: wait=N`. The socket at `/api/v1/ws` is described in `/asyncapi.json`.
 
 Errors are `application/problem+json` with a stable `code`. A path that is not described here is answered with 404
-`NOT_FOUND`, another method with 405 `METHOD_NOT_ALLOWED` and the header `Allow`. A request that is no valid HTTP is
+`NOT_FOUND`, another method with 405 `METHOD_NOT_ALLOWED` and the header `Allow`. A request that is not valid HTTP is
 answered with 400, 414, 417, 431, 501 or 505 and the code `VALIDATION_ERROR`.
 """
 
@@ -107,7 +107,7 @@ class _Builder:
             "info": {
                 "title": "Weelo",
                 "version": __version__,
-                "summary": "Trucks for those who need them",
+                "summary": "The HTTP API for customers, transporters, drivers and operators",
                 "description": _DESCRIPTION_OF_SANDBOX if settings().is_sandbox else _DESCRIPTION,
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             },
@@ -143,7 +143,10 @@ class _Builder:
         results = [
             self._components.answer(model) for model in sorted(self._results, key=lambda m: m.__name__)
         ]
-        schemas[RESULT] = {"description": "The result of a command, by its kind.", "anyOf": results}
+        schemas[RESULT] = {
+            "description": "The result of a command: one of these objects, depending on the command.",
+            "anyOf": results,
+        }
         for model in (CommandOutcome, AcceptedAgain):
             outcome = schemas[model.__name__]["properties"]
             for name, shape in (

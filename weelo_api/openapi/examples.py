@@ -62,7 +62,7 @@ BODIES: dict[type[BaseModel], dict[str, Any]] = {
             "description": "ERP of the head office",
         },
     },
-    webhooks.WebhookChanges: {"go on after a pause": {"isActive": True}},
+    webhooks.WebhookChanges: {"activate again": {"isActive": True}},
     webhooks.ResendRange: {"lines 17 to 42": {"fromSeq": 17, "toSeq": 42}},
     offers.Acceptance: {
         "one truck": _TRUCK,

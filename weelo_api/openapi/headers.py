@@ -45,7 +45,7 @@ REQUEST_HEADERS = (
     RequestHeader(
         "Idempotency-Key",
         "A key of your own for this request. If you repeat the request with the same key, it has no second effect, and "
-        "you get the outcome of the first one. Quotes around the key are not part of it.",
+        "the response is the outcome of the first one. Quotes around the key are not part of it.",
         # The pattern of `commands/idempotency.py`.
         {"type": "string", "pattern": r'^(?:[A-Za-z0-9:_-]{8,128}|"[A-Za-z0-9:_-]{8,128}")$'},
         "4f9c2f6e-booking-1",
@@ -67,8 +67,8 @@ REQUEST_HEADERS = (
     ),
     RequestHeader(
         "X-Request-Id",
-        "A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and "
-        "the server's log contain it. Without it, or with other characters, the server makes one.",
+        "An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and "
+        "the server's log contain it. Without it, or with other characters, the server creates one.",
         _TEXT,
         "app-7f3a-0042",
         lambda route: route.is_api,
@@ -116,7 +116,7 @@ ANSWER_HEADERS = (
     ),
     AnswerHeader(
         "X-Request-Id",
-        "The id of this request: the one that was sent, or one that the server made.",
+        "The id of this request: the one that was sent, or one that the server created.",
         _TEXT,
         lambda route, _: ALWAYS if route.is_api else None,
     ),
@@ -128,14 +128,15 @@ ANSWER_HEADERS = (
     ),
     AnswerHeader(
         "RateLimit-Policy",
-        "The limits of this route, each for one user and one API process: `q` requests within `w` seconds.",
+        "The limits of this route for one user: `q` requests within `w` seconds. `commands` is counted by each API process, "
+        "`availability` for all of them together.",
         _TEXT,
         lambda route, _: ALWAYS if route.is_command else None,
     ),
     AnswerHeader(
         "RateLimit",
-        "How many requests are left (`r`), and after how many seconds (`t`) there are as many as `q`. Without a valid token "
-        "there is no such header.",
+        "How many requests are left (`r`), and after how many seconds (`t`) all `q` are. A response to a request without a "
+        "valid token does not have this header.",
         _TEXT,
         lambda route, _: SOMETIMES if route.is_command else None,
     ),
@@ -153,13 +154,13 @@ ANSWER_HEADERS = (
     ),
     AnswerHeader(
         "Accept-Encoding",
-        "The coding of bodies: none.",
+        "The content coding that bodies may have: none.",
         {"type": "string", "enum": ["identity"]},
         lambda _, status: ALWAYS if status == 415 else None,
     ),
     AnswerHeader(
         "Sec-WebSocket-Version",
-        "The version of WebSockets that is spoken here (RFC 6455, section 4.4).",
+        "The version of the WebSocket protocol that the server supports (RFC 6455, section 4.4).",
         {"type": "string", "enum": ["13"]},
         lambda route, status: ALWAYS if route.endpoint == SOCKET and status == 400 else None,
     ),

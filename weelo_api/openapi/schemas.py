@@ -34,7 +34,7 @@ class Schemas(GenerateJsonSchema):
         return super().default_schema(schema)
 
     def normalize_name(self, name: str) -> str:
-        """Return `PageOfOfferView` for `PageOf[OfferView]`, which is a good name of a type in clients, too."""
+        """Return `PageOfOfferView` for `PageOf[OfferView]`, so that generated clients can use the name for a type."""
         return re.sub(r"\W", "", name)
 
     def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002 (pydantic passes it)
@@ -74,7 +74,7 @@ def parameters(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _inlined(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the field with its definition in place of the reference, which leads nowhere outside the model's schema."""
+    """Return the field with its definition in place of the reference, because parameters are outside of the schema that has the definition."""
     name = field.get("$ref", "").rpartition("/")[2]
     rest = {key: value for key, value in field.items() if key != "$ref"}
     return {**_without_title(definitions.get(name, {})), **rest}

@@ -1,4 +1,4 @@
-"""Requests to move the clock: each is a row, which the process of the sandbox executes."""
+"""Stores requests to move the clock, each as a row, and waits until the process of the sandbox has executed them."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ class ClockState:
 
 
 def clock() -> ClockState:
+    """Return the time of the sandbox, and whether an advance is not finished."""
     with autocommit_engine().connect() as connection:
         unfinished = select(ADVANCES.c.id).where(ADVANCES.c.ended_at.is_(None)).exists()
         now, offset, moving = connection.execute(
@@ -39,8 +40,8 @@ def clock() -> ClockState:
 def advance(advance_id: UUID, seconds: float) -> int | None:
     """Store an advance unless its id is stored, and wait for its end. Return how many timers were executed.
 
-    Return None if it is still going on after WAIT_SECONDS. Raises Rejected: IDEMPOTENCY_CONFLICT if the stored one has
-    other seconds, SERVICE_UNAVAILABLE if a reset has deleted it meanwhile.
+    Return None if it is not finished after WAIT_SECONDS. Raises Rejected: IDEMPOTENCY_CONFLICT if an advance with this id and
+    other seconds is stored, SERVICE_UNAVAILABLE if a reset has deleted it meanwhile.
     """
     with autocommit_engine().connect() as connection:
         connection.execute(insert(ADVANCES).values(id=advance_id, seconds=seconds).on_conflict_do_nothing())
@@ -52,7 +53,7 @@ def advance(advance_id: UUID, seconds: float) -> int | None:
         with autocommit_engine().connect() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
-            raise Rejected(Code.SERVICE_UNAVAILABLE, "The sandbox was reset meanwhile.")
+            raise Rejected(Code.SERVICE_UNAVAILABLE, "The sandbox was reset meanwhile.", {"retryAfter": 1})
         if row.seconds != seconds:
             raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
         if row.ended_at is not None:

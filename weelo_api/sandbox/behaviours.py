@@ -22,6 +22,8 @@ class Behaviour(StrEnum):
 
 
 class Action(StrEnum):
+    """What a robot does: each member stands for a command."""
+
     ACCEPT_OFFER = "accept_offer"
     DECLINE_OFFER = "decline_offer"
     ACCEPT_TRIP = "accept_trip"
@@ -38,13 +40,13 @@ NEXT_STATUS = {
     AssignmentStatus.IN_TRANSIT: AssignmentStatus.ARRIVED_AT_DROP,
     AssignmentStatus.ARRIVED_AT_DROP: AssignmentStatus.COMPLETED,
 }
-"""The status that a driver who drives reports after each other one."""
+"""The status that a driver with the behaviour `drives` reports next, by the present status."""
 
-_TO_AN_OFFER = {
+_ON_OFFER = {
     Behaviour.DECLINES: Action.DECLINE_OFFER,
     Behaviour.SILENT: None,
 }
-_TO_A_TRIP = {
+_ON_TRIP = {
     Behaviour.ACCEPTS_DRIVER_DECLINES: Action.DECLINE_TRIP,
     Behaviour.ACCEPTS_DRIVER_SILENT: None,
 }
@@ -53,9 +55,9 @@ _TO_A_TRIP = {
 def reaction(behaviour: Behaviour, event: str, data: Mapping[str, Any], *, is_driver: bool) -> Action | None:
     """Return what the robot does after this event in its log; None if it does nothing."""
     if not is_driver:
-        return _TO_AN_OFFER.get(behaviour, Action.ACCEPT_OFFER) if event == "new_broadcast" else None
+        return _ON_OFFER.get(behaviour, Action.ACCEPT_OFFER) if event == "new_broadcast" else None
     if event == "trip_assigned":
-        return _TO_A_TRIP.get(behaviour, Action.ACCEPT_TRIP)
+        return _ON_TRIP.get(behaviour, Action.ACCEPT_TRIP)
     if event == "assignment_status_changed":
         status = data["assignment"]["status"]
         if behaviour is Behaviour.DRIVES and status in NEXT_STATUS:

@@ -1,7 +1,7 @@
 """Robot fleets: their rows, their vehicles and drivers, and their heartbeats.
 
-A fleet is set up by the same commands that an app sends. Their ids are derived from that of the fleet, so repeating a
-part of the setup has no effect.
+A fleet is set up by the same commands that an app sends. The ids of these commands are derived from the
+fleet's id, so repeating a part of the setup has no effect.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def driver_ids(transporter_id: UUID, trucks: int) -> list[UUID]:
 
 
 def store(values: dict[str, Any]) -> bool:
-    """Store a fleet, whose robots are set up by the process of the sandbox. Return False if its id is in use."""
+    """Store a fleet and its robots; the process of the sandbox sets them up. Return False if the id is in use."""
     with engine().begin() as connection:
         if connection.execute(
             select(FLEETS).where(FLEETS.c.transporter_id == values["transporter_id"])
@@ -78,7 +78,7 @@ def post(connection: Connection, sent: Sent, user_id: UUID, role: Role) -> None:
 
 
 def set_up() -> None:
-    """Go on with the setup of each fleet that is not ready: vehicles and drivers first, then online, then its place."""
+    """Continue the setup of each fleet that is not ready: first its vehicles and drivers, then its availability, then its position."""
     with autocommit_engine().connect() as connection:
         unready = connection.execute(select(FLEETS).where(FLEETS.c.ready_at.is_(None))).all()
     for fleet in unready:

@@ -12,7 +12,7 @@ from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine, engi
 
 log = logging.getLogger(__name__)
 
-# The lock belongs to the transaction, so it is free as soon as a killed process's connection ends.
+# The lock ends with its transaction, and so with the connection of a killed process.
 _ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended('weelo sandbox', 0))")
 # One query for all of it, because most turns find nothing to do.
 _TO_DO = text(f"""
@@ -24,11 +24,11 @@ _TO_DO = text(f"""
 
 
 class Loop:
-    """The process's state between turns. All of it may be lost: what has to be done is in rows."""
+    """The state of the process between turns. It may be lost, because everything that has to be done is stored in rows."""
 
     def __init__(self) -> None:
         self.is_moving = False
-        self._wakes = mover.WakeUps()
+        self._wake_ups = mover.WakeUps()
         self._heartbeats = fleets.Heartbeats()
 
     def turn(self) -> None:
@@ -41,8 +41,8 @@ class Loop:
             log.warning("the sandbox waits: %s", str(problem).splitlines()[0])
 
     def _turn(self) -> None:
-        # This connection is not the one with the lock, whose transaction would keep tables from a reset, which would keep
-        # others from this turn.
+        # This is not the connection that holds the lock. A transaction that has read tables would block a reset, and the
+        # waiting reset would block the other connections of this turn.
         with autocommit_engine().connect() as connection:
             to_do = connection.execute(_TO_DO).one()
         if to_do.fleets:
@@ -53,4 +53,4 @@ class Loop:
         if to_do.reactions or to_do.lines:
             robots.act()
         self.is_moving = mover.move(self._heartbeats)
-        self._wakes.send()
+        self._wake_ups.send()

@@ -1,7 +1,7 @@
 """Moves the clock from one due time to the next, so that everything happens in the order of real time.
 
-Between two steps the clock waits until everything due has been executed. It runs on while it waits, as it always does.
-An advance is a row: if the process is killed, the next one continues to the same target.
+Between two steps the clock is not moved until everything due has been executed; it runs on meanwhile. An advance is a row, so
+if the process is killed, its successor continues to the same target.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from weelo_workers.models.mailbox import MAILBOX, active, as_sql, pause_is_over
 from weelo_workers.models.sandbox import ADVANCES, CLOCK, FLEETS
 
 # --- what the clock waits for -----------------------------------------------------------------------------
-# A system that has work outside of the mailbox adds it here.
+# Work that is stored outside of the mailbox has to be added here.
 
 NEXT_DUE = {
     "commands, timers and pushes": f"""
@@ -42,7 +42,7 @@ IN_FLIGHT = {
 }
 """Queries with a row while something is going on that has no due time yet. The clock does not step meanwhile."""
 
-# One statement reads all of it, so that nothing is missed that moves from one place to another.
+# One statement reads all of it, so that it misses nothing that is moved from one table to another meanwhile.
 _STATE = text(f"""
     SELECT clock_offset, resets, pg_catalog.clock_timestamp() AS plain,
            LEAST({", ".join(f"({query})" for query in NEXT_DUE.values())}) AS next_due,
@@ -53,7 +53,7 @@ _STATE = text(f"""
 _FIRST = (
     select(ADVANCES).where(ADVANCES.c.ended_at.is_(None)).order_by(ADVANCES.c.position).limit(1)
 ).with_for_update()
-# A command that is due at once reads the clock twice, for both of its times.
+# The two times of a command that is due at once come from two readings of the clock, so they differ a little.
 _DELAYED = "due_at > received_at + interval '10 milliseconds'"
 _EXECUTED = text(f"SELECT count(*) FROM mailbox WHERE settled_at >= :began_at AND {_DELAYED}")
 _NEWLY_DUE = select(MAILBOX.c.id, MAILBOX.c.name, MAILBOX.c.due_at, MAILBOX.c.retry_at).where(
@@ -65,17 +65,17 @@ _NEWLY_DUE = select(MAILBOX.c.id, MAILBOX.c.name, MAILBOX.c.due_at, MAILBOX.c.re
 
 
 class Heartbeats(Protocol):
-    """Tells when robots send their next heartbeat, which may lead to offers while a broadcast searches."""
+    """When the robots send their next heartbeats. While a broadcast is searching, a heartbeat may lead to offers."""
 
     def next_at(self) -> datetime | None: ...
 
 
 def move(heartbeats: Heartbeats) -> bool:
-    """Make the next step of the first advance, if nothing due is waiting. Return whether an advance goes on."""
+    """Make the next step of the first advance, unless something due is not executed yet. Return whether there is an advance."""
     with engine().begin() as connection:
         advance = connection.execute(_FIRST).one_or_none()
         if advance is None:
-            # Redis may have been emptied, or a killed process may have made only a half of its last step.
+            # Redis may have been emptied, or a process may have been killed in the middle of its last step.
             redis_clock.move_redis(*connection.execute(select(CLOCK.c.clock_offset, CLOCK.c.resets)).one())
             return False
         target = advance.target if advance.target is not None else _begin(connection, advance)
@@ -112,7 +112,8 @@ def _step(
     # A heartbeat may have come due since this turn began. The clock never goes back.
     offset = max(wanted, state.clock_offset)
     robots = connection.scalars(select(FLEETS.c.transporter_id)).all()
-    # Redis first: if the process is killed in between, its clock is ahead, and nobody has become too old there.
+    # Redis first: if the process is killed in between, the clock of Redis is ahead, and the presence of the robots is not too
+    # old by it.
     redis_clock.move_redis(offset, state.resets, robots)
     connection.execute(update(CLOCK).values(clock_offset=offset))
 
@@ -130,7 +131,7 @@ def _end(connection: Connection, advance: Row[tuple[object, ...]]) -> None:
 
 
 class WakeUps:
-    """Wakes workers for timers whose time has come: the countdowns of their messages do not know the moved clock."""
+    """Wakes workers for timers that have become due: the countdowns of their messages follow the plain clock."""
 
     def __init__(self) -> None:
         self._sent: set[tuple[UUID, datetime | None]] = set()

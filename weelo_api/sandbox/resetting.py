@@ -14,14 +14,14 @@ from weelo_workers.models.sandbox import CLOCK
 
 
 @retry(
-    # A command under way locks rows in another order than the reset locks tables.
+    # A deadlock is possible: a command under way locks rows in another order than the reset locks tables.
     retry=retry_if_exception(is_contention),
     stop=stop_after_attempt(8),
     wait=wait_random_exponential(multiplier=0.05, max=0.5),
     reraise=True,
 )
 def reset() -> None:
-    """Delete all rows except users and the numbers of their logs, then presence. The clock is the plain one again.
+    """Delete all rows except users and the heads of their logs, then presence, and set the offset of the clock to 0.
 
     If Redis does not answer, the process of the sandbox deletes presence later.
     """

@@ -23,6 +23,7 @@ from weelo_workers.models.mailbox import MAILBOX, unsettled
 from weelo_workers.models.sandbox import REACTIONS, ROBOTS
 
 AT_ONCE = 200
+"""How many lines or reactions one turn reads at most."""
 
 _UNREAD = text(f"""
     SELECT robot.user_id, robot.fleet_id, line.seq, fleet.behaviour, event.id, event.event,
@@ -38,7 +39,7 @@ _UNREAD = text(f"""
 
 
 def read_logs() -> None:
-    """Store a reaction for each new line that asks for one, and the number of the line, together."""
+    """Store a reaction for each new line that leads to one, and in the same transaction the number of the last line."""
     with engine().begin() as connection:
         seen: dict[UUID, int] = {}
         for line in connection.execute(_UNREAD).all():
@@ -74,9 +75,7 @@ def _act(row: Row[Any]) -> Command | None:
     """Replace the reaction by its command, in one transaction. Return the command; None if there is none."""
     with engine().begin() as connection:
         if row.action == Action.ACCEPT_OFFER and _is_accepting(connection, row.fleet_id):
-            return (
-                None  # The next turn tries again: the trucks of an accept under way may not be named twice.
-            )
+            return None  # The next turn tries again: until the earlier accept is executed, its trucks still look free.
         if connection.execute(delete(REACTIONS).where(REACTIONS.c.id == row.id)).rowcount == 0:
             return None
         command = _command_of(connection, row)

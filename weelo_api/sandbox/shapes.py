@@ -1,4 +1,4 @@
-"""The bodies and answers of the routes of the sandbox."""
+"""The bodies and answers of the sandbox's routes."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from weelo_workers.contracts.wire import Latitude, Longitude, Request, Timestamp
 MAX_ADVANCE_SECONDS = 31 * 86_400
 
 
-def _not_zero(user_id: UUID) -> UUID:
+def _not_nil(user_id: UUID) -> UUID:
     if not user_id.int:
-        raise ValueError("must not be the UUID of zeros")
+        raise ValueError("must not be the nil UUID")
     return user_id
 
 
@@ -28,27 +28,29 @@ class Advance(Request):
     model_config = ConfigDict(json_schema_extra={"examples": [{"seconds": 60}]})
 
     seconds: Annotated[float, Field(gt=0, le=MAX_ADVANCE_SECONDS, allow_inf_nan=False)]
+    """By how many seconds the clock is moved."""
 
 
 class ClockView(Wire):
-    """The time of the sandbox, and its distance to the real time. `moving`: whether an advance goes on."""
+    """The time of the sandbox."""
 
     now: Timestamp
+    """The time of the sandbox."""
     offset_seconds: float
+    """How far this time is ahead of the real time, in seconds."""
     moving: bool
+    """Whether an advance is not finished."""
 
 
 class AdvancedView(ClockView):
-    """`timers_executed`: how many timers and delayed commands were executed meanwhile; null while it goes on."""
+    """The time of the sandbox after an advance."""
 
     timers_executed: int | None
+    """How many timers and delayed commands were executed meanwhile; null while the advance is not finished."""
 
 
 class NewFleet(Request):
-    """A fleet with this many trucks of one kind at one place.
-
-    `after_seconds`: how long each of its robots waits before it acts, by the clock of the sandbox.
-    """
+    """A fleet with trucks of one kind at one place."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -71,11 +73,16 @@ class NewFleet(Request):
     vehicle_type: TypeName
     vehicle_subtype: KindName
     trucks: Annotated[int, Field(ge=1, le=MAX_TRUCKS)] = 1
+    """How many trucks, each with a driver, the fleet has."""
     behaviour: Annotated[Behaviour, Field(strict=False)]
+    """How the fleet and its drivers act."""
     after_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = 1.0
+    """How many seconds after an event a robot acts, by the clock of the sandbox."""
 
 
 class FleetView(Wire):
+    """A robot fleet."""
+
     transporter_id: UUID
     latitude: float
     longitude: float
@@ -88,15 +95,18 @@ class FleetView(Wire):
 
 
 class TokenRequest(Request):
-    """`sub`: the user's id; without it a new one."""
+    """For whom to issue a token."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"role": "customer"}]})
 
     role: Annotated[Role, Field(strict=False)]
-    sub: Annotated[UUID, Field(strict=False), AfterValidator(_not_zero)] | None = None
+    sub: Annotated[UUID, Field(strict=False), AfterValidator(_not_nil)] | None = None
+    """The id of the user. Left out: a new id."""
 
 
 class TokenView(Wire):
+    """A token, and the user whom it names."""
+
     token: str
     user_id: UUID
     role: Role

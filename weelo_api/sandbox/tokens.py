@@ -1,4 +1,4 @@
-"""Issues tokens to every caller, because a sandbox has nothing to protect."""
+"""Issues tokens to every caller. A sandbox has no data that need protection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.settings import settings
 
-# Tokens are compared with the plain clock, so an advance does not end them.
+# The expiry of tokens is compared with the plain clock, so an advance does not end them.
 LIFETIME = timedelta(days=30)
 
 
@@ -20,7 +20,9 @@ def issue(role: Role, user_id: UUID) -> tuple[str, datetime]:
     secret = settings().jwt_secret
     if secret is None:
         raise Rejected(
-            Code.SERVICE_UNAVAILABLE, "This installation has no JWT_SECRET: no token can be valid."
+            Code.SERVICE_UNAVAILABLE,
+            "This installation has no JWT_SECRET: no token can be valid.",
+            {"retryAfter": 60},
         )
     now = datetime.now(UTC).replace(microsecond=0)
     claims: dict[str, object] = {"sub": str(user_id), "role": role.value, "iat": now, "exp": now + LIFETIME}

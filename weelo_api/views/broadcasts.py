@@ -145,7 +145,7 @@ def broadcast(path: ById) -> Response:
 @api.get("/broadcasts", responses={200: PageOf[BroadcastView]})
 @allow(Role.CUSTOMER)
 def own_broadcasts(query: Paging) -> Response:
-    """The customer's own history, newest first."""
+    """The customer's own bookings and orders, newest first."""
     with replica_session() as session:
         return page(broadcasts.history(session, caller().id, query.page_request()))
 

@@ -19,7 +19,7 @@ from weelo_workers.contracts.json_schema import tidy
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import CommandId, Timestamp, Wire
 from weelo_workers.models.engine import autocommit_engine, read_engine
-from weelo_workers.queries.broadcasts import Found
+from weelo_workers.queries.broadcasts import TaggedView
 from weelo_workers.queries.pages import Page, PageRequest
 
 Item = TypeVar("Item")
@@ -93,7 +93,7 @@ class Accepted(Wire):
 
 
 class AcceptedAgain(Accepted):
-    """202 for a repeated request: with what is known of the outcome."""
+    """The command of a repeated request, with its outcome if it is known."""
 
     http_status: Annotated[int | None, Field(examples=[201])]
     """The HTTP status of the outcome; null while the command is pending."""
@@ -104,7 +104,7 @@ class AcceptedAgain(Accepted):
     result: Any | None
     """What the command returned. Absent while it is pending, and if it was rejected."""
     error: dict[str, Any] | None
-    """The problem (RFC 9457) because of which the command was rejected. Absent otherwise."""
+    """Why the command was rejected, as problem details (RFC 9457). Absent if it was not rejected."""
 
     may_be_absent = frozenset({"result", "error"})
 
@@ -119,7 +119,7 @@ class PageOf(Wire, Generic[Item]):
 
 
 class Api(APIBlueprint):
-    """A blueprint that keeps the declared responses with each view. flask-openapi3 validates requests, and describes nothing."""
+    """A blueprint that keeps the declared responses with each view. flask-openapi3 only validates requests; `weelo_api.openapi` describes them."""
 
     def _collect_openapi_info(self, rule: str, func: Any, *, responses: Any = None, **options: Any) -> Any:
         func.responses = responses or {}
@@ -157,13 +157,13 @@ def has_tag(tag: str) -> bool:
     return request.if_none_match.contains_weak(tag)
 
 
-def tagged(found: Found | None, code: Code) -> Response:
+def tagged(found: TaggedView | None, code: Code) -> Response:
     """Return the view with its ETag, or 304 without a body if the client has it. Raises Rejected(code) if it is None."""
     if found is None:
         raise Rejected(code)
     response = Response(status=304) if found.view is None else jsonify(found.view)
     response.set_etag(found.tag, weak=True)
-    # The client may keep it, and has to ask whether it is still right. Caches of others may not keep it.
+    # The client may store the response, but must revalidate it before each use. Shared caches must not store it.
     response.headers["Cache-Control"] = "private, no-cache"
     return response
 

@@ -4,7 +4,8 @@ from flask import Response, jsonify
 
 from weelo_api import telemetry
 from weelo_api.commands.gateway import submit
-from weelo_api.commands.rate_limit import Policy, limited_by_worker
+from weelo_api.commands.rate_limit import Policy
+from weelo_api.commands.rate_limit_headers import limited_by_worker
 from weelo_api.http.access import allow, anyone, caller
 from weelo_api.http.declared import submits
 from weelo_api.views.common import Accepted, PageOf, Paging, Parameters, blueprint, page, replica_session
@@ -49,7 +50,7 @@ class ByDriverId(Parameters):
 @api.get("/vehicle-kinds", responses={200: PageOf[VehicleKindView]})
 @anyone
 def vehicle_kinds() -> Response:
-    """The catalogue: what customers can ask for and fleets can register."""
+    """The catalogue of vehicle kinds: those that customers can ask for and fleets can register."""
     return page(Page([vehicle_kind_view(kind).json_dict() for kind in CATALOGUE], None))
 
 
@@ -114,6 +115,6 @@ def set_driver_availability(body: Availability) -> Response:
 @api.post("/transporter/heartbeat", responses={204: None})
 @allow(Role.TRANSPORTER)
 def heartbeat(body: Heartbeat) -> Response:
-    """Extend an available transporter's presence and update their position. Writes to no table."""
+    """Report an available transporter's position. Without such reports the transporter counts as offline after a while."""
     telemetry.transporter_heartbeat(caller().id, body.latitude, body.longitude)
     return Response(status=204)

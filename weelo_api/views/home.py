@@ -41,7 +41,7 @@ _POLICY = "; ".join(
 
 _LINKS = (
     ("/docs", "Documentation", "Requests to try, events, codes, lifecycles"),
-    ("/openapi.json", "OpenAPI", "The same for programs"),
+    ("/openapi.json", "OpenAPI", "The HTTP routes, for programs"),
     ("/asyncapi.json", "AsyncAPI", "The WebSocket at /api/v1/ws"),
     ("/healthz", "Alive", "This process answers"),
     ("/readyz", "Ready", "The database answers, with the right schema"),

@@ -39,7 +39,7 @@ class PageOfLog(PageOf[Frame]):
     may_be_absent = frozenset({"oldestSeq"})
 
     oldest_seq: Annotated[int | None, Field(examples=[17])] = None
-    """The `seq` with which the log begins. Present only if lines between `after` and it were too old to be kept."""
+    """The `seq` with which the log begins. Present only if lines between `after` and this one were deleted because of their age."""
 
 
 class After(Query):

@@ -64,7 +64,7 @@ def offers(query: Paging) -> Response:
 @allow(Role.ADMIN)
 @rejects(Code.BROADCAST_NOT_FOUND)
 def recipients(path: ById, query: Paging) -> Response:
-    """The transporters who were offered the broadcast or passed over, newest first.
+    """The transporters to whom the broadcast was offered, and those who were passed over, newest first.
 
     Each has the step, the distance, the time, and the reason or the answer.
     """
@@ -79,7 +79,7 @@ def recipients(path: ById, query: Paging) -> Response:
 @allow(Role.ADMIN, Role.TRANSPORTER)
 @rejects(Code.BROADCAST_NOT_FOUND)
 def why(path: ByTransporter) -> Response:
-    """Explain why a transporter has or has not an offer of a broadcast. For admins and that transporter."""
+    """Explain why a transporter has an offer of a broadcast, or has none. For admins and that transporter."""
     if caller().role is Role.TRANSPORTER and caller().id != path.transporter_id:
         raise Rejected(Code.NOT_FOUND)
     with replica_session() as session:

@@ -43,7 +43,7 @@ class Unavailable(Probe):
     status: Literal["unavailable"]
     """Always `unavailable`."""
     reason: Annotated[str, Field(examples=["database: no answer within 2 s"])]
-    """What is missing, without names of hosts, roles and databases."""
+    """What is missing. It contains no names of hosts, roles or databases."""
 
 
 @WithTimeout
@@ -67,12 +67,14 @@ def alive() -> Response:
 
 
 @api.get("/readyz")
-@sends(200, Ready, description="The database answers, with the right schema.")
-@sends(503, Unavailable, description="Requests cannot be served at the moment; `reason` says why.")
+@sends(200, Ready, description="The database answers, and its schema has the expected version.")
+@sends(
+    503, Unavailable, description="The server cannot answer requests at the moment; `reason` gives the cause."
+)
 def ready() -> tuple[Response, int]:
-    """Return 200 if the database answers and its schema is at head, else 503.
+    """Return 200 if the database answers and its schema has the expected version, else 503.
 
-    A 503 gives PostgreSQL's reason without names of hosts, roles and databases, because everybody may read it. Redis is
+    A 503 gives PostgreSQL's reason without names of hosts, roles and databases, because the route is open to every caller. Redis is
     not required, because commands are accepted without it.
     """
     try:

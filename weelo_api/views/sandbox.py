@@ -1,6 +1,6 @@
 """The sandbox: move the clock, start robot fleets, get tokens, delete everything. Only with `WEELO_ENV=sandbox`.
 
-The routes need no token: one of them issues tokens for every role, so a token would protect nothing.
+The routes need no token, because one of them issues tokens of every role to every caller.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from weelo_workers.models.sandbox import FLEETS
 
 READY_WITHIN_SECONDS = 20.0
 POLL_SECONDS = 0.03
-# Callers of these routes are not known, so all of them share the keys of one caller.
+# Callers of these routes are anonymous, so all of them share the Idempotency-Keys of one caller.
 _ANY_CALLER = UUID(int=0)
 
 # The codes of `_expect_nothing`, beside VALIDATION_ERROR. A route with a described body has them without a declaration.
@@ -58,9 +58,9 @@ def clock() -> Response:
 @without_token
 @rejects(Code.IDEMPOTENCY_CONFLICT, Code.SERVICE_UNAVAILABLE)
 def advance(body: Advance) -> tuple[Response, int]:
-    """Move the clock. Every timer due by then acts, in the order of real time, before the answer.
+    """Move the clock. Before the answer every timer that is due by then is executed, in the order of real time.
 
-    202 if that takes more than a minute: the clock moves on, and a repetition with the same Idempotency-Key waits again.
+    202 if that takes more than a minute: the advance goes on, and a repetition with the same Idempotency-Key waits again.
     """
     executed = advances.advance(command_id_of_request(_ANY_CALLER), body.seconds)
     view = AdvancedView(**dict(_clock_view()), timers_executed=executed)
@@ -71,7 +71,7 @@ def advance(body: Advance) -> tuple[Response, int]:
 @without_token
 @rejects(Code.IDEMPOTENCY_CONFLICT, Code.SERVICE_UNAVAILABLE)
 def create_fleet(body: NewFleet) -> tuple[Response, int]:
-    """Start a robot fleet, which is online when the answer comes."""
+    """Start a robot fleet. It is online when the answer comes."""
     fleet_id = command_id_of_request(_ANY_CALLER)
     kind = known_kind(body.vehicle_type, body.vehicle_subtype)
     names = {"vehicle_type": kind.vehicle_type, "vehicle_subtype": kind.vehicle_subtype}
@@ -86,7 +86,9 @@ def create_fleet(body: NewFleet) -> tuple[Response, int]:
     while not _is_ready(fleet_id):
         if time.monotonic() > until:
             fleets.remove(fleet_id)
-            raise Rejected(Code.SERVICE_UNAVAILABLE, "The fleet could not be set up in time.")
+            raise Rejected(
+                Code.SERVICE_UNAVAILABLE, "The fleet could not be set up in time.", {"retryAfter": 1}
+            )
         time.sleep(POLL_SECONDS)
     return jsonify(view.json_dict()), 201
 
@@ -106,7 +108,7 @@ def delete_fleet(path: ById) -> tuple[str, int]:
 @without_token
 @rejects(*_WITHOUT_FIELDS, Code.SERVICE_UNAVAILABLE)
 def reset() -> Response:
-    """Delete everything and set the clock back. Tokens stay valid, and the numbers of the logs go on."""
+    """Delete everything and set the clock back. Tokens stay valid, and the numbers (`seq`) of logs go on."""
     _expect_nothing()
     resetting.reset()
     return jsonify(_clock_view().json_dict())
@@ -114,8 +116,9 @@ def reset() -> Response:
 
 @api.post("/tokens", responses={201: TokenView})
 @without_token
+@rejects(Code.SERVICE_UNAVAILABLE)
 def create_token(body: TokenRequest) -> tuple[Response, int]:
-    """Return a token of this role."""
+    """Issue a token for a user of this role."""
     user_id = body.sub or uuid4()
     token, expires_at = tokens.issue(body.role, user_id)
     view = TokenView(token=token, user_id=user_id, role=body.role, expires_at=expires_at)
@@ -142,7 +145,7 @@ def _is_ready(fleet_id: UUID) -> bool:
         query = select(FLEETS.c.ready_at).where(FLEETS.c.transporter_id == fleet_id)
         row = connection.execute(query).one_or_none()
     if row is None:
-        raise Rejected(Code.SERVICE_UNAVAILABLE, "The fleet was deleted meanwhile.")
+        raise Rejected(Code.SERVICE_UNAVAILABLE, "The fleet was deleted meanwhile.", {"retryAfter": 1})
     return row.ready_at is not None
 
 

@@ -84,7 +84,7 @@ def decline(path: ById, body: DriverRefusal) -> Response:
 @allow(Role.DRIVER, Role.TRANSPORTER)
 @submits(GiveBack)
 def give_back(path: ById, body: GivingBack) -> Response:
-    """Give a truck back before it has loaded. Another one is searched for, and this fleet is not asked for it again."""
+    """Give a truck back before it has loaded. Another one is searched for, and the slot is not offered to this fleet again."""
     user = caller()
     command = GiveBack(
         assignment_id=path.id,
@@ -100,7 +100,7 @@ def give_back(path: ById, body: GivingBack) -> Response:
 @allow(Role.TRANSPORTER)
 @submits(ReplaceTruck)
 def replace(path: ById, body: Replacement) -> Response:
-    """Send another driver, another vehicle or both, before the truck has loaded. A new driver is asked first."""
+    """Send another driver, another vehicle or both, before the truck has loaded. A new driver has to accept the trip first."""
     command = ReplaceTruck(
         assignment_id=path.id,
         transporter_id=caller().id,
@@ -115,7 +115,7 @@ def replace(path: ById, body: Replacement) -> Response:
 @allow(Role.DRIVER)
 @submits(ReportNoShow)
 def report_no_show(path: ById, body: NoShowReport) -> Response:
-    """Report that the customer did not come, after PICKUP_WAIT_SECONDS at the pickup. The trip ends."""
+    """Report that the customer did not come, after waiting at the pickup (setting PICKUP_WAIT_SECONDS). The trip ends."""
     return submit(ReportNoShow(assignment_id=path.id, driver_id=caller().id, note=body.note), body)
 
 
@@ -174,7 +174,7 @@ def _ensure_occurred(moment: datetime | None) -> None:
 @allow(Role.DRIVER)
 @rejects(Code.ASSIGNMENT_NOT_FOUND, Code.INVALID_TRANSITION)
 def location(path: ByTripId, body: TripLocation) -> Response:
-    """Publish the truck's position: the customer gets `location_updated`. Writes to no table."""
+    """Report the truck's position. The customer gets it as `location_updated`, if their app is connected."""
     telemetry.trip_location(caller().id, path.trip_id, body)
     return Response(status=204)
 

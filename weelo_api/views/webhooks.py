@@ -52,7 +52,7 @@ class DeliveriesQuery(Paging):
 @anyone
 @submits(CreateWebhook)
 def create_webhook(body: NewWebhook) -> Response:
-    """Register an endpoint for the caller's events. Only this answer and that of `rotate-secret` have the secret."""
+    """Register an endpoint for the caller's events. Only this response and that of `rotate-secret` contain the secret."""
     _check_url(body.url)
     return submit(CreateWebhook(user_id=caller().id, details=body), body)
 
@@ -79,7 +79,7 @@ def webhook(path: ById) -> Response:
 @anyone
 @submits(UpdateWebhook)
 def update_webhook(path: ById, body: WebhookChanges) -> Response:
-    """Change the given fields. `isActive: true` re-activates a webhook; it goes on after the last line it received."""
+    """Change the given fields. `isActive: true` activates a webhook again: the lines after the last delivered one are posted."""
     if body.url is not None:
         _check_url(body.url)
     return submit(UpdateWebhook(webhook_id=path.id, user_id=caller().id, changes=body), body)
@@ -97,7 +97,7 @@ def delete_webhook(path: ById) -> Response:
 @anyone
 @submits(RotateSecret)
 def rotate_webhook_secret(path: ById) -> Response:
-    """Make a new secret. For 24 hours the earlier one signs as well."""
+    """Replace the secret. For 24 hours each message is signed with the earlier one as well."""
     return submit(RotateSecret(webhook_id=path.id, user_id=caller().id))
 
 
@@ -105,7 +105,7 @@ def rotate_webhook_secret(path: ById) -> Response:
 @anyone
 @rejects(Code.WEBHOOK_NOT_FOUND)
 def webhook_deliveries(path: ById, query: DeliveriesQuery) -> Response:
-    """Return what was posted and what is still to be posted, newest first."""
+    """Return the messages that were posted and those that are to be posted, newest first."""
     with primary_session() as session:
         found = queries.own_webhook(session, path.id, caller().id)
         if found is None:
@@ -117,7 +117,7 @@ def webhook_deliveries(path: ById, query: DeliveriesQuery) -> Response:
 @anyone
 @submits(ResendLines)
 def resend_to_webhook(path: ById, body: ResendRange) -> Response:
-    """Post these lines of the caller's log once more, with the same ids."""
+    """Post these lines of the caller's log again, with the same ids."""
     return submit(ResendLines(webhook_id=path.id, user_id=caller().id, lines=body), body)
 
 

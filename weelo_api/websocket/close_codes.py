@@ -1,4 +1,4 @@
-"""The codes with which a socket is closed. Code, documents and tests read them here and nowhere else."""
+"""The codes with which a socket is closed. Code, documents and tests read them from here only."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class CloseCode(IntEnum):
 
     NORMAL = (
         1000,
-        "The client has closed the socket. The server answers with the client's own code, such as this one.",
+        "The client has closed the socket. The server answers with the code that the client sent, such as 1000.",
         "Nothing.",
     )
     GOING_AWAY = (1001, "The server restarts.", "Connect again after a random delay, and resume.")
     PROTOCOL_ERROR = (
         1002,
-        "The client has sent bytes that are no WebSocket frame of RFC 6455.",
+        "The client has sent bytes that are not a valid WebSocket frame (RFC 6455).",
         "Correct the client: this is an error of its WebSocket library, or of a proxy.",
     )
     INVALID_PAYLOAD = (1007, "A text frame or a close reason is not UTF-8.", "Correct the client.")
@@ -36,10 +36,14 @@ class CloseCode(IntEnum):
         "No answer came to a ping of the server (RFC 6455) before the next one was due 18 s later.",
         "Connect again, and resume. WebSocket libraries answer pings by themselves.",
     )
-    INTERNAL_ERROR = (1011, "Something went wrong on the server.", "Connect again with back-off, and resume.")
+    INTERNAL_ERROR = (
+        1011,
+        "An unexpected error happened on the server.",
+        "Connect again with back-off, and resume.",
+    )
     TRY_AGAIN_LATER = (
         1013,
-        "The user's log, or the keys that sign tokens, cannot be read at the moment.",
+        "The user's log, or the keys that verify tokens, cannot be read at the moment.",
         "Connect again with back-off, and resume.",
     )
     UNAUTHORIZED = (

@@ -76,7 +76,7 @@ class Connected(Wire):
     server_time: Timestamp
     """The time by the server's clock."""
     heartbeat_seconds: Annotated[int, Field(ge=1, examples=[20])]
-    """Send the op `heartbeat` (transporters, drivers) or `ping` once in this many seconds."""
+    """Send the op `heartbeat` (transporters and drivers) or `ping` every so many seconds."""
 
 
 class Pong(Wire):
@@ -90,20 +90,20 @@ class ResyncRequired(Wire):
     """The lines after the requested `seq` are too old and were deleted. Load the present state over HTTP."""
 
     oldest_seq: Annotated[Seq, Field(examples=[1042])]
-    """The oldest `seq` that is left. Resume after the one before it to receive it."""
+    """The oldest `seq` that is left. To receive it, send `resume` with the number before it."""
 
 
 _REFUSALS = (Code.VALIDATION_ERROR, Code.FORBIDDEN, Code.SERVICE_UNAVAILABLE)
 
 
 class Refused(Wire):
-    """The answer to a message that is no valid op, or not allowed. The socket stays open."""
+    """The answer to a message that is not a valid op, or that is not allowed. The socket stays open."""
 
     code: Annotated[
         str,
         Field(examples=["VALIDATION_ERROR"], json_schema_extra={"enum": [code.name for code in _REFUSALS]}),
     ]
-    """Why: the message is not valid, the role may not send it, or the database is not available."""
+    """The code of the error: the message is not valid, the role may not send it, or the database is not available."""
     detail: Annotated[str, Field(examples=["after: Field required"])]
     """What to correct."""
 

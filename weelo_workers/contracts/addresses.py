@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-# NAT64 (RFC 6052): an IPv6-only network reaches IPv4 hosts by these addresses, so what counts is the embedded address.
+# NAT64 (RFC 6052): an IPv6-only network reaches IPv4 hosts by these addresses, so the embedded address is checked.
 _NAT64 = IPv6Network("64:ff9b::/96")
 # IPv6 addresses that are assigned on the public Internet (RFC 4291, section 2.4). Everything else is reserved.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
@@ -13,7 +13,7 @@ _6TO4_RELAYS = IPv4Network("192.88.99.0/24")
 
 
 def is_public(host: str) -> bool | None:
-    """Return whether this IP address is a public unicast address; None if the text is a name or is no address.
+    """Return whether this IP address is a public unicast address; None if the text is not an IP address.
 
     An IPv4 address that is embedded in an IPv6 one (mapped, 6to4, NAT64) has to be public itself.
     """

@@ -14,7 +14,7 @@ _ANNOTATIONS = ("description", "examples")
 
 
 class DescribedEnum(StrEnum):
-    """Base of the texts of which an app knows every value. Each member has its value and what the value means.
+    """Base of enumerations that apps read. Each member has a value and the meaning of this value.
 
     The schema lists both: `FIRST = "first", "The first of all."`.
     """
@@ -60,8 +60,8 @@ def tidy(schema: JsonSchemaValue, may_be_absent: Collection[str] = ()) -> JsonSc
     - The fields that `may_be_absent` are not required.
     - No field has `default: null`: a field that may be left out is not required, and generators of clients would read
       a default as a value that is always there.
-    - No field has a title: pydantic makes it of the field's name, which stands beside it.
-    - What describes a type describes its nullable field: a description is read at the field, not inside of `anyOf`.
+    - No field has a title, because pydantic only repeats the field's name in it.
+    - The description and examples of a nullable field are at the field, where tools show them, and not inside of `anyOf`.
     """
     for field in schema.get("properties", {}).values():
         field.pop("title", None)

@@ -40,7 +40,7 @@ class CustomerReason(DescribedEnum):
 class SystemReason(DescribedEnum):
     """The reason codes that no user gives."""
 
-    STALLED = "stalled", "The truck did not set out within START_LIMIT_SECONDS."
+    STALLED = "stalled", "The truck did not set out in time (setting START_LIMIT_SECONDS)."
     DRIVER_TIMEOUT = "driver_timeout", "The driver did not answer in time."
     REPLACED = "replaced", "The transporter named another driver or vehicle, without a code."
 

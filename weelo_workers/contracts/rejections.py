@@ -11,7 +11,7 @@ from typing import Any
 class CodeInfo:
     """What is known about a code. The page `/docs/codes` shows it. Names in `cause` and `remedy` are marked by backquotes.
 
-    `cause`: when the code occurs. `remedy`: what an app does about it. `retryable`: whether the same request may succeed
+    `cause`: when the code occurs. `remedy`: what an app should do. `retryable`: whether the same request may succeed
     later.
     """
 
@@ -96,7 +96,7 @@ class Code(Enum):
         404,
         "Assignment not found",
         cause="No assignment or trip with this id exists, or it belongs to other users.",
-        remedy="Read `GET /api/v1/assignments`, and remove what is not on that list.",
+        remedy="Read `GET /api/v1/assignments`, and remove from the app what is not on that list.",
     )
     HOLD_NOT_FOUND = CodeInfo(
         404,
@@ -120,7 +120,7 @@ class Code(Enum):
         409,
         "Request already in progress. Cancel it first.",
         cause="The customer has another open booking or order; each customer can have one.",
-        remedy="Show the one in `activeBroadcastId`, and cancel it before asking again.",
+        remedy="Show the one that `activeBroadcastId` names. Cancel it before you create another one.",
     )
     REQUEST_ALREADY_TAKEN = CodeInfo(
         409,
@@ -203,14 +203,16 @@ class Code(Enum):
     TOO_EARLY = CodeInfo(
         409,
         "The time to wait has not passed yet",
-        cause="The driver reported a no-show before the waiting time at the pickup had passed, or five earlier secrets of the webhook are still valid.",
+        cause="The driver reported a no-show before the waiting time at the pickup had passed, or the secret of a webhook was "
+        "rotated too often.",
         remedy="Repeat the request after `retryAfter` seconds, with a new `Idempotency-Key`.",
     )
     INVALID_TRANSITION = CodeInfo(
         409,
         "Not possible in the present state",
-        cause="The object is in a state in which this is not possible, such as an earlier step of a trip that is further on, or a resend to a webhook that is not active.",
-        remedy="Read the object again, and offer what its state allows; see the lifecycles. A webhook is activated by `PUT` with `isActive: true`.",
+        cause="The object is in a state in which this is not possible, such as an earlier step of a trip that is further on, or a "
+        "resend to a webhook that is not active.",
+        remedy="Read the object again, and show only what its state allows (see the lifecycles).",
     )
     VEHICLE_EXISTS = CodeInfo(
         409,
@@ -251,8 +253,9 @@ class Code(Enum):
     RATE_LIMITED = CodeInfo(
         429,
         "Too many requests",
-        cause="The caller sends more commands than the rate limit allows, or other tests of webhooks wait for their endpoints.",
-        remedy="Wait for the seconds in `Retry-After`, then repeat with the same `Idempotency-Key`: nothing was recorded. With the header `Preference-Applied` (a test of a webhook) it is a recorded outcome: use a new key.",
+        cause="The caller sends more commands than the rate limit allows, or too many tests of webhooks run at the same time.",
+        remedy="Wait for the seconds in `Retry-After`, then repeat with the same `Idempotency-Key`: nothing was recorded. "
+        "The header `Preference-Applied` marks the recorded outcome of a webhook's test: repeat the test with a new key.",
         retryable=True,
     )
     TOGGLE_RATE_LIMITED = CodeInfo(
@@ -272,7 +275,7 @@ class Code(Enum):
     SERVICE_UNAVAILABLE = CodeInfo(
         503,
         "Not available at the moment; nothing was accepted",
-        cause="The database cannot be reached, or too many commands wait. The command was not recorded.",
+        cause="The database, or the keys that verify tokens, cannot be reached, or too many commands wait. Nothing was recorded.",
         remedy="Wait for `Retry-After` (longer each time, with jitter), then repeat with the same `Idempotency-Key`.",
         retryable=True,
     )

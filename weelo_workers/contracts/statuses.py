@@ -21,7 +21,7 @@ class BroadcastStatus(DescribedEnum):
     IN_PROGRESS = "in_progress", "At least one truck is under way."
     COMPLETED = "completed", "All its trucks have delivered."
     CANCELLED = "cancelled", "It was cancelled, or its last truck was."
-    EXPIRED = "expired", "Its time is over. Trucks that were found before still come."
+    EXPIRED = "expired", "Its time is over. The trips of trucks that were found before go on."
 
 
 class TruckRequestStatus(DescribedEnum):
@@ -59,13 +59,19 @@ class PassedOverBecause(DescribedEnum):
     """Why a step of the search made no offer to a transporter whom it found."""
 
     OFFLINE = "offline", "The transporter had gone offline."
-    SILENT = "silent", "The transporter's app had sent no heartbeat for PRESENCE_TTL_SECONDS."
+    SILENT = (
+        "silent",
+        "The transporter's app had sent no heartbeat for too long (setting PRESENCE_TTL_SECONDS).",
+    )
     NO_FREE_TRUCK = "no_free_truck", "All trucks of the transporter that fit an open slot were on the road."
     TOO_MANY_OFFERS = (
         "too_many_offers",
-        "The transporter had MAX_OPEN_OFFERS open offers that count against an offer of this broadcast.",
+        "The transporter had the largest allowed number of open offers that are at least as near (setting MAX_OPEN_OFFERS).",
     )
-    NEXT_STEP = "next_step", "MAX_OFFERS_PER_STEP other transporters were nearer."
+    NEXT_STEP = (
+        "next_step",
+        "The step made its largest allowed number of offers to nearer transporters (setting MAX_OFFERS_PER_STEP).",
+    )
 
 
 class NotOfferedBecause(DescribedEnum):
@@ -76,7 +82,7 @@ class NotOfferedBecause(DescribedEnum):
     NOT_YET = "not_yet", "The broadcast is open, and the transporter's turn has not come yet."
     CAME_TOO_LATE = (
         "came_too_late",
-        "Nothing was left to take when the transporter came within reach.",
+        "No slot was left for the transporter when it came within reach.",
     )
     POSITION_UNKNOWN = "position_unknown", "Positions cannot be read at the moment."
 
@@ -84,7 +90,7 @@ class NotOfferedBecause(DescribedEnum):
 class OfferAnswer(DescribedEnum):
     """A transporter's answer to an offer."""
 
-    ACCEPTED = "accepted", "The transporter got a slot, and its truck was not lost again."
+    ACCEPTED = "accepted", "The transporter got a slot, and still has it or has completed its trip."
     DECLINED = "declined", "The transporter declined the broadcast."
 
 
@@ -97,7 +103,7 @@ class UnfilledBecause(DescribedEnum):
     )
     NOBODY_FREE = (
         "nobody_free",
-        "Transporters with such trucks were online, but with full lists, with no free truck, or too late.",
+        "Transporters with such trucks were online, but had too many open offers or no free truck, or came within reach too late.",
     )
     NOBODY_ACCEPTED = (
         "nobody_accepted",
@@ -110,7 +116,7 @@ class ExpiredBecause(DescribedEnum):
 
     PARTLY_FILLED = (
         "partly_filled",
-        "Some trucks were found and still come; the others were not found in time.",
+        "Some trucks were found, and their trips go on; the others were not found in time.",
     )
     NO_TRANSPORTER_ONLINE = (
         UnfilledBecause.NO_TRANSPORTER_ONLINE.value,
@@ -121,7 +127,7 @@ class ExpiredBecause(DescribedEnum):
 
 
 class FilledBecause(DescribedEnum):
-    """Why a broadcast is no longer on offer although nothing has gone wrong."""
+    """Why a broadcast is no longer offered, in the event that reports that it is filled."""
 
     FULLY_FILLED = "fully_filled", "All its trucks are found."
 
@@ -198,16 +204,16 @@ class DeliveryKind(DescribedEnum):
     """Why a message is posted to a webhook."""
 
     LOG = "log", "It is the next line of the log."
-    RESEND = "resend", "The owner asked for this line once more."
+    RESEND = "resend", "The owner asked for this line again."
     TEST = "test", "The owner asked for a test."
 
 
 class DeliveryStatus(DescribedEnum):
-    """What has become of a message to a webhook."""
+    """The status of a message to a webhook."""
 
     PENDING = "pending", "No attempt has been made yet."
     FAILED = "failed", "The last attempt failed, or the webhook was disabled before the line was delivered."
-    SUCCEEDED = "succeeded", "The endpoint has received it."
+    SUCCEEDED = "succeeded", "The endpoint answered with a status from 200 to 299."
 
 
 class Role(DescribedEnum):

@@ -42,7 +42,7 @@ EventName = Literal[
     "trucks_remaining_update",
     "webhook_disabled",
 ]
-"""The events that a webhook may ask for: the names of the catalog, which a test compares, and `*` for all of them."""
+"""The events to which a webhook can be subscribed: the names in the catalog (a test compares them), and `*` for all of them."""
 
 TEST_EVENT = "webhook_test"
 """The event that `POST …/test` posts. It is in no log, so its `seq` is null."""
@@ -51,12 +51,12 @@ TEST_EVENT = "webhook_test"
 # --- addresses ------------------------------------------------------------------------------------------
 
 
-def _is_callable(url: str) -> str:
+def _check_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
         (host or "").encode("idna")
-    except ValueError:  # UnicodeError is one as well.
+    except ValueError:  # UnicodeError is a subclass of it.
         raise ValueError("must have a valid host and port") from None
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise ValueError("must be an address like https://example.com/weelo")
@@ -71,12 +71,12 @@ WebhookUrl = Annotated[
     # Visible ASCII characters only: everything else has to be percent-encoded in a URL, and hosts as in DNS (punycode).
     str,
     StringConstraints(min_length=1, max_length=2_000, pattern=r"^[\x21-\x7e]+$"),
-    AfterValidator(_is_callable),
+    AfterValidator(_check_url),
 ]
 
 
 def fault_in_production(url: str) -> str | None:
-    """Return why a valid URL may not be called in production, as far as the URL alone tells; None if it may."""
+    """Return what is wrong with a valid URL in production; None if the URL alone shows no fault."""
     parts = urlsplit(url)
     host = (parts.hostname or "").rstrip(".")
     if parts.scheme != "https":
@@ -93,7 +93,7 @@ Events = Annotated[tuple[EventName, ...], Field(min_length=1, max_length=50, str
 
 
 class NewWebhook(Request):
-    """An endpoint that is to receive the caller's events."""
+    """An endpoint to which the caller's events are to be posted."""
 
     url: Annotated[WebhookUrl, Field(examples=["https://example.com/weelo"])]
     """The address of the endpoint. In production it begins with https:// and is public."""
@@ -104,16 +104,16 @@ class NewWebhook(Request):
 
 
 class WebhookChanges(Request):
-    """The fields of a webhook to change. At least one is given; the others stay."""
+    """The fields of a webhook to change. At least one must be given. The others do not change."""
 
     url: Annotated[WebhookUrl, Field(examples=["https://example.com/weelo"])] | None = None
     """The new address of the endpoint."""
     events: Events | None = None
-    """The names of the events to post from now on."""
+    """The names of the events to post from now on; `*` stands for all of them."""
     description: Note | None = None
     """A text for people."""
     is_active: bool | None = None
-    """False pauses the webhook. True activates it; it goes on after the last line that it received."""
+    """False pauses the webhook. True activates it: the lines after the last one that was delivered are posted."""
 
     @model_validator(mode="after")
     def _changes_something(self) -> Self:
@@ -123,7 +123,7 @@ class WebhookChanges(Request):
 
 
 class ResendRange(Request):
-    """Which lines of the log to post once more."""
+    """Which lines of the log to post again."""
 
     from_seq: Annotated[Seq, Field(ge=1, examples=[17])]
     """The `seq` of the first line."""
@@ -198,8 +198,8 @@ class SendTest(
 class DeliverWebhook(Command, name="webhooks.deliver", runs_in_background=True, priority=2):
     """Post the lines that a webhook has not received yet.
 
-    `lease`: this command was sent to be due when that lease ends, in case its holder crashes. `at_once`: the webhook does
-    not wait for the end of its pause, because its endpoint has answered a test.
+    `lease`: this command was sent to be due when that lease ends, in case its holder crashes. `at_once`: end the pause
+    after a failed attempt, because the endpoint has accepted a test.
     """
 
     webhook_id: UUID
@@ -233,11 +233,11 @@ EventId = Annotated[
     ),
 ]
 HttpStatus = Annotated[int, Field(examples=[503])]
-ErrorText = Annotated[str, Field(examples=["answered 503"])]
+ErrorText = Annotated[str, Field(examples=["the endpoint answered 503"])]
 
 
 class WebhookView(Wire):
-    """An endpoint of a user's own server, which receives the lines of the user's log."""
+    """An endpoint of a user's own server, to which the lines of the user's log are posted."""
 
     id: WebhookId
     url: Url
@@ -251,11 +251,11 @@ class WebhookView(Wire):
     disabled_reason: DisabledReason | None
     """Why the webhook is not active; null if it is."""
     delivered_seq: Annotated[int, Field(examples=[42])]
-    """The `seq` up to which every line was received, or was not asked for."""
+    """Every line up to this `seq` was delivered, or its event is not among `events`."""
     failing_since: Timestamp | None
     """When the first of the failed attempts in a row was made; null if the last attempt succeeded."""
     next_attempt_at: Timestamp | None
-    """When the line that failed is tried again; null if none failed."""
+    """When the line that failed is posted again; null if none failed."""
     last_error: ErrorText | None
     """Why the last attempt failed; null if it succeeded."""
     secret_version: Annotated[int, Field(examples=[1])]
@@ -282,7 +282,7 @@ class DeletedWebhookView(Wire):
 
 
 class ResendView(Wire):
-    """The lines that are posted once more."""
+    """The lines that are posted again."""
 
     id: WebhookId
     from_seq: Annotated[int, Field(examples=[17])]
@@ -290,11 +290,11 @@ class ResendView(Wire):
     to_seq: Annotated[int, Field(examples=[42])]
     """The `seq` of the last line."""
     lines: Annotated[int, Field(examples=[26])]
-    """How many lines of the range the log still has and the webhook asks for."""
+    """How many lines are posted: those of the range that are still in the log and whose event is among `events`."""
 
 
 class WebhookTestView(Wire):
-    """How an endpoint answered a test."""
+    """The result of a test."""
 
     id: WebhookId
     event_id: EventId
@@ -309,7 +309,7 @@ class WebhookTestView(Wire):
 
 
 class DeliveryView(Wire):
-    """One line on its way to an endpoint."""
+    """A line of the log, or a test, that was or will be posted to an endpoint."""
 
     id: Annotated[UUID, Field(examples=["a3f1c8d2-94b7-4e60-8c15-7d2e9b0a6f38"])]
     """The id of this delivery."""
@@ -321,7 +321,7 @@ class DeliveryView(Wire):
     kind: DeliveryKind
     """Why the message is posted."""
     status: DeliveryStatus
-    """What has become of it."""
+    """Whether the message was delivered."""
     attempts: Annotated[int, Field(examples=[3])]
     """How many attempts were made."""
     http_status: HttpStatus | None
@@ -329,9 +329,9 @@ class DeliveryView(Wire):
     error: ErrorText | None
     """Why the last attempt failed; null if it succeeded, and before the first one."""
     next_attempt_at: Timestamp | None
-    """When the line is tried again; null if it is not."""
+    """When the line is posted again after a failure; null if it is not."""
     at: Timestamp
-    """When the last attempt was made; before the first one, the time of the line."""
+    """When the last attempt was made, or when the event happened if none was made or recorded."""
 
 
 # --- events ---------------------------------------------------------------------------------------------
@@ -344,9 +344,9 @@ class WebhookDisabled(Event, to=ToUser):
     url: Url
     """The address of the endpoint."""
     reason: DisabledReason
-    """Why it is not active any more."""
+    """Why the webhook was disabled."""
     delivered_seq: Annotated[int, Field(examples=[42])]
-    """The `seq` up to which every line was received, or was not asked for."""
+    """Every line up to this `seq` was delivered, or its event is not among `events`."""
 
 
 class WebhookTest(Wire):

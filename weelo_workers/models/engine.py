@@ -92,7 +92,8 @@ def connect(
 
     Connection parameters of the URL take precedence over ours, except that the encoding is always UTF8.
 
-    `lock_timeout`: replaces the usual one. `sandbox`: whether statements read the clock of a sandbox. Raises ValueError for a URL that libpq cannot parse.
+    `lock_timeout`: replaces the usual one. `sandbox`: whether statements read the clock of a sandbox. Raises ValueError for a
+    URL that libpq cannot parse.
     """
     given = database_url.read(url)
     limits = {**LIMITS, **({"lock_timeout": lock_timeout} if lock_timeout else {})}

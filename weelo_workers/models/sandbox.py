@@ -35,7 +35,7 @@ CLOCK = Table(
     metadata,
     Column("only_row", Boolean, CheckConstraint("only_row", name="there_is_one_clock"), primary_key=True),
     Column("clock_offset", Interval, nullable=False),
-    # How often everything was deleted. Redis compares it, and deletes its part.
+    # The number of resets. When it changes, the data in Redis are deleted as well (redis_clock.py).
     Column("resets", BigInteger, nullable=False),
 )
 
@@ -95,8 +95,8 @@ REACTIONS = Table(
     Column("due_at", DateTime(timezone=True), nullable=False, index=True),
 )
 
-# Each hides the function of pg_catalog with the same name. The volatility is that of the original: an index can be
-# searched for `statement_timestamp()`, and `clock_timestamp()` changes during a statement.
+# Each hides the function of pg_catalog with the same name, and has its volatility: conditions with `statement_timestamp()` can
+# use an index, and `clock_timestamp()` changes during a statement.
 CLOCK_FUNCTIONS = {
     "now": "STABLE",
     "transaction_timestamp": "STABLE",
@@ -108,8 +108,7 @@ CREATE OR REPLACE FUNCTION sandbox.{name}() RETURNS timestamptz LANGUAGE sql {vo
 AS 'SELECT pg_catalog.{name}() + clock_offset FROM sandbox.clock'
 """
 
-# Users and the heads of logs stay, because processes have cached them, and open sockets count on: the numbers of a log
-# never begin again.
+# Users and the heads of logs stay: processes have cached users, and open sockets need numbers of a log that never begin again.
 KEPT = frozenset({"users", "log_heads"})
 # The API's role may not delete rows, so the function runs with the rights of the schema's owner.
 _RESET = """
@@ -128,11 +127,11 @@ def is_marked(connection: Connection) -> bool:
 
 
 def refusal(connection: Connection, *, sandbox: bool) -> str | None:
-    """Return why this database cannot be used; None if it can. `sandbox`: whether a sandbox wants to use it."""
+    """Return why this database cannot be used; None if it can. `sandbox`: whether this system is a sandbox."""
     if not sandbox and is_marked(connection):
         return "this is the database of a sandbox, whose clock is moved; use a database of its own"
     if sandbox and not is_marked(connection) and connection.execute(_HAS_OUR_TABLES).scalar_one():
-        return "this database was not made by a sandbox, whose callers may delete all rows; use a database of its own"
+        return "this database was not made by a sandbox, and callers of a sandbox may delete all rows; use a database of its own"
     return None
 
 
@@ -153,14 +152,14 @@ def create(connection: Connection) -> None:
 
 
 def grant(connection: Connection) -> None:
-    """Make the function that resets everything, and let all roles use the sandbox. The tables of the migrations must exist."""
+    """Create the function `sandbox.reset`, and allow all roles to use the sandbox. The tables of the migrations must exist."""
     ours = connection.execute(text("SELECT quote_ident(current_schema())")).scalar_one()
     emptied = [
         *(f"{ours}.{table}" for table in sorted(set(Base.metadata.tables) - KEPT)),
         *(str(table) for table in metadata.sorted_tables if table is not CLOCK),
     ]
     connection.execute(text(_RESET.format(ours=ours, tables=", ".join(emptied))))
-    # Everybody may use a sandbox, so its roles need no rights of their own.
+    # Every role may use the sandbox.
     for statement in (
         "GRANT USAGE ON SCHEMA sandbox TO PUBLIC",
         "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA sandbox TO PUBLIC",

@@ -15,7 +15,7 @@ from weelo_workers.models.base import Base, Id, one_of
 
 
 class Webhook(Base):
-    """An endpoint that receives the lines of its owner's log."""
+    """An endpoint to which the lines of its owner's log are posted."""
 
     __tablename__ = "webhooks"
 
@@ -29,7 +29,7 @@ class Webhook(Base):
     disabled_reason: Mapped[str | None]
 
     delivered_seq: Mapped[int] = mapped_column(BigInteger)
-    """The cursor: all lines up to this `seq` are delivered, or were not asked for."""
+    """The cursor: all lines up to this `seq` are delivered, or the webhook is not subscribed to their events."""
     failures: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """How many attempts in a row have failed. They are attempts at the first line after the cursor."""
     failing_since: Mapped[datetime | None]

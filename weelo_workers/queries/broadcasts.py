@@ -67,8 +67,8 @@ _ASSIGNMENT_ROWS: Any = Assignment.__table__
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A broadcast as its reader sees it."""
+class TaggedView:
+    """A broadcast as its reader may see it, with the ETag of this view."""
 
     tag: str
     """Two views with the same tag are equal, except for their `serverTime`."""
@@ -83,7 +83,7 @@ def find(
     kind: BroadcastKind | None = None,
     *,
     is_known: Callable[[str], bool] = lambda _: False,
-) -> Found | None:
+) -> TaggedView | None:
     """Return one broadcast with its slots and the assignments that the reader may see; None if they may not see it.
 
     `is_known`: whether the reader has the view of a tag. Then no further rows are read.
@@ -98,10 +98,10 @@ def find(
         return None
     tag = hashlib.sha256(f"{_shape()} {reader.role} {reader.id} {found.rows}".encode()).hexdigest()[:32]
     if is_known(tag):
-        return Found(tag, None)
+        return TaggedView(tag, None)
     [view] = _views(session, [found.Broadcast], reader)
     assignments = [assignment_view(each) for each in _assignments(session, broadcast_id, reader)]
-    return Found(tag, BroadcastDetails(**dict(view), assignments=assignments).json_dict())
+    return TaggedView(tag, BroadcastDetails(**dict(view), assignments=assignments).json_dict())
 
 
 @cache
@@ -114,7 +114,7 @@ def _shape() -> str:
 def _find(role: Role) -> Select[Any, Any]:
     """Return the statement that reads a broadcast, with a hash of all rows of which a reader's view consists.
 
-    The hash is of contents. Numbers such as `xmin` are others on a restored database, and return after a wraparound.
+    The hash is of contents. Numbers such as `xmin` differ on a restored database, and are used again after a wraparound.
     """
     slots = select(_SLOT_ROWS.table_valued()).where(_SLOT_ROWS.c.broadcast_id == Broadcast.id)
     assignments = select(_ASSIGNMENT_ROWS.table_valued()).where(
@@ -248,7 +248,7 @@ def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[
 
 
 _OUTSIDERS = (Role.TRANSPORTER, Role.DRIVER)
-"""They see a part of a broadcast."""
+"""The roles whose users see only a part of a broadcast."""
 
 _READER = bindparam("reader", type_=Uuid())
 _VISIBLE: dict[Role, ColumnElement[bool]] = {

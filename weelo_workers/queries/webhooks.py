@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Session
 
+from weelo_workers import webhook_secrets
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.statuses import DeliveryKind, DeliveryStatus, DisabledReason
 from weelo_workers.contracts.webhooks import (
@@ -31,12 +32,11 @@ from weelo_workers.contracts.webhooks import (
     RotateSecret,
     WebhookView,
 )
-from weelo_workers.lifecycles import webhook as rules
 from weelo_workers.models import EventRecord, LogLine, Webhook, WebhookDelivery
 from weelo_workers.queries.pages import Page, PageRequest
 from weelo_workers.settings import settings
 
-SHOWING_A_SECRET = frozenset({CreateWebhook.name, RotateSecret.name})
+_COMMANDS_WITH_SECRET = frozenset({CreateWebhook.name, RotateSecret.name})
 
 
 def webhook_view(webhook: Webhook) -> WebhookView:
@@ -69,11 +69,11 @@ def own_webhook(session: Session, webhook_id: UUID, user_id: UUID) -> Webhook | 
 
 
 def with_secret(outcome: CommandOutcome) -> CommandOutcome:
-    """Return the outcome with the secret, if its command shows one. The stored outcome has only the secret's version."""
-    if outcome.command not in SHOWING_A_SECRET or not isinstance(outcome.result, dict):
+    """Return the outcome, for CreateWebhook and RotateSecret with the secret. The stored outcome has its version only."""
+    if outcome.command not in _COMMANDS_WITH_SECRET or not isinstance(outcome.result, dict):
         return outcome
     version, webhook_id = outcome.result["secretVersion"], UUID(outcome.result["id"])
-    secret = rules.secret(settings().webhook_key, webhook_id, version)
+    secret = webhook_secrets.secret(settings().webhook_key, webhook_id, version)
     return outcome.model_copy(update={"result": {**outcome.result, "secret": secret}})
 
 
@@ -131,7 +131,10 @@ def _undelivered(webhook: Webhook) -> Any:
             cast(null(), SmallInteger).label("http_status"),
             case(
                 (is_tried, literal(webhook.last_error, Text())),
-                (literal(given_up), literal("the webhook was disabled before", Text())),
+                (
+                    literal(given_up),
+                    literal("the webhook was disabled before this line was delivered", Text()),
+                ),
                 else_=cast(null(), Text()),
             ).label("error"),
             case(
@@ -146,8 +149,8 @@ def _undelivered(webhook: Webhook) -> Any:
 
 
 def _after_the_cursor(webhook: Webhook) -> tuple[ColumnElement[bool], ...]:
-    asked_for = literal(True) if "*" in webhook.events else EventRecord.event.in_(webhook.events)
-    return (LogLine.user_id == webhook.user_id, LogLine.seq > webhook.delivered_seq, asked_for)
+    is_subscribed = literal(True) if "*" in webhook.events else EventRecord.event.in_(webhook.events)
+    return (LogLine.user_id == webhook.user_id, LogLine.seq > webhook.delivered_seq, is_subscribed)
 
 
 def _view(row: Any) -> DeliveryView:

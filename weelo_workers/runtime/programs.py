@@ -29,7 +29,7 @@ SHARED_WORKER = "workers"
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
 
-# Beat writes presence anew after each of its sweeps, and the clock of a sandbox waits for that at every step.
+# Beat executes the commands that write presence after each of its sweeps. The clock of a sandbox waits for them at each step.
 SANDBOX_PACE = {"SWEEP_SECONDS": "0.2"}
 
 # With these shorter timers the demo takes one minute instead of several minutes.
@@ -175,7 +175,7 @@ def _robots() -> Program:
 
 
 def _worker_of(queue: Queue, concurrency: int) -> Program:
-    # Workers for transitions use processes. The workers of pushes and webhooks use threads, because they mostly wait for
+    # Workers for transitions use processes. The workers for pushes and webhooks use threads, because they mostly wait for
     # the database, FCM and endpoints.
     waits = queue in (NOTIFICATIONS, WEBHOOKS)
     pool, size = ("threads", NOTIFIER_THREADS) if waits else ("prefork", concurrency)

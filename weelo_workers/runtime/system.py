@@ -331,15 +331,15 @@ def _migrate(environment: dict[str, str]) -> None:
 
 
 def _check_redis(variable: str, address: str, options: Options) -> None:
-    """Refuse a Redis with the clock of a sandbox unless this is one, and for a sandbox any other that is in use."""
+    """Raise CommandError for the Redis of a sandbox, unless this system is one; and, if it is, for a Redis that another system uses."""
     with suppress(RedisError), closing(redis_client.connect(address)) as redis:
         marked = bool(redis.exists(redis_clock.OFFSET_KEY))
         if marked and not options.sandbox:
-            raise CommandError(f"{variable}: this is the Redis of a sandbox; use one of its own")
+            raise CommandError(f"{variable}: this is the Redis of a sandbox; use another one")
         if options.sandbox and not marked:
             if next(redis.scan_iter(match="weelo:*", count=1_000), None) is not None:
                 raise CommandError(
-                    f"{variable}: this Redis was not made by a sandbox, which deletes keys; use one of its own"
+                    f"{variable}: this Redis was not made by a sandbox, and a sandbox deletes keys; use another one"
                 )
             redis.set(redis_clock.OFFSET_KEY, "0", nx=True)
 

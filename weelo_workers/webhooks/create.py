@@ -16,12 +16,12 @@ from weelo_workers.queries.webhooks import webhook_view
 from weelo_workers.webhooks.waking import deliver_from_now_on
 
 MAX_WEBHOOKS = 20
-"""The limit on webhooks per user. Each costs a request per line of the user's log."""
+"""The limit on webhooks per user. Each line of the user's log is posted to each of them."""
 
 
 @handles(CreateWebhook)
 def create(command: CreateWebhook, uow: UnitOfWork) -> WebhookView:
-    """Insert the webhook (201). It receives the lines after the present end of the log.
+    """Insert the webhook (201). It receives the lines that are written from now on.
 
     Raises Rejected(WEBHOOK_LIMIT).
     """

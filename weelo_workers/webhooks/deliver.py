@@ -20,8 +20,8 @@ def deliver(command: DeliverWebhook, uow: UnitOfWork) -> None:
     """Take the lease of the webhook, and post its lines after the commit, in this process.
 
     Nothing happens if the webhook is not active, is in its pause after a failure, or if another sender has the lease:
-    that sender finds the new lines before it gives the lease up. If a sender crashes, the lease ends, and the command
-    that was sent for that moment begins anew.
+    that sender finds the new lines before it releases the lease. If a sender crashes, the lease ends, and the command that
+    was sent for that moment takes it again.
     """
     token = uuid4()
     lease = leases.take(uow.session.connection(), command.webhook_id, token, at_once=command.at_once)

@@ -19,13 +19,11 @@ from uuid import UUID
 from pydantic_core import to_json
 from sqlalchemy import Connection, insert, text
 
+from weelo_workers import webhook_secrets
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.notifications import frame
 from weelo_workers.contracts.statuses import DisabledReason
-from weelo_workers.contracts.webhooks import (
-    DeliverWebhook,
-    ReportDisabled,
-)
+from weelo_workers.contracts.webhooks import DeliverWebhook, ReportDisabled
 from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.lifecycles.webhook import GIVE_UP_AFTER
 from weelo_workers.messaging import mailbox
@@ -70,7 +68,7 @@ _EXTEND_AND_READ = text(f"""
     RETURNING id, user_id, url, events, is_active, delivered_seq, failures, secret_version, old_secrets,
               clock_timestamp() AS now, (next_attempt_at IS NULL OR next_attempt_at <= clock_timestamp()) AS is_due
 """)
-_GIVE_UP = text("""
+_RELEASE = text("""
     UPDATE webhooks SET lease_token = NULL, lease_until = NULL WHERE id = :webhook AND lease_token = :token
 """)
 # A command that is being executed is locked and stays: it finds that the lease has ended.
@@ -164,7 +162,7 @@ _NOT_RESENT = text("""
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The lease of a webhook: its own new one, or that of the sender that holds it."""
+    """The lease that a call of `take` has found: the new one that it took, or that of another sender."""
 
     token: UUID
     seconds_left: float
@@ -172,7 +170,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line to post. `body`: the frame; None if the log does not have the line any more. `delivery`: for a line to resend."""
+    """A line to post. `body`: the frame; None if the line was purged. `delivery`: its record, if the line is resent."""
 
     seq: int
     body: dict[str, Any] | None
@@ -192,7 +190,7 @@ class Work:
     """The lease does not end within LEASE_SECONDS after this time of the monotonic clock."""
     lines: Sequence[Line] = field(default_factory=tuple)
     skip_to: int | None = None
-    """The end of the log, if the lines after the last one to post are not asked for."""
+    """The end of the log, if the webhook is not subscribed to the events of the lines after the last one to post."""
 
 
 def take(connection: Connection, webhook_id: UUID, token: UUID, *, at_once: bool = False) -> Lease | None:
@@ -206,10 +204,10 @@ def take(connection: Connection, webhook_id: UUID, token: UUID, *, at_once: bool
 
 
 def next_work(connection: Connection, webhook_id: UUID, token: UUID) -> Work | None:
-    """Extend the lease, and return what is to be posted. If there is nothing, give the lease up and return None.
+    """Extend the lease, and return what is to be posted. If there is nothing, release the lease and return None.
 
-    All in one transaction, which locks the row of the webhook first. A transaction that has written a further line sends
-    a command whose handler waits for this lock: it either finds the lease free, or the line was visible here.
+    Call this in a transaction of its own, which locks the row of the webhook first. A transaction that has written a further
+    line sends a command whose handler waits for this lock: either it finds the lease free, or the line was visible here.
     """
     extended_at = time.monotonic()
     row = connection.execute(_EXTEND_AND_READ, {"webhook": webhook_id, "token": token}).one_or_none()
@@ -221,15 +219,10 @@ def next_work(connection: Connection, webhook_id: UUID, token: UUID) -> Work | N
         if not lines and row.is_due:
             lines, skip_to = _after_the_cursor(connection, row)
         if lines or skip_to is not None:
-            old = [each["version"] for each in row.old_secrets if _is_valid(each, row.now)]
-            versions = (row.secret_version, *reversed(old))
+            versions = webhook_secrets.signing_versions(row.secret_version, row.old_secrets, row.now)
             return Work(row.url, row.events, versions, row.failures, extended_at, lines, skip_to)
-    give_up(connection, webhook_id, token)
+    release(connection, webhook_id, token)
     return None
-
-
-def _is_valid(old_secret: dict[str, Any], now: datetime) -> bool:
-    return datetime.fromisoformat(old_secret["until"]) > now
 
 
 def _to_resend(connection: Connection, row: Any) -> list[Line]:
@@ -256,10 +249,10 @@ def _after_the_cursor(connection: Connection, row: Any) -> tuple[list[Line], int
     return lines, newest if len(lines) < PORTION and newest > last else None
 
 
-def give_up(connection: Connection, webhook_id: UUID, token: UUID) -> None:
-    """Give the lease up, and delete the command that was sent for its end."""
+def release(connection: Connection, webhook_id: UUID, token: UUID) -> None:
+    """Release the lease, and delete the command that was sent for its end."""
     parameters = {"webhook": webhook_id, "token": token}
-    if connection.execute(_GIVE_UP, parameters).rowcount:
+    if connection.execute(_RELEASE, parameters).rowcount:
         connection.execute(_DELETE_CHECK, parameters)
 
 
@@ -301,7 +294,7 @@ def _parameters(webhook_id: UUID, token: UUID, work: Work) -> dict[str, Any]:
 
 
 def skip(connection: Connection, webhook_id: UUID, token: UUID, seq: int) -> None:
-    """Move the cursor over lines that the webhook does not ask for."""
+    """Move the cursor over lines of events to which the webhook is not subscribed."""
     connection.execute(_SKIP, {"webhook": webhook_id, "token": token, "seq": seq})
 
 
@@ -315,7 +308,7 @@ def record_failure(
     gone: bool,
     pause: timedelta,
 ) -> bool:
-    """Record a failed attempt at a line of the log, and give the lease up. Return whether it was recorded.
+    """Record a failed attempt at a line of the log, and release the lease. Return whether it was recorded.
 
     Send the command for the next attempt, or for the report that the webhook is disabled now. Nothing is recorded, and the
     lease is kept, if the owner has changed the URL meanwhile.
@@ -354,7 +347,7 @@ def record_resend_failure(
     error: str,
     others_too: bool,
 ) -> None:
-    """Record that a line could not be resent. `others_too`: the others that wait to be resent are not tried."""
+    """Record that a line could not be resent. `others_too`: the other lines that are to be resent fail as well, without an attempt."""
     connection.execute(
         _NOT_RESENT,
         {

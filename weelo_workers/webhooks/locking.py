@@ -1,4 +1,4 @@
-"""Finds and locks a webhook for its owner."""
+"""Reads a webhook for its owner, with or without a lock."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weelo_workers.queries.webhooks import own_webhook
 
 
 def lock_own_webhook(uow: UnitOfWork, webhook_id: UUID, user_id: UUID) -> Webhook:
-    """Return the webhook. Raises Rejected(WEBHOOK_NOT_FOUND), also if it belongs to another user."""
+    """Lock and return the webhook. Raises Rejected(WEBHOOK_NOT_FOUND), also if it belongs to another user."""
     webhook = uow.lock(Webhook, webhook_id)
     if webhook is None or webhook.user_id != user_id:
         raise Rejected(Code.WEBHOOK_NOT_FOUND)

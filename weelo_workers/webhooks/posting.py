@@ -7,44 +7,42 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import aiodns
 import httpcore
 import httpx
 
-from weelo_workers import __version__
+from weelo_workers import __version__, webhook_secrets
 from weelo_workers.contracts.addresses import is_public
 from weelo_workers.contracts.webhooks import fault_in_production
-from weelo_workers.lifecycles import webhook as rules
 
 ATTEMPT_SECONDS = 10.0
 """The limit for a whole attempt, including the look-up of the host and the TLS handshake."""
 
-# One address that does not answer leaves time for another one of the same host.
+# If one address of a host does not answer, there is time left to try another one.
 CONNECT_SECONDS = 4.0
-# An endpoint that answers at length is cut off. Its status counts, its body does not.
-MAX_ANSWER_BYTES = 4_096
-ANSWER_SECONDS = 1.0
+# Only the status of a response counts. Its body is read within these limits, and not used.
+MAX_BODY_BYTES = 4_096
+BODY_SECONDS = 1.0
 # An endpoint may send any number of interim answers (RFC 9110, section 15.2) or endless headers. They are parsed in the
-# loop that all posts share, so they are read in small parts, and not without end.
+# loop that all posts share, so they are read in small parts, up to a limit.
 MAX_RECEIVED_BYTES = 64 * 1024
 PART_BYTES = 4 * 1024
 
-# A look-up cannot be cancelled, and a name server that does not answer keeps its thread for up to half a minute. With few
-# threads such names would delay the look-ups of others.
-LOOK_UP_THREADS = 100
-_look_ups = ThreadPoolExecutor(LOOK_UP_THREADS, thread_name_prefix="look-up")
+# The first try of a look-up; c-ares waits longer for each further one.
+LOOK_UP_SECONDS = 2.0
+LOOK_UP_TRIES = 3
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """The result of an attempt. `error`: why it failed, None if the status is 200 to 299."""
+class Attempt:
+    """An attempt and its result. `error`: why it failed, None if the status is 200 to 299."""
 
     http_status: int | None
     error: str | None
@@ -65,12 +63,32 @@ class ForbiddenAddress(Exception):
     """The host has an address that must not be called in production."""
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a host. Raises OSError if it has none."""
-    found = await asyncio.get_running_loop().run_in_executor(
-        _look_ups, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    )
-    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+class Resolver:
+    """Looks up hosts, for one event loop.
+
+    `socket.getaddrinfo` is not used: each call keeps a thread for up to half a minute if a name server does not answer. So
+    a few users with such names would delay the look-ups of all others.
+    """
+
+    def __init__(self) -> None:
+        self._resolver: aiodns.DNSResolver | None = None
+
+    async def __call__(self, host: str, port: int) -> Sequence[str]:
+        """Return the addresses of a host. Raises httpcore.ConnectError if it has none."""
+        if self._resolver is None:
+            self._resolver = aiodns.DNSResolver(timeout=LOOK_UP_SECONDS, tries=LOOK_UP_TRIES)
+        try:
+            found = await self._resolver.getaddrinfo(
+                host, family=socket.AF_UNSPEC, port=port, type=socket.SOCK_STREAM
+            )
+        except aiodns.error.DNSError as error:
+            raise httpcore.ConnectError(f"the host cannot be looked up: {error.args[-1]}") from error
+        return list(dict.fromkeys(node.addr[0].decode() for node in found.nodes))
+
+    async def close(self) -> None:
+        """Cancel all look-ups. Call this before the event loop is closed."""
+        if self._resolver is not None:
+            await self._resolver.close()
 
 
 class LimitedStream(httpcore.AsyncNetworkStream):
@@ -104,7 +122,7 @@ class LimitedStream(httpcore.AsyncNetworkStream):
 class CheckedBackend(httpcore.AsyncNetworkBackend):
     """Connects to an address that this class has looked up and checked itself.
 
-    So a name server that gives another address a moment later has no effect.
+    The system would look the host up again, and a name server may return another address then.
     """
 
     def __init__(self, resolve: Resolve, *, public_only: bool) -> None:
@@ -155,7 +173,7 @@ def headers(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(
-            rules.signature(secret, message_id, timestamp, body) for secret in secrets
+            webhook_secrets.signature(secret, message_id, timestamp, body) for secret in secrets
         ),
     }
 
@@ -167,8 +185,8 @@ async def post(
     body: bytes,
     *,
     in_production: bool,
-    resolve: Resolve = resolve,
-) -> Answer:
+    resolve: Resolve,
+) -> Attempt:
     """Post one message, and return the result. Raises nothing: every failure is a result."""
     began = time.monotonic()
     statuses: list[int] = []
@@ -186,15 +204,15 @@ async def post(
             result, error = "timeout", f"no answer within {ATTEMPT_SECONDS:g} s"
         except ForbiddenAddress:
             error = "the host has an address that is not public"
-        except Exception as failure:  # noqa: BLE001 (no answer of an endpoint may stop the sender)
-            result, error = "unreachable", _line(failure)
+        except Exception as failure:  # noqa: BLE001 (no response of an endpoint may stop the sender)
+            result, error = "unreachable", _summary(failure)
     # What happens after the status, such as a body that does not end, changes nothing.
     if statuses:
-        result, error = _judged(statuses[0])
-    return Answer(statuses[0] if statuses else None, error, result, time.monotonic() - began)
+        result, error = _result_of(statuses[0])
+    return Attempt(statuses[0] if statuses else None, error, result, time.monotonic() - began)
 
 
-def _judged(status: int) -> tuple[str, str | None]:
+def _result_of(status: int) -> tuple[str, str | None]:
     """Return the word for the metrics, and the error; no error for a status from 200 to 299."""
     if 200 <= status <= 299:
         return "delivered", None
@@ -209,7 +227,7 @@ async def _exchange(
     *,
     on_status: Callable[[int], None],
 ) -> None:
-    """Send the request, and read the answer. `on_status` is called as soon as its status is known."""
+    """Send the request, and read the response. `on_status` is called as soon as its status is known."""
     parts = httpx.URL(url)
     target = httpcore.URL(
         scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path
@@ -235,16 +253,16 @@ async def _exchange(
 
 
 async def _read_some(response: httpcore.Response) -> None:
-    """Read a short body, so that the endpoint sees its answer received."""
+    """Read the beginning of the body: many servers log an error if the connection is closed before it is sent."""
     read = 0
-    async with asyncio.timeout(ANSWER_SECONDS):
+    async with asyncio.timeout(BODY_SECONDS):
         async for chunk in response.aiter_stream():
             read += len(chunk)
-            if read > MAX_ANSWER_BYTES:
+            if read > MAX_BODY_BYTES:
                 return
 
 
-def _line(failure: Exception) -> str:
+def _summary(failure: Exception) -> str:
     """Return the failure in one line of at most 200 characters."""
     text = " ".join(str(failure).split()) or type(failure).__name__
     return text[:200]

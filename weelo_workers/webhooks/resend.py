@@ -1,4 +1,4 @@
-"""Handler: lines of the log are posted to a webhook again."""
+"""Handler: a user has lines of the log posted to a webhook again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _RECORD = text("""
 
 @handles(ResendLines)
 def resend(command: ResendLines, uow: UnitOfWork) -> ResendView:
-    """Record the lines of this range that the webhook asks for, to be posted once more with the same ids.
+    """Record those lines of this range to whose events the webhook is subscribed, to be posted again with the same ids.
 
     The cursor does not move. Raises Rejected: WEBHOOK_NOT_FOUND, or INVALID_TRANSITION if the webhook is not active.
     """

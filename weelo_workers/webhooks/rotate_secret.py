@@ -1,16 +1,15 @@
-"""Handler: a webhook gets a new secret."""
+"""Handler: a user replaces the secret of a webhook."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
+from weelo_workers import webhook_secrets
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.webhooks import RotateSecret, WebhookView
 from weelo_workers.contracts.wire import rfc3339
-from weelo_workers.lifecycles.webhook import MAX_OLD_SECRETS, OLD_SECRET_VALID_FOR
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.queries.webhooks import webhook_view
+from weelo_workers.webhook_secrets import MAX_OLD_SECRETS, OLD_SECRET_VALID_FOR
 from weelo_workers.webhooks.locking import lock_own_webhook
 
 
@@ -21,9 +20,9 @@ def rotate_secret(command: RotateSecret, uow: UnitOfWork) -> WebhookView:
     Raises Rejected: WEBHOOK_NOT_FOUND, or TOO_EARLY if MAX_OLD_SECRETS earlier ones are still valid.
     """
     webhook = lock_own_webhook(uow, command.webhook_id, command.user_id)
-    valid = [each for each in webhook.old_secrets if datetime.fromisoformat(each["until"]) > uow.now]
+    valid = webhook_secrets.valid(webhook.old_secrets, uow.now)
     if len(valid) >= MAX_OLD_SECRETS:
-        wait = datetime.fromisoformat(valid[0]["until"]) - uow.now
+        wait = webhook_secrets.valid_until(valid[0]) - uow.now
         raise Rejected(
             Code.TOO_EARLY,
             f"{MAX_OLD_SECRETS} earlier secrets are still valid.",

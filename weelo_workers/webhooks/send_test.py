@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from datetime import datetime
 from uuid import uuid4
 
+from weelo_workers import webhook_secrets
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import DeliveryKind, DeliveryStatus
 from weelo_workers.contracts.webhooks import (
@@ -16,7 +16,6 @@ from weelo_workers.contracts.webhooks import (
     frame_of_test,
 )
 from weelo_workers.contracts.wire import rfc3339
-from weelo_workers.lifecycles import webhook as rules
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import WebhookDelivery
@@ -24,7 +23,7 @@ from weelo_workers.settings import settings
 from weelo_workers.webhooks.locking import lock_own_webhook, read_own_webhook
 from weelo_workers.webhooks.sending import sender
 
-# Each test keeps a background thread of the worker for up to 10 s. The others stay free for deliveries.
+# Each test occupies a background thread of the worker for up to 10 s. The other threads stay free for deliveries.
 TESTS_AT_ONCE = 2
 _places = threading.BoundedSemaphore(TESTS_AT_ONCE)
 RETRY_AFTER_SECONDS = 10
@@ -34,13 +33,13 @@ RETRY_AFTER_SECONDS = 10
 def send_test(command: SendTest, uow: UnitOfWork) -> WebhookTestView:
     """Post the event `webhook_test`, also to a webhook that is not active, and record the result.
 
-    A success ends the pause of a failing webhook. Raises Rejected: WEBHOOK_NOT_FOUND, or RATE_LIMITED if this process
-    waits for other tests.
+    A success ends the pause of a failing webhook. Raises Rejected: WEBHOOK_NOT_FOUND, or RATE_LIMITED if
+    TESTS_AT_ONCE other tests run in this process.
     """
     if not _places.acquire(blocking=False):
         raise Rejected(
             Code.RATE_LIMITED,
-            "Other tests are waiting for their endpoints.",
+            "Other tests have not ended yet.",
             {"retryAfter": RETRY_AFTER_SECONDS},
         )
     try:
@@ -51,13 +50,13 @@ def send_test(command: SendTest, uow: UnitOfWork) -> WebhookTestView:
 
 def _post_and_record(command: SendTest, uow: UnitOfWork) -> WebhookTestView:
     webhook = read_own_webhook(uow, command.webhook_id, command.user_id)
-    old = [each["version"] for each in webhook.old_secrets if datetime.fromisoformat(each["until"]) > uow.now]
+    versions = webhook_secrets.signing_versions(webhook.secret_version, webhook.old_secrets, uow.now)
     key = settings().webhook_key
-    secrets = [rules.secret(key, webhook.id, version) for version in (webhook.secret_version, *reversed(old))]
+    secrets = [webhook_secrets.secret(key, webhook.id, version) for version in versions]
     event_id = uuid4()
     frame = frame_of_test(event_id, webhook.id, rfc3339(uow.now))
-    answer = sender().post_now(webhook.url, secrets, str(event_id), frame)
-    # It may have been deleted meanwhile, with its records.
+    attempt = sender().post_now(webhook.url, secrets, str(event_id), frame)
+    # The webhook may have been deleted meanwhile, with its records.
     webhook = lock_own_webhook(uow, command.webhook_id, command.user_id)
     uow.add(
         WebhookDelivery(
@@ -66,20 +65,20 @@ def _post_and_record(command: SendTest, uow: UnitOfWork) -> WebhookTestView:
             event_id=event_id,
             event=TEST_EVENT,
             kind=DeliveryKind.TEST,
-            status=DeliveryStatus.SUCCEEDED if answer.delivered else DeliveryStatus.FAILED,
+            status=DeliveryStatus.SUCCEEDED if attempt.delivered else DeliveryStatus.FAILED,
             attempts=1,
-            http_status=answer.http_status,
-            error=answer.error,
+            http_status=attempt.http_status,
+            error=attempt.error,
             at=uow.now,
         )
     )
-    if answer.delivered and webhook.is_active:
+    if attempt.delivered and webhook.is_active:
         uow.send(DeliverWebhook(webhook_id=webhook.id, at_once=True))
     return WebhookTestView(
         id=webhook.id,
         event_id=event_id,
-        delivered=answer.delivered,
-        http_status=answer.http_status,
-        error=answer.error,
-        seconds=round(answer.seconds, 3),
+        delivered=attempt.delivered,
+        http_status=attempt.http_status,
+        error=attempt.error,
+        seconds=round(attempt.seconds, 3),
     )

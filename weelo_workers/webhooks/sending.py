@@ -1,4 +1,4 @@
-"""Posts the lines of webhooks, in an event loop in a thread of its own, one task per webhook.
+"""Posts lines of the log to webhooks, in an event loop in a thread of its own, one task per webhook.
 
 So an endpoint that does not answer delays neither other endpoints nor the worker's commands.
 """
@@ -19,13 +19,14 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from weelo_workers.lifecycles import webhook as rules
+from weelo_workers import webhook_secrets
+from weelo_workers.lifecycles.webhook import retry_delay
 from weelo_workers.metrics import counters
 from weelo_workers.models.engine import DATABASE_ERRORS, engine
 from weelo_workers.settings import settings
 from weelo_workers.webhooks import leases
 from weelo_workers.webhooks.leases import Line, Work
-from weelo_workers.webhooks.posting import ATTEMPT_SECONDS, Answer, post
+from weelo_workers.webhooks.posting import ATTEMPT_SECONDS, Attempt, Resolver, post
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ DATABASE_THREADS = 4
 # Each post needs a file descriptor, of which a process has few. The rest is for the database, Redis and look-ups.
 MOST_POSTS_AT_ONCE = 2_000
 SHARE_OF_FILES = 0.5
+# Endpoints that have failed before may keep a post waiting for 10 s. They leave the other places to the rest.
+SHARE_OF_FAILING = 0.25
 # An attempt begins at most this long after the lease was extended, so that it ends before the lease does.
 EXTEND_AFTER_SECONDS = 4.0
 # If the database takes long to extend a lease, no attempt begins that would last longer than the lease.
@@ -48,16 +51,20 @@ class Sender:
         self._loop = asyncio.new_event_loop()
         self._database = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="webhooks")
         self._tasks: set[asyncio.Task[None]] = set()
-        self._places = asyncio.Semaphore(_posts_at_once())
+        places = _posts_at_once()
+        places_of_failing = max(1, int(places * SHARE_OF_FAILING))
+        self._places = asyncio.Semaphore(max(1, places - places_of_failing))
+        self._places_of_failing = asyncio.Semaphore(places_of_failing)
+        self._resolver = Resolver()
         threading.Thread(target=self._loop.run_forever, name="webhooks", daemon=True).start()
 
     def start(self, webhook_id: UUID, token: UUID) -> None:
         """Begin to post what this webhook has not received. The caller has taken the lease with this token."""
         self._loop.call_soon_threadsafe(self._begin, webhook_id, token)
 
-    def post_now(self, url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Answer:
-        """Post one message, and wait for the answer."""
-        posting = _post(url, secrets, message_id, body)
+    def post_now(self, url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Attempt:
+        """Post one message, and wait until the attempt has ended, and return it."""
+        posting = self._post(url, secrets, message_id, body)
         return asyncio.run_coroutine_threadsafe(posting, self._loop).result()
 
     def _begin(self, webhook_id: UUID, token: UUID) -> None:
@@ -72,36 +79,37 @@ class Sender:
                 if not await self._post_all(webhook_id, token, work):
                     return
         except DATABASE_ERRORS as error:
-            # The lease ends soon, and the command that was sent for that moment begins anew.
-            log.warning("a webhook waits for the database: %s", str(error).splitlines()[0])
+            # The lease ends soon, and the command that was sent for that moment takes it again.
+            log.warning("webhook %s waits for the database: %s", webhook_id, str(error).splitlines()[0])
         except Exception:
             log.exception("the deliveries of webhook %s stopped", webhook_id)
 
     async def _post_all(self, webhook_id: UUID, token: UUID, work: Work) -> bool:
         """Post these lines in order. Return whether to read what is left to do.
 
-        That is also necessary if the lease is lost or the owner has changed the webhook: only `next_work` gives a lease up
-        without missing a command that has found it held.
+        That is also necessary if the lease is lost or the owner has changed the webhook: only `next_work` releases a lease
+        without missing a command that has found it taken.
         """
         secrets = [
-            rules.secret(settings().webhook_key, webhook_id, version) for version in work.secret_versions
+            webhook_secrets.secret(settings().webhook_key, webhook_id, version)
+            for version in work.secret_versions
         ]
         extended = work.extended_at
         for line in work.lines:
             if line.body is None:
                 await self._record_purged(webhook_id, token, line)
                 continue
-            async with self._places:
+            async with self._places_of_failing if work.failures else self._places:
                 if time.monotonic() - extended > EXTEND_AFTER_SECONDS:
                     renewed = await self._in_database(leases.extend, webhook_id, token, work)
                     if renewed is None or time.monotonic() - renewed > LATEST_START_SECONDS:
                         return True
-                answer = await _post(work.url, secrets, line.body["id"], line.body)
+                attempt = await self._post(work.url, secrets, line.body["id"], line.body)
             extended = time.monotonic()  # recording the result extends the lease
-            if not answer.delivered:
-                return await self._record_failure(webhook_id, token, work, line, answer)
+            if not attempt.delivered:
+                return await self._record_failure(webhook_id, token, work, line, attempt)
             if not await self._in_database(
-                leases.record_success, webhook_id, token, work, line, answer.http_status
+                leases.record_success, webhook_id, token, work, line, attempt.http_status
             ):
                 return True
         if work.skip_to is not None:
@@ -109,31 +117,41 @@ class Sender:
         return True
 
     async def _record_failure(
-        self, webhook_id: UUID, token: UUID, work: Work, line: Line, answer: Answer
+        self, webhook_id: UUID, token: UUID, work: Work, line: Line, attempt: Attempt
     ) -> bool:
-        error = answer.error or ""
+        error = attempt.error or ""
         if line.delivery is not None:
             record = partial(
                 leases.record_resend_failure,
-                http_status=answer.http_status,
+                http_status=attempt.http_status,
                 error=error,
                 others_too=True,
             )
             await self._in_database(record, webhook_id, token, line)
-            return True
-        pause = rules.retry_delay(work.failures + 1, random.uniform(0.8, 1.2))
-        fail = partial(leases.record_failure, url=work.url, error=error, gone=answer.gone, pause=pause)
+            if not attempt.gone:
+                return True
+        pause = retry_delay(work.failures + 1, random.uniform(0.8, 1.2))
+        fail = partial(leases.record_failure, url=work.url, error=error, gone=attempt.gone, pause=pause)
         return not await self._in_database(fail, webhook_id, token)
 
     async def _record_purged(self, webhook_id: UUID, token: UUID, line: Line) -> None:
-        error = "the log does not have this line any more"
+        error = "the log no longer has this line"
         record = partial(leases.record_resend_failure, http_status=None, error=error, others_too=False)
         await self._in_database(record, webhook_id, token, line)
 
-    async def _in_database(self, statement: Callable[..., T], *arguments: Any) -> T:
+    async def _post(self, url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Attempt:
+        in_production = settings().weelo_env == "production"
+        attempt = await post(
+            url, secrets, message_id, to_json(body), in_production=in_production, resolve=self._resolver
+        )
+        counters.WEBHOOK_ATTEMPTS.labels(attempt.result).inc()
+        counters.WEBHOOK_SECONDS.observe(attempt.seconds)
+        return attempt
+
+    async def _in_database(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run the function with a connection, in a transaction of its own, in another thread."""
         return await self._loop.run_in_executor(
-            self._database, partial(_in_transaction, statement, *arguments)
+            self._database, partial(_in_transaction, function, *arguments)
         )
 
 
@@ -145,22 +163,14 @@ def _posts_at_once() -> int:
     return max(1, min(MOST_POSTS_AT_ONCE, int(files * SHARE_OF_FILES)))
 
 
-def _in_transaction(statement: Callable[..., T], *arguments: Any) -> T:
+def _in_transaction(function: Callable[..., T], *arguments: Any) -> T:
     with engine().begin() as connection:
-        return statement(connection, *arguments)
-
-
-async def _post(url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Answer:
-    in_production = settings().weelo_env == "production"
-    answer = await post(url, secrets, message_id, to_json(body), in_production=in_production)
-    counters.WEBHOOK_ATTEMPTS.labels(answer.result).inc()
-    counters.WEBHOOK_SECONDS.observe(answer.seconds)
-    return answer
+        return function(connection, *arguments)
 
 
 @lru_cache(maxsize=1)
 def sender() -> Sender:
-    """Return this process's sender. It is made at the first use, which is after the fork of a worker's child."""
+    """Return this process's sender. It is created at the first use, which is after the fork of a worker's child."""
     return Sender()
 
 

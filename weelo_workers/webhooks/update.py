@@ -5,10 +5,7 @@ from __future__ import annotations
 from sqlalchemy import text
 
 from weelo_workers.contracts.statuses import DisabledReason
-from weelo_workers.contracts.webhooks import (
-    UpdateWebhook,
-    WebhookView,
-)
+from weelo_workers.contracts.webhooks import UpdateWebhook, WebhookView
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.queries.webhooks import webhook_view
@@ -41,14 +38,14 @@ def update(command: UpdateWebhook, uow: UnitOfWork) -> WebhookView:
         webhook.events = list(dict.fromkeys(changes.events))
     if changes.description is not None:
         webhook.description = changes.description
-    is_elsewhere = changes.url is not None and changes.url != webhook.url
+    has_new_url = changes.url is not None and changes.url != webhook.url
     if changes.url is not None:
         webhook.url = changes.url
     if changes.is_active is False:
         if webhook.is_active:
             webhook.is_active = False
             webhook.disabled_reason = DisabledReason.OWNER
-    elif changes.is_active or (is_elsewhere and webhook.is_active):
+    elif changes.is_active or (has_new_url and webhook.is_active):
         webhook.is_active = True
         webhook.disabled_reason = None
         webhook.failures = 0

@@ -1,4 +1,4 @@
-"""Sends the commands that begin a delivery."""
+"""Begins the delivery to a webhook that has become active."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 
 # A transaction that began to write a line before the webhook was active does not see the webhook and sends no command.
 # It ends within this time: a statement may take 10 s (`LIMITS` in models/engine.py).
+# The second command finds its lines.
 OLD_TRANSACTIONS_END_WITHIN = timedelta(seconds=15)
 
 

@@ -536,7 +536,7 @@ export interface components {
          *     - `in_progress`: At least one truck is under way.
          *     - `completed`: All its trucks have delivered.
          *     - `cancelled`: It was cancelled, or its last truck was.
-         *     - `expired`: Its time is over. Trucks that were found before still come.
+         *     - `expired`: Its time is over. The trips of trucks that were found before go on.
          * @enum {string}
          */
         BroadcastStatus: "created" | "broadcasting" | "active" | "partially_filled" | "fully_filled" | "in_progress" | "completed" | "cancelled" | "expired";
@@ -727,7 +727,7 @@ export interface components {
          */
         Connected: {
             /**
-             * @description Send the op `heartbeat` (transporters, drivers) or `ping` once in this many seconds.
+             * @description Send the op `heartbeat` (transporters and drivers) or `ping` every so many seconds.
              * @example 20
              */
             heartbeatSeconds: number;
@@ -909,16 +909,16 @@ export interface components {
          * ExpiredBecause
          * @description Why a broadcast expired.
          *
-         *     - `partly_filled`: Some trucks were found and still come; the others were not found in time.
+         *     - `partly_filled`: Some trucks were found, and their trips go on; the others were not found in time.
          *     - `no_transporter_online`: No transporter with trucks of the kind was online in reach.
-         *     - `nobody_free`: Transporters with such trucks were online, but with full lists, with no free truck, or too late.
+         *     - `nobody_free`: Transporters with such trucks were online, but had too many open offers or no free truck, or came within reach too late.
          *     - `nobody_accepted`: It was offered to at least one transporter, and none accepted, or the last truck was lost.
          * @enum {string}
          */
         ExpiredBecause: "partly_filled" | "no_transporter_online" | "nobody_free" | "nobody_accepted";
         /**
          * FilledBecause
-         * @description Why a broadcast is no longer on offer although nothing has gone wrong.
+         * @description Why a broadcast is no longer offered, in the event that reports that it is filled.
          *
          *     - `fully_filled`: All its trucks are found.
          * @enum {string}
@@ -1317,11 +1317,11 @@ export interface components {
         ProviderReason: "breakdown" | "driver_unavailable" | "vehicle_unavailable" | "pickup_unreachable" | "goods_mismatch" | "price" | "safety" | "other";
         /**
          * Refused
-         * @description The answer to a message that is no valid op, or not allowed. The socket stays open.
+         * @description The answer to a message that is not a valid op, or that is not allowed. The socket stays open.
          */
         Refused: {
             /**
-             * @description Why: the message is not valid, the role may not send it, or the database is not available.
+             * @description The code of the error: the message is not valid, the role may not send it, or the database is not available.
              * @example VALIDATION_ERROR
              * @enum {string}
              */
@@ -1365,7 +1365,7 @@ export interface components {
         };
         /**
          * ResendView
-         * @description The lines that are posted once more.
+         * @description The lines that are posted again.
          */
         ResendView: {
             /**
@@ -1380,7 +1380,7 @@ export interface components {
              */
             id: string;
             /**
-             * @description How many lines of the range the log still has and the webhook asks for.
+             * @description How many lines are posted: those of the range that are still in the log and whose event is among `events`.
              * @example 26
              */
             lines: number;
@@ -1412,7 +1412,7 @@ export interface components {
          */
         ResyncRequired: {
             /**
-             * @description The oldest `seq` that is left. Resume after the one before it to receive it.
+             * @description The oldest `seq` that is left. To receive it, send `resume` with the number before it.
              * @example 1042
              */
             oldestSeq: number;
@@ -1824,7 +1824,7 @@ export interface components {
          * SystemReason
          * @description The reason codes that no user gives.
          *
-         *     - `stalled`: The truck did not set out within START_LIMIT_SECONDS.
+         *     - `stalled`: The truck did not set out in time (setting START_LIMIT_SECONDS).
          *     - `driver_timeout`: The driver did not answer in time.
          *     - `replaced`: The transporter named another driver or vehicle, without a code.
          * @enum {string}
@@ -2135,7 +2135,7 @@ export interface components {
          * @description Why a broadcast ended without a truck.
          *
          *     - `no_transporter_online`: No transporter with trucks of the kind was online in reach.
-         *     - `nobody_free`: Transporters with such trucks were online, but with full lists, with no free truck, or too late.
+         *     - `nobody_free`: Transporters with such trucks were online, but had too many open offers or no free truck, or came within reach too late.
          *     - `nobody_accepted`: It was offered to at least one transporter, and none accepted, or the last truck was lost.
          * @enum {string}
          */
@@ -2225,11 +2225,11 @@ export interface components {
          */
         WebhookDisabled: {
             /**
-             * @description The `seq` up to which every line was received, or was not asked for.
+             * @description Every line up to this `seq` was delivered, or its event is not among `events`.
              * @example 42
              */
             deliveredSeq: number;
-            /** @description Why it is not active any more. */
+            /** @description Why the webhook was disabled. */
             reason: components["schemas"]["DisabledReason"];
             /**
              * @description The address of the endpoint.
@@ -2244,15 +2244,27 @@ export interface components {
             webhookId: string;
         };
         /**
+         * WebhookTest
+         * @description A test of a webhook, which its owner has requested.
+         */
+        WebhookTest: {
+            /**
+             * Format: uuid
+             * @description The id of the webhook.
+             * @example 5b9d1c3e-7f24-4a86-b0d5-1e6c8f2a9b47
+             */
+            webhookId: string;
+        };
+        /**
          * WebhookTestView
-         * @description How an endpoint answered a test.
+         * @description The result of a test.
          */
         WebhookTestView: {
             /** @description Whether the status of the answer was from 200 to 299. */
             delivered: boolean;
             /**
              * @description Why the test failed; null if it succeeded.
-             * @example answered 503
+             * @example the endpoint answered 503
              */
             error: string | null;
             /**
@@ -2280,7 +2292,7 @@ export interface components {
         };
         /**
          * WebhookView
-         * @description An endpoint of a user's own server, which receives the lines of the user's log.
+         * @description An endpoint of a user's own server, to which the lines of the user's log are posted.
          */
         WebhookView: {
             /**
@@ -2290,7 +2302,7 @@ export interface components {
              */
             createdAt: string;
             /**
-             * @description The `seq` up to which every line was received, or was not asked for.
+             * @description Every line up to this `seq` was delivered, or its event is not among `events`.
              * @example 42
              */
             deliveredSeq: number;
@@ -2323,11 +2335,11 @@ export interface components {
             isActive: boolean;
             /**
              * @description Why the last attempt failed; null if it succeeded.
-             * @example answered 503
+             * @example the endpoint answered 503
              */
             lastError: string | null;
             /**
-             * @description When the line that failed is tried again; null if none failed.
+             * @description When the line that failed is posted again; null if none failed.
              * @example 2026-02-19T10:00:00.000Z
              */
             nextAttemptAt: string | null;

@@ -128,7 +128,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Give a truck back before it has loaded. Another one is searched for, and this fleet is not asked for it again
+         * Give a truck back before it has loaded. Another one is searched for, and the slot is not offered to this fleet again
          * @description For: driver, transporter.
          */
         post: operations["tripsGiveBack"];
@@ -148,7 +148,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Report that the customer did not come, after PICKUP_WAIT_SECONDS at the pickup. The trip ends
+         * Report that the customer did not come, after waiting at the pickup (setting PICKUP_WAIT_SECONDS). The trip ends
          * @description For: driver.
          */
         post: operations["tripsReportNoShow"];
@@ -168,7 +168,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Send another driver, another vehicle or both, before the truck has loaded. A new driver is asked first
+         * Send another driver, another vehicle or both, before the truck has loaded. A new driver has to accept the trip first
          * @description For: transporter.
          */
         post: operations["tripsReplace"];
@@ -266,7 +266,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The customer's own history, newest first
+         * The customer's own bookings and orders, newest first
          * @description For: customer.
          */
         get: operations["broadcastsOwnBroadcasts"];
@@ -366,7 +366,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The transporters who were offered the broadcast or passed over, newest first
+         * The transporters to whom the broadcast was offered, and those who were passed over, newest first
          * @description Each has the step, the distance, the time, and the reason or the answer.
          *
          *     For: admin.
@@ -388,7 +388,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Explain why a transporter has or has not an offer of a broadcast. For admins and that transporter
+         * Explain why a transporter has an offer of a broadcast, or has none. For admins and that transporter
          * @description For: admin, transporter.
          */
         get: operations["offersWhy"];
@@ -760,7 +760,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Extend an available transporter's presence and update their position. Writes to no table
+         * Report an available transporter's position. Without such reports the transporter counts as offline after a while
          * @description For: transporter.
          */
         post: operations["fleetHeartbeat"];
@@ -780,7 +780,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Publish the truck's position: the customer gets `location_updated`. Writes to no table
+         * Report the truck's position. The customer gets it as `location_updated`, if their app is connected
          * @description For: driver.
          */
         post: operations["tripsLocation"];
@@ -838,7 +838,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The catalogue: what customers can ask for and fleets can register
+         * The catalogue of vehicle kinds: those that customers can ask for and fleets can register
          * @description For: admin, customer, driver, transporter.
          */
         get: operations["fleetVehicleKinds"];
@@ -904,7 +904,7 @@ export interface paths {
         get: operations["webhooksWebhooks"];
         put?: never;
         /**
-         * Register an endpoint for the caller's events. Only this answer and that of `rotate-secret` have the secret
+         * Register an endpoint for the caller's events. Only this response and that of `rotate-secret` contain the secret
          * @description For: admin, customer, driver, transporter.
          */
         post: operations["webhooksCreateWebhook"];
@@ -927,7 +927,7 @@ export interface paths {
          */
         get: operations["webhooksWebhook"];
         /**
-         * Change the given fields. `isActive: true` re-activates a webhook; it goes on after the last line it received
+         * Change the given fields. `isActive: true` activates a webhook again: the lines after the last delivered one are posted
          * @description For: admin, customer, driver, transporter.
          */
         put: operations["webhooksUpdateWebhook"];
@@ -950,7 +950,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Return what was posted and what is still to be posted, newest first
+         * Return the messages that were posted and those that are to be posted, newest first
          * @description For: admin, customer, driver, transporter.
          */
         get: operations["webhooksWebhookDeliveries"];
@@ -972,7 +972,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Post these lines of the caller's log once more, with the same ids
+         * Post these lines of the caller's log again, with the same ids
          * @description For: admin, customer, driver, transporter.
          */
         post: operations["webhooksResendToWebhook"];
@@ -992,7 +992,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Make a new secret. For 24 hours the earlier one signs as well
+         * Replace the secret. For 24 hours each message is signed with the earlier one as well
          * @description For: admin, customer, driver, transporter.
          */
         post: operations["webhooksRotateWebhookSecret"];
@@ -1115,8 +1115,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Return 200 if the database answers and its schema is at head, else 503
-         * @description A 503 gives PostgreSQL's reason without names of hosts, roles and databases, because everybody may read it. Redis is
+         * Return 200 if the database answers and its schema has the expected version, else 503
+         * @description A 503 gives PostgreSQL's reason without names of hosts, roles and databases, because the route is open to every caller. Redis is
          *     not required, because commands are accepted without it.
          */
         get: operations["operatingReady"];
@@ -1195,7 +1195,7 @@ export interface components {
              */
             status: "pending" | "succeeded" | "rejected";
         };
-        /** @description 202 for a repeated request: with what is known of the outcome. */
+        /** @description The command of a repeated request, with its outcome if it is known. */
         AcceptedAgain: {
             /**
              * Format: date-time
@@ -1214,7 +1214,7 @@ export interface components {
              * @example d35b9e07-8a1c-4f62-9b4d-c0e7f2a6583b
              */
             commandId: string;
-            /** @description The problem (RFC 9457) because of which the command was rejected. Absent otherwise. */
+            /** @description Why the command was rejected, as problem details (RFC 9457). Absent if it was not rejected. */
             error?: components["schemas"]["Problem"];
             /**
              * @description The HTTP status of the outcome; null while the command is pending.
@@ -1500,7 +1500,7 @@ export interface components {
          *     - `in_progress`: At least one truck is under way.
          *     - `completed`: All its trucks have delivered.
          *     - `cancelled`: It was cancelled, or its last truck was.
-         *     - `expired`: Its time is over. Trucks that were found before still come.
+         *     - `expired`: Its time is over. The trips of trucks that were found before go on.
          * @enum {string}
          */
         BroadcastStatus: "created" | "broadcasting" | "active" | "partially_filled" | "fully_filled" | "in_progress" | "completed" | "cancelled" | "expired";
@@ -1681,7 +1681,7 @@ export interface components {
              */
             status: "pending" | "succeeded" | "rejected";
         };
-        /** @description The result of a command, by its kind. */
+        /** @description The result of a command: one of these objects, depending on the command. */
         CommandResult: components["schemas"]["AcceptResult"] | components["schemas"]["AssignmentView"] | components["schemas"]["AvailabilityView"] | components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["DeletedWebhookView"] | components["schemas"]["DeviceView"] | components["schemas"]["DriverView"] | components["schemas"]["ForgottenView"] | components["schemas"]["HoldView"] | components["schemas"]["ResendView"] | components["schemas"]["VehicleView"] | components["schemas"]["WebhookTestView"] | components["schemas"]["WebhookView"] | components["schemas"]["WebhookWithSecretView"];
         /** @description The trucks for the held slots. */
         Confirmation: {
@@ -1727,25 +1727,25 @@ export interface components {
          * @description Why a message is posted to a webhook.
          *
          *     - `log`: It is the next line of the log.
-         *     - `resend`: The owner asked for this line once more.
+         *     - `resend`: The owner asked for this line again.
          *     - `test`: The owner asked for a test.
          * @enum {string}
          */
         DeliveryKind: "log" | "resend" | "test";
         /**
-         * @description What has become of a message to a webhook.
+         * @description The status of a message to a webhook.
          *
          *     - `pending`: No attempt has been made yet.
          *     - `failed`: The last attempt failed, or the webhook was disabled before the line was delivered.
-         *     - `succeeded`: The endpoint has received it.
+         *     - `succeeded`: The endpoint answered with a status from 200 to 299.
          * @enum {string}
          */
         DeliveryStatus: "pending" | "failed" | "succeeded";
-        /** @description One line on its way to an endpoint. */
+        /** @description A line of the log, or a test, that was or will be posted to an endpoint. */
         DeliveryView: {
             /**
              * Format: date-time
-             * @description When the last attempt was made; before the first one, the time of the line.
+             * @description When the last attempt was made, or when the event happened if none was made or recorded.
              * @example 2026-02-19T10:00:00.000Z
              */
             at: string;
@@ -1756,7 +1756,7 @@ export interface components {
             attempts: number;
             /**
              * @description Why the last attempt failed; null if it succeeded, and before the first one.
-             * @example answered 503
+             * @example the endpoint answered 503
              */
             error: string | null;
             /**
@@ -1784,7 +1784,7 @@ export interface components {
             /** @description Why the message is posted. */
             kind: components["schemas"]["DeliveryKind"];
             /**
-             * @description When the line is tried again; null if it is not.
+             * @description When the line is posted again after a failure; null if it is not.
              * @example 2026-02-19T10:00:00.000Z
              */
             nextAttemptAt: string | null;
@@ -1793,7 +1793,7 @@ export interface components {
              * @example 42
              */
             seq: number | null;
-            /** @description What has become of it. */
+            /** @description Whether the message was delivered. */
             status: components["schemas"]["DeliveryStatus"];
         };
         /** @description The phone on which the app runs. */
@@ -2069,7 +2069,7 @@ export interface components {
             /** @description The kinds of trucks, and how many of each. */
             vehicleRequirements: components["schemas"]["VehicleRequirement"][];
         };
-        /** @description An endpoint that is to receive the caller's events. */
+        /** @description An endpoint to which the caller's events are to be posted. */
         NewWebhook: {
             /**
              * @description A text for people, such as the name of the system behind the endpoint.
@@ -2103,7 +2103,7 @@ export interface components {
          *     - `no_truck_of_this_kind`: The transporter has no truck of a kind that was asked for.
          *     - `out_of_radius`: The transporter is farther from the pickup than the search has reached.
          *     - `not_yet`: The broadcast is open, and the transporter's turn has not come yet.
-         *     - `came_too_late`: Nothing was left to take when the transporter came within reach.
+         *     - `came_too_late`: No slot was left for the transporter when it came within reach.
          *     - `position_unknown`: Positions cannot be read at the moment.
          * @enum {string}
          */
@@ -2111,7 +2111,7 @@ export interface components {
         /**
          * @description A transporter's answer to an offer.
          *
-         *     - `accepted`: The transporter got a slot, and its truck was not lost again.
+         *     - `accepted`: The transporter got a slot, and still has it or has completed its trip.
          *     - `declined`: The transporter declined the broadcast.
          * @enum {string}
          */
@@ -2206,7 +2206,7 @@ export interface components {
              */
             nextCursor: string | null;
             /**
-             * @description The `seq` with which the log begins. Present only if lines between `after` and it were too old to be kept.
+             * @description The `seq` with which the log begins. Present only if lines between `after` and this one were deleted because of their age.
              * @example 17
              */
             oldestSeq?: number | null;
@@ -2278,10 +2278,10 @@ export interface components {
          * @description Why a step of the search made no offer to a transporter whom it found.
          *
          *     - `offline`: The transporter had gone offline.
-         *     - `silent`: The transporter's app had sent no heartbeat for PRESENCE_TTL_SECONDS.
+         *     - `silent`: The transporter's app had sent no heartbeat for too long (setting PRESENCE_TTL_SECONDS).
          *     - `no_free_truck`: All trucks of the transporter that fit an open slot were on the road.
-         *     - `too_many_offers`: The transporter had MAX_OPEN_OFFERS open offers that count against an offer of this broadcast.
-         *     - `next_step`: MAX_OFFERS_PER_STEP other transporters were nearer.
+         *     - `too_many_offers`: The transporter had the largest allowed number of open offers that are at least as near (setting MAX_OPEN_OFFERS).
+         *     - `next_step`: The step made its largest allowed number of offers to nearer transporters (setting MAX_OFFERS_PER_STEP).
          * @enum {string}
          */
         PassedOverBecause: "offline" | "silent" | "no_free_truck" | "too_many_offers" | "next_step";
@@ -2499,7 +2499,7 @@ export interface components {
             /** Format: uuid */
             vehicleId: string;
         };
-        /** @description Which lines of the log to post once more. */
+        /** @description Which lines of the log to post again. */
         ResendRange: {
             /**
              * @description The `seq` of the first line.
@@ -2512,7 +2512,7 @@ export interface components {
              */
             toSeq: number;
         };
-        /** @description The lines that are posted once more. */
+        /** @description The lines that are posted again. */
         ResendView: {
             /**
              * @description The `seq` of the first line.
@@ -2526,7 +2526,7 @@ export interface components {
              */
             id: string;
             /**
-             * @description How many lines of the range the log still has and the webhook asks for.
+             * @description How many lines are posted: those of the range that are still in the log and whose event is among `events`.
              * @example 26
              */
             lines: number;
@@ -2567,7 +2567,7 @@ export interface components {
         /**
          * @description The reason codes that no user gives.
          *
-         *     - `stalled`: The truck did not set out within START_LIMIT_SECONDS.
+         *     - `stalled`: The truck did not set out in time (setting START_LIMIT_SECONDS).
          *     - `driver_timeout`: The driver did not answer in time.
          *     - `replaced`: The transporter named another driver or vehicle, without a code.
          * @enum {string}
@@ -2831,7 +2831,7 @@ export interface components {
         /** @description Why the server is not ready. */
         Unavailable: {
             /**
-             * @description What is missing, without names of hosts, roles and databases.
+             * @description What is missing. It contains no names of hosts, roles or databases.
              * @example database: no answer within 2 s
              */
             reason: string;
@@ -2954,7 +2954,7 @@ export interface components {
              */
             vehicleType: string;
         };
-        /** @description The fields of a webhook to change. At least one is given; the others stay. */
+        /** @description The fields of a webhook to change. At least one must be given. The others do not change. */
         WebhookChanges: {
             /**
              * @description A text for people.
@@ -2962,13 +2962,13 @@ export interface components {
              */
             description?: string | null;
             /**
-             * @description The names of the events to post from now on.
+             * @description The names of the events to post from now on; `*` stands for all of them.
              * @example [
              *       "*"
              *     ]
              */
             events?: ("*" | "assignment_stalled" | "assignment_status_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[] | null;
-            /** @description False pauses the webhook. True activates it; it goes on after the last line that it received. */
+            /** @description False pauses the webhook. True activates it: the lines after the last one that was delivered are posted. */
             isActive?: boolean | null;
             /**
              * @description The new address of the endpoint.
@@ -2976,13 +2976,13 @@ export interface components {
              */
             url?: string | null;
         };
-        /** @description How an endpoint answered a test. */
+        /** @description The result of a test. */
         WebhookTestView: {
             /** @description Whether the status of the answer was from 200 to 299. */
             delivered: boolean;
             /**
              * @description Why the test failed; null if it succeeded.
-             * @example answered 503
+             * @example the endpoint answered 503
              */
             error: string | null;
             /**
@@ -3008,7 +3008,7 @@ export interface components {
              */
             seconds: number;
         };
-        /** @description An endpoint of a user's own server, which receives the lines of the user's log. */
+        /** @description An endpoint of a user's own server, to which the lines of the user's log are posted. */
         WebhookView: {
             /**
              * Format: date-time
@@ -3017,7 +3017,7 @@ export interface components {
              */
             createdAt: string;
             /**
-             * @description The `seq` up to which every line was received, or was not asked for.
+             * @description Every line up to this `seq` was delivered, or its event is not among `events`.
              * @example 42
              */
             deliveredSeq: number;
@@ -3050,11 +3050,11 @@ export interface components {
             isActive: boolean;
             /**
              * @description Why the last attempt failed; null if it succeeded.
-             * @example answered 503
+             * @example the endpoint answered 503
              */
             lastError: string | null;
             /**
-             * @description When the line that failed is tried again; null if none failed.
+             * @description When the line that failed is posted again; null if none failed.
              * @example 2026-02-19T10:00:00.000Z
              */
             nextAttemptAt: string | null;
@@ -3078,7 +3078,7 @@ export interface components {
              */
             createdAt: string;
             /**
-             * @description The `seq` up to which every line was received, or was not asked for.
+             * @description Every line up to this `seq` was delivered, or its event is not among `events`.
              * @example 42
              */
             deliveredSeq: number;
@@ -3111,11 +3111,11 @@ export interface components {
             isActive: boolean;
             /**
              * @description Why the last attempt failed; null if it succeeded.
-             * @example answered 503
+             * @example the endpoint answered 503
              */
             lastError: string | null;
             /**
-             * @description When the line that failed is tried again; null if none failed.
+             * @description When the line that failed is posted again; null if none failed.
              * @example 2026-02-19T10:00:00.000Z
              */
             nextAttemptAt: string | null;
@@ -4231,7 +4231,7 @@ export interface components {
     };
     parameters: {
         /**
-         * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+         * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
          * @example 4f9c2f6e-booking-1
          */
         "Idempotency-Key": string;
@@ -4246,14 +4246,14 @@ export interface components {
          */
         Prefer: string;
         /**
-         * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+         * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
          * @example app-7f3a-0042
          */
         "X-Request-Id": string;
     };
     requestBodies: never;
     headers: {
-        /** @description The coding of bodies: none. */
+        /** @description The content coding that bodies may have: none. */
         "Accept-Encoding.required": "identity";
         /** @description The media type of bodies (RFC 9110, section 15.5.16). */
         "Accept.required": "application/json";
@@ -4269,19 +4269,19 @@ export interface components {
         "Preference-Applied": string;
         /** @description The `wait` that was applied: `wait=N`. */
         "Preference-Applied.required": string;
-        /** @description How many requests are left (`r`), and after how many seconds (`t`) there are as many as `q`. Without a valid token there is no such header. */
+        /** @description How many requests are left (`r`), and after how many seconds (`t`) all `q` are. A response to a request without a valid token does not have this header. */
         RateLimit: string;
-        /** @description The limits of this route, each for one user and one API process: `q` requests within `w` seconds. */
+        /** @description The limits of this route for one user: `q` requests within `w` seconds. `commands` is counted by each API process, `availability` for all of them together. */
         "RateLimit-Policy.required": string;
         /** @description After how many seconds the same request may succeed. */
         "Retry-After": number;
         /** @description After how many seconds the same request may succeed. */
         "Retry-After.required": number;
-        /** @description The version of WebSockets that is spoken here (RFC 6455, section 4.4). */
+        /** @description The version of the WebSocket protocol that the server supports (RFC 6455, section 4.4). */
         "Sec-WebSocket-Version.required": "13";
         /** @description How to authenticate (RFC 9110, section 11.6.1). */
         "WWW-Authenticate.required": "Bearer";
-        /** @description The id of this request: the one that was sent, or one that the server made. */
+        /** @description The id of this request: the one that was sent, or one that the server created. */
         "X-Request-Id.required": string;
     };
     pathItems: never;
@@ -4319,7 +4319,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -4351,7 +4351,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -4361,7 +4361,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -4392,7 +4392,7 @@ export interface operations {
                     "application/json": components["schemas"]["AssignmentView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -4423,7 +4423,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -4433,7 +4433,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -4468,7 +4468,7 @@ export interface operations {
                     "application/json": components["schemas"]["CancelTruckResult"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -4499,7 +4499,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -4509,7 +4509,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -4544,7 +4544,7 @@ export interface operations {
                     "application/json": components["schemas"]["AssignmentView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -4575,7 +4575,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -4585,7 +4585,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -4620,7 +4620,7 @@ export interface operations {
                     "application/json": components["schemas"]["AssignmentView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -4651,7 +4651,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -4661,7 +4661,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -4696,7 +4696,7 @@ export interface operations {
                     "application/json": components["schemas"]["AssignmentView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -4727,7 +4727,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -4737,7 +4737,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -4772,7 +4772,7 @@ export interface operations {
                     "application/json": components["schemas"]["AssignmentView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -4803,7 +4803,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -4813,7 +4813,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -4848,7 +4848,7 @@ export interface operations {
                     "application/json": components["schemas"]["AssignmentView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -4879,7 +4879,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -4889,7 +4889,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -4918,7 +4918,7 @@ export interface operations {
                     "application/json": components["schemas"]["BroadcastView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -4953,7 +4953,7 @@ export interface operations {
                  */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5001,7 +5001,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -5011,7 +5011,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5046,7 +5046,7 @@ export interface operations {
                     "application/json": components["schemas"]["CancelResult"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -5077,7 +5077,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -5087,7 +5087,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5118,7 +5118,7 @@ export interface operations {
                     "application/json": components["schemas"]["BroadcastView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -5154,7 +5154,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5164,7 +5164,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The customer's own history, newest first. */
+            /** @description The customer's own bookings and orders, newest first. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -5191,7 +5191,7 @@ export interface operations {
                  */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5239,7 +5239,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -5249,7 +5249,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5284,7 +5284,7 @@ export interface operations {
                     "application/json": components["schemas"]["AcceptResult"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -5315,7 +5315,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -5325,7 +5325,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5360,7 +5360,7 @@ export interface operations {
                     "application/json": components["schemas"]["DeclineResult"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -5390,7 +5390,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -5400,7 +5400,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5435,7 +5435,7 @@ export interface operations {
                     "application/json": components["schemas"]["HoldView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -5471,7 +5471,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5487,7 +5487,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The transporters who were offered the broadcast or passed over, newest first. */
+            /** @description The transporters to whom the broadcast was offered, and those who were passed over, newest first. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -5510,7 +5510,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5531,7 +5531,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Explain why a transporter has or has not an offer of a broadcast. For admins and that transporter. */
+            /** @description Explain why a transporter has an offer of a broadcast, or has none. For admins and that transporter. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -5554,7 +5554,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5593,7 +5593,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5626,7 +5626,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5664,7 +5664,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -5674,7 +5674,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5709,7 +5709,7 @@ export interface operations {
                     "application/json": components["schemas"]["DeviceView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -5738,7 +5738,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -5748,7 +5748,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5779,7 +5779,7 @@ export interface operations {
                     "application/json": components["schemas"]["ForgottenView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -5808,7 +5808,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -5818,7 +5818,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5847,7 +5847,7 @@ export interface operations {
                     "application/json": components["schemas"]["DriverView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -5882,7 +5882,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5914,7 +5914,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -5924,7 +5924,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -5974,7 +5974,7 @@ export interface operations {
                     "application/json": components["schemas"]["DriverView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -6012,7 +6012,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6043,7 +6043,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -6053,7 +6053,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6088,7 +6088,7 @@ export interface operations {
                     "application/json": components["schemas"]["AcceptResult"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -6119,7 +6119,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -6129,7 +6129,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6160,7 +6160,7 @@ export interface operations {
                     "application/json": components["schemas"]["HoldView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -6196,7 +6196,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6228,7 +6228,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -6238,7 +6238,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6267,7 +6267,7 @@ export interface operations {
                     "application/json": components["schemas"]["BroadcastView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -6302,7 +6302,7 @@ export interface operations {
                  */
                 "If-None-Match"?: components["parameters"]["If-None-Match"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6350,7 +6350,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -6360,7 +6360,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6395,7 +6395,7 @@ export interface operations {
                     "application/json": components["schemas"]["CancelResult"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -6426,7 +6426,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -6436,7 +6436,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6467,7 +6467,7 @@ export interface operations {
                     "application/json": components["schemas"]["BroadcastView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -6498,7 +6498,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6529,7 +6529,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6561,7 +6561,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -6571,7 +6571,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6600,7 +6600,7 @@ export interface operations {
                     "application/json": components["schemas"]["AvailabilityView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -6629,7 +6629,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6643,7 +6643,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Extend an available transporter's presence and update their position. Writes to no table. */
+            /** @description Report an available transporter's position. Without such reports the transporter counts as offline after a while. */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -6665,7 +6665,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6685,7 +6685,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Publish the truck's position: the customer gets `location_updated`. Writes to no table. */
+            /** @description Report the truck's position. The customer gets it as `location_updated`, if their app is connected. */
             204: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -6709,7 +6709,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -6719,7 +6719,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6754,7 +6754,7 @@ export interface operations {
                     "application/json": components["schemas"]["AssignmentView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -6785,7 +6785,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -6795,7 +6795,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6830,7 +6830,7 @@ export interface operations {
                     "application/json": components["schemas"]["AcceptResult"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -6861,7 +6861,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6871,7 +6871,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The catalogue: what customers can ask for and fleets can register. */
+            /** @description The catalogue of vehicle kinds: those that customers can ask for and fleets can register. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -6897,7 +6897,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6929,7 +6929,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -6939,7 +6939,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -6989,7 +6989,7 @@ export interface operations {
                     "application/json": components["schemas"]["VehicleView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -7025,7 +7025,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -7056,7 +7056,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -7066,7 +7066,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -7095,7 +7095,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookWithSecretView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -7124,7 +7124,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -7162,7 +7162,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -7172,7 +7172,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -7207,7 +7207,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -7236,7 +7236,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -7246,7 +7246,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -7277,7 +7277,7 @@ export interface operations {
                     "application/json": components["schemas"]["DeletedWebhookView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -7313,7 +7313,7 @@ export interface operations {
             };
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -7329,7 +7329,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Return what was posted and what is still to be posted, newest first. */
+            /** @description Return the messages that were posted and those that are to be posted, newest first. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -7351,7 +7351,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -7361,7 +7361,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -7396,7 +7396,7 @@ export interface operations {
                     "application/json": components["schemas"]["ResendView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -7426,7 +7426,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -7436,7 +7436,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -7467,7 +7467,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookWithSecretView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -7497,7 +7497,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and you get the outcome of the first one. Quotes around the key are not part of it.
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
                  * @example 4f9c2f6e-booking-1
                  */
                 "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
@@ -7507,7 +7507,7 @@ export interface operations {
                  */
                 Prefer?: components["parameters"]["Prefer"];
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -7538,7 +7538,7 @@ export interface operations {
                     "application/json": components["schemas"]["WebhookTestView"];
                 };
             };
-            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes what is known of the outcome. */
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
             202: {
                 headers: {
                     Location: components["headers"]["Location.required"];
@@ -7567,7 +7567,7 @@ export interface operations {
             query?: never;
             header?: {
                 /**
-                 * @description A name of your own for this request, 1 to 128 letters, digits and characters of `._~:/+=@-`. The answer and the server's log contain it. Without it, or with other characters, the server makes one.
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
                  * @example app-7f3a-0042
                  */
                 "X-Request-Id"?: components["parameters"]["X-Request-Id"];
@@ -7683,7 +7683,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The database answers, with the right schema. */
+            /** @description The database answers, and its schema has the expected version. */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -7693,7 +7693,7 @@ export interface operations {
                 };
             };
             500: components["responses"]["500.INTERNAL_ERROR"];
-            /** @description Requests cannot be served at the moment; `reason` says why. */
+            /** @description The server cannot answer requests at the moment; `reason` gives the cause. */
             503: {
                 headers: {
                     [name: string]: unknown;

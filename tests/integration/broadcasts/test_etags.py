@@ -113,7 +113,7 @@ def test_a_known_tag_costs_one_statement(world: World) -> None:
             known = broadcasts.find(session, broadcast, reader, is_known=lambda tag: tag == found.tag)
     finally:
         event.remove(Engine, "before_cursor_execute", note)
-    assert known == broadcasts.Found(found.tag, None) and len(sent) == 5
+    assert known == broadcasts.TaggedView(found.tag, None) and len(sent) == 5
 
 
 # --- over HTTP ------------------------------------------------------------------------------------------

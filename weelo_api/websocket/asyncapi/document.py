@@ -33,11 +33,11 @@ _TO_THIS_SOCKET = "the client of this socket"
 _EPHEMERAL_READERS = {"location_updated": "the customer of the booking or order"}
 
 _INFO = """\
-The live side of Weelo: a WebSocket for apps that are open, pushes for those that are not, and webhooks for servers.
+The events of Weelo: over a WebSocket to apps that are open, as pushes to apps that are not, and as webhooks to servers.
 
 **The log.** Each user has a log of events, numbered by `seq` from 1 without a gap. A frame with a `seq` is a line of the
 log; it has the same `id` and `seq` on every socket, in `GET /api/v1/events` and in the push. Drop a line whose `seq` you
-have already. After a break, send `resume` with the last `seq` that you have stored, and the missing lines follow.
+have already. After a break, send `resume` with the last `seq` that you have stored, and the server sends the missing lines.
 
 **Events about a booking or an order** have its `broadcastId`, and the same id as `bookingId` or `orderId`. `version` grows
 with every transition, so an app can drop what is older than what it shows.
@@ -67,27 +67,27 @@ sockets are open. A bad token is refused after the handshake, with close code 44
 
 _PUSHES = """\
 Data messages of Firebase Cloud Messaging (FCM), sent to the devices that a user has registered with
-`PUT /api/v1/devices/{token}`. They have no notification: the app shows what it wants to show.
+`PUT /api/v1/devices/{token}`. They contain no notification, so the app decides what to show.
 
 A push is sent to a user who has no open socket, or whose sockets have not acknowledged the event within 3 s (op `ack`).
 The payload here is the message's `data`: all values are texts. Load the rest over HTTP, or resume the log.
 
-On Android the priority is `high` and the collapse key is the `broadcastId`, so a sleeping phone gets the newest push about
-a booking only. On iOS it is a background notification (`content-available`, priority 5) with the same collapse id. A push
-expires with what it announces: at `expiresAt`, or after an hour. It may come twice: drop it by its `seq`."""
+On Android the priority is `high` and the collapse key is the `broadcastId`, so a phone that was offline gets only the newest push
+about a booking. On iOS it is a background notification (`content-available`, priority 5) with the same collapse id. A push
+expires with what it announces: at `expiresAt`, or after an hour. It may come twice: drop a push whose `seq` you have already."""
 
 _WEBHOOKS = """\
-A server of a user, registered with `POST /api/v1/webhooks`. It receives the lines of the user's log that it asked for. Each is
-a `POST` whose body is the frame that the socket carries.
+An endpoint of a user's own server, registered with `POST /api/v1/webhooks`. It receives the lines of the user's log whose
+events are in its list `events`. Each is a `POST` whose body is the frame that the socket carries.
 
 The headers are those of Standard Webhooks: `webhook-id` (the event's id), `webhook-timestamp` (seconds since 1970) and
 `webhook-signature` (one or more `v1,` and a Base64 text, separated by spaces). Each attempt is signed anew. Answer with a
-status from 200 to 299 within 10 s; the next line follows after that. A message may come twice: drop it by its `id`."""
+status from 200 to 299 within 10 s; the next line is posted after that. A message may come twice: drop a message whose `id` you have already."""
 
 
 @lru_cache(maxsize=1)
 def document() -> dict[str, Any]:
-    """Return the AsyncAPI document. It is the same for every server: the host is a variable."""
+    """Return the AsyncAPI document. It is the same for every server, because the host is a variable."""
     ops = get_args(Op)
     events = {route.name: _event(event, route) for event, route in CATALOG.items()}
     frames = {**events, **{name: _ephemeral(name, model) for name, model in EPHEMERAL.items()}}
@@ -142,7 +142,7 @@ def document() -> dict[str, Any]:
 def _this_server() -> dict[str, Any]:
     host = {
         "default": "localhost:8000",
-        "description": "Host and port of the server that has sent you this document.",
+        "description": "Host and port of the server that returned this document.",
     }
     return {
         protocol: {
