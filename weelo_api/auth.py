@@ -155,11 +155,17 @@ def _by_firebase(token: str, key_id: str, *, wait: bool) -> Identity:
         issuer=f"{_ISSUER}{project}",
         leeway=LEEWAY,
         options={
-            "require": ["sub", "role", "exp", "aud", "iss"],
+            "require": ["sub", "exp", "aud", "iss"],
             "verify_iat": False,
             "verify_jti": False,
         },
     )
     if not claims["sub"]:
         raise jwt.InvalidTokenError
+    # Firebase sets no role by itself, so it is often forgotten. The signature is verified, so this does not help to forge tokens.
+    if claims.get("role") not in tuple(Role):
+        raise Rejected(
+            Code.UNAUTHORIZED,
+            f"The custom claim `role` is missing or unknown. Set it to one of {', '.join(Role)}.",
+        )
     return _identity(user_id_of_firebase(claims["sub"]), claims, claims.get("phone_number"))

@@ -28,7 +28,8 @@ ANSWER_SECONDS = 10.0  # time limit for a response, beyond the wait that the ser
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 # Outcomes such as ACCEPT_RETRY_EXHAUSTED are 503, too, but they are stored under the key, and a retry with it would
-# only return them again. The codes below mean that nothing was stored.
+# only return them again. The codes below mean that nothing was stored, unless the response has the header
+# Preference-Applied, as every outcome has: a webhook's test may have the outcome RATE_LIMITED.
 _UNRECORDED = {"SERVICE_UNAVAILABLE", "RATE_LIMITED", ""}
 
 
@@ -151,7 +152,9 @@ def _text(response: httpx.Response) -> str:
 
 
 def _was_refused(response: httpx.Response) -> bool:
-    return response.status_code in (429, 503) and _json_object(response).get("code", "") in _UNRECORDED
+    if response.status_code not in (429, 503) or "Preference-Applied" in response.headers:
+        return False
+    return _json_object(response).get("code", "") in _UNRECORDED
 
 
 def _not_known(response: httpx.Response) -> bool:

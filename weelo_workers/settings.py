@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     firebase_project_id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.:-]{2,62}$")] | None = None
     """The Firebase project that signs users in. Required for `firebase` in AUTH_PROVIDERS."""
     firebase_keys_url: str | None = None
-    """The address of Firebase's public keys, as X.509 certificates; in production `https`. Without it: Google's."""
+    """The address of Firebase's public keys: a JSON object of key ids, each with its X.509 certificate in PEM; in production `https`. Without it: Google's."""
 
     cors_origins: Annotated[tuple[str, ...] | None, NoDecode] = None
     """The origins whose web pages may use the API and its socket, such as `https://ops.example.com,http://localhost:5173`. In development `*` stands for all origins. Without it: only pages from the API's own address."""

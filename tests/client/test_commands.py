@@ -108,6 +108,17 @@ def test_a_recorded_outcome_is_not_asked_for_again(api: ScriptedApi, client: Wee
     assert len(api.requests) == 1
 
 
+def test_a_test_of_a_webhook_whose_outcome_is_rate_limited_is_not_asked_for_again(
+    api: ScriptedApi, client: WeeloClient
+) -> None:
+    """With Preference-Applied the code is an outcome that was recorded; without it nothing was."""
+    limited = {"code": "RATE_LIMITED", "status": 429, "retryable": True}
+    api.answers = [(429, limited, {"Preference-Applied": "wait=15"})]
+    with pytest.raises(Rejected, match="RATE_LIMITED"):
+        client.command("POST", "/webhooks/w-1/test")
+    assert len(api.requests) == 1
+
+
 def test_a_refusal_has_its_code_and_the_whole_problem(api: ScriptedApi, client: WeeloClient) -> None:
     api.answers = [(409, {"code": "ORDER_ACTIVE_EXISTS", "status": 409, "activeBroadcastId": "b-0"})]
     with pytest.raises(Rejected) as refused:

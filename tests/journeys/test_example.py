@@ -75,6 +75,52 @@ def test_the_example_in_javascript_asks_for_a_truck_and_receives_the_result(syst
     a_truck_is_won(system, lambda: in_javascript(system, Role.CUSTOMER))
 
 
+def functions_in_javascript(then: str, system: System, bearer: str) -> subprocess.CompletedProcess[str]:
+    """Run the page's two functions in JavaScript, and then these statements, until the program ends by itself."""
+    assert NODE is not None
+    functions, _, _ = block("js").replace(SERVER, system.url).partition("const booking = ")
+    return subprocess.run(
+        [
+            NODE,
+            "--experimental-websocket",
+            "--no-warnings",
+            "--input-type=module",
+            "--eval",
+            functions + then,
+        ],
+        env={**os.environ, "TOKEN": bearer},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node")
+def test_the_example_in_javascript_does_not_repeat_a_recorded_outcome(system: System) -> None:
+    then = """
+        for (let number = 1; number <= 11; number++)
+          await command("PUT", "/transporter/availability", { isAvailable: number % 2 === 1 })
+            .catch((error) => console.log(number, error.message));
+    """
+    ended = functions_in_javascript(then, system, token(Role.TRANSPORTER, uuid4()))
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "11 TOGGLE_RATE_LIMITED\n", "")
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node")
+def test_the_example_in_javascript_does_not_connect_again_with_a_token_that_was_refused(
+    system: System,
+) -> None:
+    ended = functions_in_javascript(
+        "listen(() => 0); await command('PUT', '/transporter/availability', { isAvailable: true });",
+        system,
+        token(Role.TRANSPORTER, uuid4(), ttl=-60),
+    )
+    assert ended.returncode == 1 and "TOKEN_EXPIRED" in ended.stderr
+    ended = functions_in_javascript("listen(() => 0);", system, token(Role.CUSTOMER, uuid4(), ttl=-60))
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_IDEM_01_the_example_for_the_shell_makes_one_booking(system: System) -> None:
     user = uuid4()
     shell = start(["bash", "-euc"], block("sh"), system, Role.CUSTOMER, user)

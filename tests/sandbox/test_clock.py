@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import websocket
 
 from tests.sandbox.sandbox_system import Sandbox, moment
 from tests.support.tokens import token
@@ -39,6 +41,23 @@ def test_every_answer_has_the_time_of_the_sandbox(sandbox: Sandbox) -> None:
         view = http.put(f"/devices/{uuid4()}", json={"platform": "android"}, headers={"Prefer": "wait=0"})
         assert moment(view.json()["serverTime"]) > datetime.now(UTC) + timedelta(hours=23)
         assert moment(view.json()["acceptedAt"]) > datetime.now(UTC) + timedelta(hours=23)
+
+
+def test_every_frame_of_a_socket_has_the_time_of_the_sandbox(sandbox: Sandbox) -> None:
+    sandbox.advance(86_400)
+    bearer = f"Authorization: Bearer {token(Role.CUSTOMER, uuid4())}"
+    address = f"{sandbox.url.replace('http', 'ws', 1)}/api/v1/ws"
+    socket = websocket.create_connection(address, header=[bearer], timeout=10)
+    try:
+        connected = json.loads(socket.recv())
+        socket.send(json.dumps({"op": "ping"}))
+        pong = json.loads(socket.recv())
+    finally:
+        socket.close()
+    assert (connected["event"], pong["event"]) == ("connected", "pong")
+    for frame in (connected, pong):
+        for time_of_frame in (frame["at"], frame["data"]["serverTime"]):
+            assert moment(time_of_frame) > datetime.now(UTC) + timedelta(hours=23)
 
 
 def test_two_advances_at_the_same_time_follow_one_another(sandbox: Sandbox) -> None:

@@ -83,6 +83,29 @@ def client(monkeypatch: pytest.MonkeyPatch) -> FlaskClient:
     return create_app().test_client()
 
 
+def test_the_document_of_a_sandbox_says_which_routes_need_no_token(document: dict[str, Any]) -> None:
+    intro = document["info"]["description"]
+    assert "`POST /api/v1/sandbox/tokens`" in intro and "Every other request" in intro
+    ordinary = json.loads(PAGE.with_name("openapi.json").read_text())["info"]["description"]
+    assert "sandbox" not in ordinary and "Every request under `/api/v1` needs" in ordinary
+
+
+def test_the_first_page_of_another_server_does_not_mention_the_sandbox() -> None:
+    page = create_app().test_client().get("/docs").text
+    assert "weelo token --role" in page and "sandbox" not in page
+
+
+def test_the_first_page_of_a_sandbox_gives_commands_for_a_sandbox(client: FlaskClient) -> None:
+    page = client.get("/docs").text
+    assert "weelo token --role" not in page
+    assert {f"/api/v1/sandbox{route.partition(' ')[2].replace('{}', '{id}')}" for route in ROUTES} <= set(
+        re.findall(r"/api/v1/sandbox/[a-z/{}]+", page)
+    )
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+
+
 @pytest.fixture
 def document(client: FlaskClient) -> dict[str, Any]:
     """Return the document of a sandbox."""

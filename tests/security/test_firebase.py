@@ -101,8 +101,6 @@ REFUSED: dict[str, dict[str, Any]] = {
     "Google accounts": {"iss": "https://accounts.google.com"},
     "no audience": {"aud": None},
     "no issuer": {"iss": None},
-    "no role": {"role": None},
-    "an unknown role": {"role": "owner"},
     "an empty uid": {"sub": ""},
     "no uid": {"sub": None},
     "no expiry": {"exp": None},
@@ -117,6 +115,24 @@ def test_a_token_with_other_claims_is_refused(api: Api, name: str) -> None:
     answer = fetch(api, id_token(**{"sub": UID, **REFUSED[name]}))
     assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHORIZED")
     assert answer.json()["detail"] == "The token is not valid."
+
+
+@pytest.mark.parametrize(
+    "role", [None, "", "owner", "Customer", 7, ["customer"], {"customer": True}], ids=str
+)
+def test_a_token_without_a_usable_role_is_refused_with_the_reason(api: Api, role: Any) -> None:
+    answer = fetch(api, id_token(UID, role=role))
+    assert (answer.status_code, answer.json()["code"]) == (401, "UNAUTHORIZED")
+    assert answer.json()["detail"] == (
+        "The custom claim `role` is missing or unknown. Set it to one of customer, transporter, driver, admin."
+    )
+    assert api.connect(f"Bearer {id_token(UID, role=role)}").close_code() == 4401
+
+
+@pytest.mark.parametrize("fault", ["another project", "an empty uid", "a key that is not published"])
+def test_a_token_with_another_fault_is_not_asked_for_its_role(api: Api, fault: str) -> None:
+    answer = fetch(api, id_token(**{"sub": UID, "role": None, **REFUSED[fault]}))
+    assert (answer.status_code, answer.json()["detail"]) == (401, "The token is not valid.")
 
 
 @cache

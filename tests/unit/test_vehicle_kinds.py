@@ -111,6 +111,23 @@ def test_an_unknown_kind_is_refused_with_its_near_ones() -> None:
         VehicleDetails(vehicle_type="container", vehicle_subtype="33 Feet")
 
 
+@pytest.mark.parametrize(
+    ("typed_type", "subtype", "field", "hint"),
+    [
+        ("opn", "17 Feet", "vehicleType", "did you mean open"),
+        ("hovercraft", "17 Feet", "vehicleType", "no such type"),
+        ("...", "17 Feet", "vehicleType", "no such type"),
+        ("open", "17 Feat", "vehicleSubtype", "did you mean Open 17 Feet"),
+    ],
+)
+def test_the_error_names_the_field_that_is_wrong(
+    typed_type: str, subtype: str, field: str, hint: str
+) -> None:
+    with pytest.raises(ValidationError, match=hint) as refused:
+        VehicleDetails.model_validate({"vehicleType": typed_type, "vehicleSubtype": subtype})
+    assert [error["loc"] for error in refused.value.errors()] == [(field,)]
+
+
 def test_what_was_accepted_once_is_still_read_when_its_kind_has_left_the_catalogue() -> None:
     details = {"vehicle_type": "hovercraft", "vehicle_subtype": "two seats"}
     ids = {"transporter_id": "00000000-0000-0000-0000-000000000001", "vehicle_number": "HR1"}

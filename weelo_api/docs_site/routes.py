@@ -9,6 +9,7 @@ from flask import Blueprint, Flask, Response, abort, render_template, request
 from weelo_api.docs_site import assets, text
 from weelo_api.docs_site.pages import PAGES, Page
 from weelo_workers import __version__
+from weelo_workers.settings import settings
 
 api = Blueprint("docs", __name__, template_folder="templates")
 api.add_app_template_filter(text.with_code, "with_code")
@@ -22,14 +23,15 @@ _STRICT = _POLICY.format(styles="'self'")
 _WITH_VIEWER = _POLICY.format(styles="'self' 'unsafe-inline'")
 
 
-@lru_cache(maxsize=len(PAGES))
-def _html(page: Page) -> str:
+@lru_cache(maxsize=2 * len(PAGES))
+def _html(page: Page, *, is_sandbox: bool) -> str:
     return render_template(
         f"docs/{page.template}",
         page=page,
         pages=PAGES,
         version=__version__,
         asset=assets.address,
+        is_sandbox=is_sandbox,
         **page.content(),
     )
 
@@ -41,7 +43,7 @@ def docs(name: str = "") -> Response:
     page = next((page for page in PAGES if page.name == name), None)
     if page is None:
         abort(404)
-    answer = Response(_html(page), content_type="text/html; charset=utf-8")
+    answer = Response(_html(page, is_sandbox=settings().is_sandbox), content_type="text/html; charset=utf-8")
     answer.headers["Content-Security-Policy"] = _WITH_VIEWER if page.has_viewer else _STRICT
     # After an update of the server a stored page would load files that are gone.
     answer.headers["Cache-Control"] = "no-cache"

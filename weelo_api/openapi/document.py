@@ -22,6 +22,7 @@ from weelo_api.views.common import Accepted, AcceptedAgain
 from weelo_workers import __version__
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code
+from weelo_workers.settings import settings
 
 RESULT = "CommandResult"
 
@@ -35,6 +36,13 @@ Errors are `application/problem+json` with a stable `code`. A path that is not d
 `NOT_FOUND`, another method with 405 `METHOD_NOT_ALLOWED` and the header `Allow`. A request that is not valid HTTP is
 answered with 400, 414, 417, 431, 501 or 505 and the code `VALIDATION_ERROR`.
 """
+
+_DESCRIPTION_OF_SANDBOX = _DESCRIPTION.replace(
+    "Every request under `/api/v1` needs `Authorization: Bearer <token>`.",
+    """\
+This server is a sandbox. Requests under `/api/v1/sandbox` need no token, and `POST /api/v1/sandbox/tokens` returns one
+for any role. Every other request under `/api/v1` needs `Authorization: Bearer <token>`.""",
+)
 
 _ID = {"type": "string", "format": "uuid"}
 _REFINEMENTS: dict[str, dict[str, Any]] = {
@@ -100,7 +108,7 @@ class _Builder:
                 "title": "Weelo",
                 "version": __version__,
                 "summary": "The HTTP API for customers, transporters, drivers and operators",
-                "description": _DESCRIPTION,
+                "description": _DESCRIPTION_OF_SANDBOX if settings().is_sandbox else _DESCRIPTION,
                 "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
             },
             "servers": [{"url": "/", "description": "this server"}],

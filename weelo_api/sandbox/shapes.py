@@ -10,8 +10,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 from weelo_api.sandbox.behaviours import Behaviour
 from weelo_api.sandbox.fleets import MAX_TRUCKS
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.contracts.vehicle_kinds import KindName
-from weelo_workers.contracts.wire import Latitude, Longitude, Request, ShortText, Timestamp, Wire
+from weelo_workers.contracts.vehicle_kinds import KindName, TypeName
+from weelo_workers.contracts.wire import Latitude, Longitude, Request, Timestamp, Wire
 
 MAX_ADVANCE_SECONDS = 31 * 86_400
 
@@ -70,7 +70,7 @@ class NewFleet(Request):
 
     latitude: Latitude
     longitude: Longitude
-    vehicle_type: ShortText
+    vehicle_type: TypeName
     vehicle_subtype: KindName
     trucks: Annotated[int, Field(ge=1, le=MAX_TRUCKS)] = 1
     """How many trucks, each with a driver, the fleet has."""

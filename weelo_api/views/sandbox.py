@@ -30,6 +30,7 @@ from weelo_api.sandbox.shapes import (
 )
 from weelo_api.views.common import ById, blueprint
 from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.vehicle_kinds import known_kind
 from weelo_workers.contracts.wire import Request
 from weelo_workers.models.engine import autocommit_engine
 from weelo_workers.models.sandbox import FLEETS
@@ -72,8 +73,12 @@ def advance(body: Advance) -> tuple[Response, int]:
 def create_fleet(body: NewFleet) -> tuple[Response, int]:
     """Start a robot fleet. It is online when the answer comes."""
     fleet_id = command_id_of_request(_ANY_CALLER)
+    kind = known_kind(body.vehicle_type, body.vehicle_subtype)
+    names = {"vehicle_type": kind.vehicle_type, "vehicle_subtype": kind.vehicle_subtype}
     view = FleetView(
-        transporter_id=fleet_id, **dict(body), driver_ids=fleets.driver_ids(fleet_id, body.trucks)
+        transporter_id=fleet_id,
+        **{**dict(body), **names},
+        driver_ids=fleets.driver_ids(fleet_id, body.trucks),
     )
     if not fleets.store({"transporter_id": fleet_id, **dict(body)}) and _stored(fleet_id) != dict(body):
         raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")

@@ -49,7 +49,7 @@ class CloseCode(IntEnum):
     UNAUTHORIZED = (
         4401,
         "No valid token came within 5 s, or the token has expired.",
-        "Connect again with a fresh token. Do not repeat the same one.",
+        "Get a new token first, then connect again with it. Do not repeat the same one: it is refused again.",
     )
     FORBIDDEN = (
         4403,

@@ -29,6 +29,7 @@ from weelo_api.websocket.messages import (
 )
 from weelo_api.websocket.session_registry import SessionRegistry
 from weelo_api.websocket.transport import Disconnect, PeerGone, WebSocketTransport
+from weelo_workers import clock
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import DATABASE_ERRORS
@@ -115,7 +116,7 @@ class SocketSession:
             user_id=self.caller.id,
             role=self.caller.role,
             seq=newest,
-            server_time=datetime.now(UTC),
+            server_time=clock.now(),
             # With this interval a transporter stays present after two lost heartbeats.
             heartbeat_seconds=max(1, int(settings().presence_ttl_seconds / 3)),
         )
@@ -174,7 +175,7 @@ class SocketSession:
             case Beat():
                 await self._heartbeat(op)
             case Ping():
-                await self._send(ephemeral("pong", Pong(server_time=datetime.now(UTC)).json_dict()))
+                await self._send(ephemeral("pong", Pong(server_time=clock.now()).json_dict()))
             case Auth():
                 await self._renew(op.token)
 

@@ -210,7 +210,8 @@ class Code(Enum):
     INVALID_TRANSITION = CodeInfo(
         409,
         "Not possible in the present state",
-        cause="The object is in a state in which this is not possible, such as an earlier step of a trip that is further on.",
+        cause="The object is in a state in which this is not possible, such as an earlier step of a trip that is further on, or a "
+        "resend to a webhook that is not active.",
         remedy="Read the object again, and show only what its state allows (see the lifecycles).",
     )
     VEHICLE_EXISTS = CodeInfo(
@@ -254,14 +255,14 @@ class Code(Enum):
         "Too many requests",
         cause="The caller sends more commands than the rate limit allows, or too many tests of webhooks run at the same time.",
         remedy="Wait for the seconds in `Retry-After`, then repeat with the same `Idempotency-Key`: nothing was recorded. "
-        "Repeat a test of a webhook with a new key.",
+        "The header `Preference-Applied` marks the recorded outcome of a webhook's test: repeat the test with a new key.",
         retryable=True,
     )
     TOGGLE_RATE_LIMITED = CodeInfo(
         429,
         "Too many availability changes",
         cause="The transporter changed its availability more than 10 times in 5 minutes.",
-        remedy="Repeat after `retryAfter` seconds, with a new `Idempotency-Key`.",
+        remedy="Wait for the seconds in `Retry-After`, then repeat with a new `Idempotency-Key`: the same key returns this recorded outcome again.",
         retryable=True,
     )
     INTERNAL_ERROR = CodeInfo(
@@ -282,7 +283,7 @@ class Code(Enum):
         503,
         "The database was too contended; try again",
         cause="Too many transactions changed the same rows at the same time. Nothing was changed.",
-        remedy="Repeat after a moment, with a new `Idempotency-Key`.",
+        remedy="Wait for the seconds in `Retry-After`, then repeat with a new `Idempotency-Key`: the same key returns this recorded outcome again.",
         retryable=True,
     )
 

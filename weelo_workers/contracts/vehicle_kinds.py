@@ -111,6 +111,19 @@ class UnknownKind(ValueError):
         self.near = near
 
 
+def _must_name_a_type(vehicle_type: str, info: ValidationInfo) -> str:
+    """Check that the text contains a type of the catalogue, so that the error names this field and not the subtype.
+
+    Stored commands are not checked, as in `_must_be_known`.
+    """
+    words = _words(vehicle_type)
+    if not (info.context or {}).get("stored") and not set(TYPES) & set(words):
+        near = get_close_matches(" ".join(words), TYPES, n=2)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise ValueError(f"no such type of vehicle; {hint}GET /api/v1/vehicle-kinds lists all")
+    return vehicle_type
+
+
 def _must_be_known(vehicle_subtype: str, info: ValidationInfo) -> str:
     """Check that type and subtype name a kind of the catalogue.
 
@@ -124,6 +137,7 @@ def _must_be_known(vehicle_subtype: str, info: ValidationInfo) -> str:
 
 TypeName = Annotated[
     ShortText,
+    AfterValidator(_must_name_a_type),
     Field(
         description="The type of vehicle. With `vehicleSubtype` it names a kind of the catalogue, in any spelling.",
         examples=["open"],

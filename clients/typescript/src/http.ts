@@ -67,7 +67,8 @@ const FIRST_PAUSE_SECONDS = 0.1;
 const LONGEST_PAUSE_SECONDS = 2;
 
 // Outcomes such as ACCEPT_RETRY_EXHAUSTED are 503, too, but they are stored under the key, and a retry with it would only
-// return them again. With the codes below, or the answer of a proxy, nothing was stored.
+// return them again. With the codes below, or the answer of a proxy, nothing was stored, unless the response has the header
+// Preference-Applied, as every outcome has: a webhook's test may have the outcome RATE_LIMITED.
 const UNRECORDED = new Set(["SERVICE_UNAVAILABLE", "RATE_LIMITED", undefined]);
 
 /** Return the seconds before the next attempt: doubling, capped, with jitter so that clients spread out. */
@@ -137,7 +138,7 @@ async function fetchOnce(request: Request, { fetch }: RetryOptions): Promise<Res
 }
 
 async function mayBeRepeated(response: Response): Promise<boolean> {
-  if (![429, 500, 503].includes(response.status)) return false;
+  if (![429, 500, 503].includes(response.status) || response.headers.has("Preference-Applied")) return false;
   const code = await codeOf(response.clone());
   return response.status === 500 ? code === "INTERNAL_ERROR" : UNRECORDED.has(code);
 }

@@ -149,6 +149,12 @@ describe("a command", () => {
     }
   });
 
+  it("is not repeated if RATE_LIMITED is its recorded outcome, as of a webhook's test", async () => {
+    answers = [{ ...problem(429, "RATE_LIMITED"), headers: { "Preference-Applied": "wait=10" } }, { status: 201, body: {} }];
+    await assert.rejects(book(), (error) => error instanceof Rejected && error.code === "RATE_LIMITED");
+    assert.equal(requests.length, 1);
+  });
+
   it("is unreachable after its time, with the key to repeat it", async () => {
     answers = ["hang up"];
     await assert.rejects(book({ retryFor: 0.3 }), (error) => error instanceof Unreachable && error.key === requests[0]?.key);

@@ -1,10 +1,15 @@
 (
 set -euo pipefail
 API=http://127.0.0.1:8000/api/v1
-uuid()  { .venv/bin/python -c 'import uuid; print(uuid.uuid4())'; }
+{%- set python = "python3" if is_sandbox else ".venv/bin/python" %}
+uuid()  { {{ python }} -c 'import uuid; print(uuid.uuid4())'; }
+{% if is_sandbox -%}
+token() { curl -sS -H 'Content-Type: application/json' "$API/sandbox/tokens" -d "{\"role\": \"$1\", \"sub\": \"$2\"}" | sed 's/.*"token":"\([^"]*\).*/\1/'; }
+{% else -%}
 token() { .venv/bin/weelo token --role "$1" --sub "$2"; }
+{% endif -%}
 send()  { curl -sS -w '\n' -H "Authorization: Bearer $1" -H 'Prefer: wait=10' -H 'Content-Type: application/json' -X "$2" "$API/$3" "${@:4}"; }
-id()    { .venv/bin/python -c 'import json, sys; print(json.load(sys.stdin)["id"])'; }
+id()    { {{ python }} -c 'import json, sys; print(json.load(sys.stdin)["id"])'; }
 
 CUSTOMER=$(token customer "$(uuid)")
 FLEET=$(token transporter "$(uuid)")
