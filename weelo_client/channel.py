@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import websocket
 
-from weelo_client.connection import PREFIX, Token, back_off, current_token, is_loopback
+from weelo_client.connection import PREFIX, Token, back_off, checked_base_url, current_token, is_loopback
 from weelo_client.errors import ChannelEnded
 from weelo_client.frames import Frame, FrameBuffer, NotAFrame, Predicate
 
@@ -55,7 +55,7 @@ class Channel:
         remember: int = 10_000,
         on_frame: Callable[[Frame], None] | None = None,
     ) -> None:
-        self._url = "ws" + base_url.rstrip("/").removeprefix("http") + PREFIX + "/ws"
+        self._url = "ws" + checked_base_url(base_url).removeprefix("http") + PREFIX + "/ws"
         self._token = token
         self._last_seq = after
         self._asked_again_after: int | None = None

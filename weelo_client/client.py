@@ -22,7 +22,7 @@ class WeeloClient(
 ):
     """All requests of customers, transporters, drivers and operators. The token determines the user and role.
 
-    - `base_url`: such as `http://127.0.0.1:8000`, without `/api/v1`.
+    - `base_url`: the address of the API, such as `http://127.0.0.1:8000`; another text raises ValueError.
     - `token`: the JWT, or a function that returns a valid one (see `connection.Token`).
     - `wait`: for how many seconds a command waits for its outcome (0: not at all).
     - `retry_for`: for how many seconds a request without a response, or with a 429 or 503, is repeated. Each attempt may

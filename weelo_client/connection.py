@@ -46,7 +46,7 @@ class Connection:
     def __init__(
         self, base_url: str, token: Token, *, retry_for: float = 15.0, http: httpx.Client | None = None
     ) -> None:
-        self.base_url = base_url.rstrip("/")
+        self.base_url = checked_base_url(base_url)
         self.token = token
         self.retry_for = retry_for
         self._owned = http is None
@@ -109,6 +109,16 @@ class Connection:
         """Close the connections, unless they are shared."""
         if self._owned:
             self.http.close()
+
+
+def checked_base_url(base_url: str) -> str:
+    """Return the address of an API, without a slash or `/api/v1` at its end. Raises ValueError if it is no such address."""
+    parts = urlsplit(base_url.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(
+            f"base_url is {base_url!r}: write the API's address with http:// or https://, such as http://127.0.0.1:8000"
+        )
+    return parts.geturl().rstrip("/").removesuffix(PREFIX).rstrip("/")
 
 
 def open_pool(base_url: str, connections: int = 32) -> httpx.Client:

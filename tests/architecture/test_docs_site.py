@@ -215,7 +215,8 @@ def test_a_message_has_an_entry_with_its_fields(name: str) -> None:
     message = asyncapi()["components"]["messages"][name]
     payload = resolve(asyncapi(), message["payload"])
     shown = payload["properties"].get("data", payload)
-    names = {each.name for each in fields(asyncapi(), shown)} - {"op"}
+    # Not read with `fields`, which makes the page: a form of schema that it cannot read would be missing from both.
+    names = {*resolve(asyncapi(), shown)["properties"]} - {"op"}
     listed = set(re.findall(r'<code class="name">(\w+)</code>', entry))
     if "about a broadcast" in entry:
         assert {"broadcastId", "version"} <= names
@@ -230,6 +231,19 @@ def test_a_schema_that_contains_itself_ends() -> None:
     }
     child, name = fields(document, {"$ref": "#/s"})
     assert (child.below, child.required, name.required) == ((), False, True)
+
+
+@pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf"])
+def test_the_fields_of_an_object_are_shown_beside_rules_about_them(keyword: str) -> None:
+    rule = {"if": {"properties": {"a": {"const": 1}}}, "then": {"required": ["b"]}}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"type": "string"}},
+        keyword: [rule, {"required": ["a"]}],
+    }
+    document = {"s": {"properties": {"child": schema}}}
+    [child] = fields(document, {"$ref": "#/s"})
+    assert (child.kind, [each.name for each in child.below]) == ("object", ["a", "b"])
 
 
 def test_each_of_several_objects_has_an_entry_of_its_own() -> None:

@@ -12,7 +12,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
-from tests.architecture.api import app, openapi
+from tests.architecture.api import app, asyncapi, openapi
 from tests.architecture.breaking import breaking_changes
 from weelo_api.openapi import headers, links
 from weelo_api.openapi.examples import BODIES
@@ -125,6 +125,12 @@ def test_no_field_has_a_default_of_null() -> None:
     assert not [node for node in _nodes(openapi()["components"]) if node.get("default", ...) is None]
 
 
+def test_no_union_stands_beside_the_fields_of_an_object() -> None:
+    """Generators of clients take the union for the type of the object, and lose its fields or the whole operation."""
+    nodes = [*_nodes(openapi()["components"]), *_nodes(asyncapi()["components"])]
+    assert not [node for node in nodes if "properties" in node and {"anyOf", "oneOf"} & set(node)]
+
+
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
     if isinstance(tree, dict):
         yield tree
@@ -172,11 +178,24 @@ def test_every_body_has_an_example_and_every_example_is_valid() -> None:
 
 
 def test_rules_that_need_two_fields_are_described() -> None:
-    """Examples that the models refuse are refused by the schemas as well."""
+    """Examples that the models refuse are refused by the schemas as well, and others are not."""
+    one = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d02"
+    truck = {"vehicleId": one, "driverId": one}
+    for name, right in (
+        ("Acceptance", {**truck, "trucks": None}),
+        ("Acceptance", {"vehicleId": None, "driverId": None, "trucks": [truck], "partial": True}),
+        ("Replacement", {"driverId": one, "vehicleId": None}),
+        ("Replacement", {"driverId": None, "vehicleId": one}),
+    ):
+        schema = {"$ref": f"#/components/schemas/{name}", "components": openapi()["components"]}
+        Draft202012Validator(schema).validate(right)
     for name, wrong in (
+        ("Acceptance", {**truck, "trucks": [truck]}),
+        ("Acceptance", {"driverId": one, "trucks": [truck]}),
+        ("Replacement", {"driverId": None, "vehicleId": None}),
         ("Acceptance", {}),
         ("Acceptance", {"vehicleId": None, "driverId": None, "trucks": None}),
-        ("Acceptance", {"vehicleId": "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d02"}),
+        ("Acceptance", {"vehicleId": one}),
         ("Replacement", {"reasonCode": "breakdown"}),
     ):
         schema = {"$ref": f"#/components/schemas/{name}", "components": openapi()["components"]}

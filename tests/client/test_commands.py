@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.client.scripted_api import HANG_UP, Answer, ScriptedApi
-from weelo_client import NO_KEY, Place, Rejected, StillPending, Unreachable, WeeloClient
+from weelo_client import NO_KEY, Channel, Place, Rejected, StillPending, Unreachable, WeeloClient
 
 SOMEWHERE: Place = {"latitude": 28.6315, "longitude": 77.2167, "address": "Connaught Place"}
 TICKET = {"commandId": "c-1", "command": "broadcasts.create_booking", "status": "pending"}
@@ -41,6 +41,28 @@ def test_a_command_carries_its_token_its_key_and_its_wait(api: ScriptedApi, clie
     assert len(request.headers["Idempotency-Key"]) >= 8
     assert request.body["goodsType"] == "Steel"
     assert "distanceKm" not in request.body, "an absent field must not be sent as null"
+
+
+@pytest.mark.parametrize("ending", ["/", "/api/v1", "/api/v1/"])
+def test_a_base_url_may_end_with_a_slash_or_with_the_prefix_of_the_routes(
+    api: ScriptedApi, ending: str
+) -> None:
+    api.answers = [(200, {"id": "b-1"})]
+    with WeeloClient(api.url + ending, "a token") as client:
+        assert client.get("/bookings/b-1") == {"id": "b-1"}
+    assert [request.path for request in api.requests] == ["/api/v1/bookings/b-1"]
+    api.on_socket = [lambda socket: socket.connected(0)]
+    with Channel(api.url + ending, "a token") as channel:
+        channel.wait_for("connected", within=5)
+
+
+@pytest.mark.parametrize(
+    "base_url", ["", "127.0.0.1:8000", "localhost:8000", "api.example.com", "ws://api.example.com", "http://"]
+)
+def test_a_base_url_that_is_no_address_is_refused_at_once(base_url: str) -> None:
+    for make in (WeeloClient, Channel):
+        with pytest.raises(ValueError, match=r"such as http://127\.0\.0\.1:8000"):
+            make(base_url, "a token")
 
 
 def test_each_call_is_a_command_of_its_own(api: ScriptedApi, client: WeeloClient) -> None:

@@ -31,6 +31,22 @@ UNREACHABLE = re.compile(
 )
 
 
+README = (SOURCE / "README.md").read_text()
+DEPENDENCIES = ("openapi-fetch", "openapi-typescript-helpers", "undici-types")
+"""What the packages that the README installs depend on."""
+
+
+def readme_installs() -> set[str]:
+    """Return the names of the packages that the README installs beside the client."""
+    lines = re.findall(r"^npm install (?:--save-dev )?([^#\n]+)", README, re.MULTILINE)
+    return {name for line in lines for name in line.split()} - {"@weelo/client"}
+
+
+def block(language: str) -> str:
+    """Return the README's first block of code in this language."""
+    return README.split(f"```{language}\n", 1)[1].split("```", 1)[0]
+
+
 def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
@@ -85,9 +101,13 @@ def user_project(package: Path) -> Path:
     shutil.unpack_archive(archive, folder / "unpacked", "gztar")
     client.parent.mkdir(parents=True)
     (folder / "unpacked" / "package").rename(client)
-    for name in ("openapi-fetch", "openapi-typescript-helpers", "ws", "@types", "typescript", "undici-types"):
-        (folder / "node_modules" / name).symlink_to(package / "node_modules" / name)
-    (folder / "package.json").write_text('{"type": "module"}')
+    for name in (*readme_installs(), *DEPENDENCIES):
+        link = folder / "node_modules" / name
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(package / "node_modules" / name)
+    (folder / "package.json").write_text("{}")
+    for command in re.findall(r"^npm pkg set .+", README, re.MULTILINE):
+        printed_by(*command.split(), cwd=folder)
     return folder
 
 
@@ -140,19 +160,8 @@ def test_a_journey_with_a_cut_connection_misses_nothing(compiled: Path, system: 
 
 
 def test_the_journey_of_the_readme_works_with_the_packed_client(user_project: Path, system: System) -> None:
-    code = (SOURCE / "README.md").read_text().split("```ts\n")[1].split("```", 1)[0]
-    (user_project / "journey.ts").write_text(code)
-    options = json.loads((SOURCE / "tsconfig.json").read_text())["compilerOptions"]
-    options |= {
-        "rootDir": ".",
-        "outDir": "out",
-        "declaration": False,
-        "types": ["node"],
-        "skipLibCheck": True,
-    }
-    (user_project / "tsconfig.json").write_text(
-        json.dumps({"compilerOptions": options, "files": ["journey.ts"]})
-    )
+    (user_project / "journey.ts").write_text(block("ts"))
+    (user_project / "tsconfig.json").write_text(block("json"))
     printed_by("node", "node_modules/typescript/bin/tsc", "--project", ".", cwd=user_project)
     printed = printed_by("node", "out/journey.js", cwd=user_project, **environment_of_new_users(system))
     assert re.fullmatch(r"found KA02\w+\ncompleted\n", printed, re.IGNORECASE)

@@ -16,6 +16,7 @@ from weelo_api.http.json_body import refuse_duplicates
 from weelo_api.server.malformed import InvalidHost, check_head, problem_of, response
 from weelo_workers.contracts.rejections import Rejected
 from weelo_workers.contracts.trips import Ending
+from weelo_workers.contracts.webhooks import NewWebhook
 
 
 @pytest.fixture
@@ -165,3 +166,21 @@ def test_a_value_of_none_of_several_types_is_one_error_of_its_field() -> None:
     assert [each["field"] for each in errors] == ["reasonCode", "note"]
     assert "breakdown" in errors[0]["message"] and "plans_changed" in errors[0]["message"]
     assert "item" not in errors[1]["message"]
+
+
+@pytest.mark.parametrize(
+    ("events", "field", "message"),
+    [
+        ([], "events", "must have at least 1 item"),
+        (["truck_lost"] * 51, "events", "must have at most 50 items"),
+        (["nothing"], "events.0", "Input should be '*'"),
+        ([7], "events.0", "Input should be '*'"),
+    ],
+)
+def test_a_wrong_list_is_one_error_in_words_of_json(events: list[object], field: str, message: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        NewWebhook.model_validate_json(json.dumps({"url": "https://example.com", "events": events}))
+    [error] = validation_error(refused.value).extra["errors"]
+    assert error["field"] == field
+    assert error["message"].startswith(message)
+    assert "tuple" not in error["message"].lower()

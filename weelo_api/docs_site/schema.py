@@ -39,7 +39,8 @@ def fields(document: Document, schema: Schema, *, within: tuple[str, ...] = ()) 
             return ()
         within = (*within, reference)
     found = resolve(document, schema)
-    if choices := found.get("anyOf") or found.get("oneOf") or found.get("allOf"):
+    # Beside `properties`, such keywords only restrict which fields go together.
+    if "properties" not in found and (choices := _alternatives(found)):
         return _choices(document, choices, within)
     if "items" in found:
         return fields(document, found["items"], within=within)
@@ -54,6 +55,11 @@ def fields(document: Document, schema: Schema, *, within: tuple[str, ...] = ()) 
         )
         for name, part in found.get("properties", {}).items()
     )
+
+
+def _alternatives(schema: Schema) -> Sequence[Schema]:
+    found: Sequence[Schema] = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf") or ()
+    return found
 
 
 def _choices(document: Document, choices: Sequence[Schema], within: tuple[str, ...]) -> tuple[Field, ...]:
@@ -81,9 +87,9 @@ def _kind(document: Document, schema: Schema) -> str:
     if "enum" in found:
         values = [json.dumps(value) for value in found["enum"]]
         return " or ".join(values) if len(values) <= 3 else f"one of {', '.join(values)}"
-    if choices := found.get("anyOf") or found.get("oneOf") or found.get("allOf"):
+    if "properties" not in found and (choices := _alternatives(found)):
         return " or ".join(dict.fromkeys(_kind(document, choice) for choice in choices))
-    kinds = found.get("type", "any value")
+    kinds = found.get("type", "object" if "properties" in found else "any value")
     if isinstance(kinds, list):
         return " or ".join(_word(kind) for kind in kinds)
     if kinds == "array":

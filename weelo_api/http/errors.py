@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from flask import Flask, Response, request
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from werkzeug.exceptions import BadRequest, HTTPException
 
 from weelo_workers.contracts.rejections import Code, Rejected, problem_body
@@ -48,18 +49,41 @@ _IS_A_TYPE = re.compile(r"str-enum\[\w+\]")
 
 def validation_error(error: ValidationError) -> Rejected:
     """Return a VALIDATION_ERROR with one entry per field, named as in the request."""
+    found = error.errors(include_url=False, include_input=False)
     by_field: dict[str, list[str]] = {}
-    for each in error.errors(include_url=False, include_input=False, include_context=False):
+    for each in found:
+        # pydantic counts the valid items of a list, so that a list of one bad item also has an error for being empty.
+        if each["type"] == "too_short" and any(_is_within(other["loc"], each["loc"]) for other in found):
+            continue
         # A value that fits none of several types has one error per type. Its place ends with the type's name, which is
         # no part of the request.
         field = ".".join(str(part) for part in each["loc"] if not _IS_A_TYPE.fullmatch(str(part)))
-        by_field.setdefault(field, []).append(each["msg"].removeprefix("Value error, "))
+        by_field.setdefault(field, []).append(_message(each))
     errors = [
         {"field": field, "message": ", or: ".join(dict.fromkeys(messages))}
         for field, messages in by_field.items()
     ]
     detail = "; ".join(f"{e['field']}: {e['message']}".lstrip(": ") for e in errors[:3])
     return Rejected(Code.VALIDATION_ERROR, detail, {"errors": errors})
+
+
+def _is_within(place: tuple[int | str, ...], outer: tuple[int | str, ...]) -> bool:
+    return len(place) > len(outer) and place[: len(outer)] == outer
+
+
+def _message(error: ErrorDetails) -> str:
+    """Return pydantic's text, without names of Python's types."""
+    match error["type"]:
+        case "too_short":
+            return f"must have at least {_items(error['ctx']['min_length'])}"
+        case "too_long":
+            return f"must have at most {_items(error['ctx']['max_length'])}"
+        case _:
+            return error["msg"].removeprefix("Value error, ")
+
+
+def _items(count: int) -> str:
+    return "1 item" if count == 1 else f"{count} items"
 
 
 def _drain_body() -> None:

@@ -47,31 +47,23 @@ for any role. Every other request under `/api/v1` needs `Authorization: Bearer <
 _ID = {"type": "string", "format": "uuid"}
 _REFINEMENTS: dict[str, dict[str, Any]] = {
     "Acceptance": {
-        "oneOf": [
-            {
-                "title": "One truck",
-                "required": ["vehicleId", "driverId"],
-                "properties": {"vehicleId": _ID, "driverId": _ID, "trucks": {"type": "null"}},
-            },
-            {
-                "title": "Several trucks",
-                "required": ["trucks"],
-                "properties": {
-                    "trucks": {"type": "array"},
-                    "vehicleId": {"type": "null"},
-                    "driverId": {"type": "null"},
-                },
-            },
-        ]
+        "if": {"required": ["trucks"], "properties": {"trucks": {"type": "array"}}},
+        "then": {"properties": {"vehicleId": {"type": "null"}, "driverId": {"type": "null"}}},
+        "else": {
+            "required": ["vehicleId", "driverId"],
+            "properties": {"vehicleId": _ID, "driverId": _ID},
+        },
     },
     "Replacement": {
-        "anyOf": [
-            {"required": ["driverId"], "properties": {"driverId": _ID}},
-            {"required": ["vehicleId"], "properties": {"vehicleId": _ID}},
-        ]
+        "if": {"required": ["driverId"], "properties": {"driverId": _ID}},
+        "else": {"required": ["vehicleId"], "properties": {"vehicleId": _ID}},
     },
 }
-"""Rules of validators that pydantic does not describe, by the names of the schemas."""
+"""Rules of validators that pydantic does not describe, by the names of the schemas.
+
+Generators of clients make a union of `anyOf` and `oneOf`, and some fail at, or lose, the fields that stand beside it. They
+ignore `if`, and take the fields as they are.
+"""
 
 
 def build(app: Flask) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 /** The client of one user: typed requests, and the outcome of commands. */
 import createClient, { type Client } from "openapi-fetch";
 import {
+  checkedBaseUrl,
   isProblem,
   Rejected,
   retryingFetch,
@@ -12,7 +13,7 @@ import {
 import type { paths } from "./openapi.js";
 
 export interface ClientOptions {
-  /** Such as `https://api.example.com`, without `/api/v1`. */
+  /** The address of the API, such as `https://api.example.com`. Another text throws a TypeError. */
   baseUrl: string;
   token: Token;
   /** For how many seconds a command waits for its outcome (default 10). 0: not at all. */
@@ -51,7 +52,7 @@ export class WeeloClient {
   constructor(options: ClientOptions) {
     this.wait = options.wait ?? 10;
     this.api = createClient<paths>({
-      baseUrl: options.baseUrl.replace(/\/+$/, ""),
+      baseUrl: checkedBaseUrl(options.baseUrl),
       fetch: retryingFetch({
         token: options.token,
         wait: this.wait,

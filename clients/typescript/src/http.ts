@@ -71,6 +71,18 @@ const LONGEST_PAUSE_SECONDS = 2;
 // Preference-Applied, as every outcome has: a webhook's test may have the outcome RATE_LIMITED.
 const UNRECORDED = new Set(["SERVICE_UNAVAILABLE", "RATE_LIMITED", undefined]);
 
+/** Return the address of an API, without a slash or `/api/v1` at its end. Throws a TypeError if it is no such address. */
+export function checkedBaseUrl(baseUrl: string): string {
+  // Not with URL: that of React Native is incomplete.
+  const parts = /^(https?):(\/\/[^\s/?#]+(?:\/[^\s?#]*)?)$/i.exec(baseUrl.trim());
+  if (parts === null) {
+    throw new TypeError(
+      `baseUrl is "${baseUrl}": write the API's address with http:// or https://, such as http://127.0.0.1:8000`,
+    );
+  }
+  return `${parts[1]!.toLowerCase()}:${parts[2]}`.replace(/\/+$/, "").replace(/\/+api\/v1$/, "");
+}
+
 /** Return the seconds before the next attempt: doubling, capped, with jitter so that clients spread out. */
 export function backOff(attempt: number, longest = LONGEST_PAUSE_SECONDS): number {
   return (0.5 + Math.random() / 2) * Math.min(longest, FIRST_PAUSE_SECONDS * 2 ** Math.min(attempt, 16));

@@ -1151,17 +1151,7 @@ export interface components {
              * @example 75e0b3f8-4c9a-4126-9d5e-6a2f8b1c0d97
              */
             vehicleId?: string | null;
-        } & ({
-            /** Format: uuid */
-            driverId: string;
-            trucks?: null;
-            /** Format: uuid */
-            vehicleId: string;
-        } | {
-            driverId?: null;
-            trucks: unknown[];
-            vehicleId?: null;
-        });
+        };
         /** @description The command is stored and will be executed. Its outcome comes later. */
         Accepted: {
             /**
@@ -2492,12 +2482,6 @@ export interface components {
              * @example 75e0b3f8-4c9a-4126-9d5e-6a2f8b1c0d97
              */
             vehicleId?: string | null;
-        } | {
-            /** Format: uuid */
-            driverId: string;
-        } | {
-            /** Format: uuid */
-            vehicleId: string;
         };
         /** @description Which lines of the log to post again. */
         ResendRange: {

@@ -1,6 +1,6 @@
 /** One user's events live, in order and exactly once, across any number of lost connections. */
 import type { components } from "./frames.js";
-import { backOff, currentToken, type Token } from "./http.js";
+import { backOff, checkedBaseUrl, currentToken, type Token } from "./http.js";
 
 type ServerFrames = components["schemas"]["ServerFrames"];
 type ClientMessages = components["schemas"]["ClientMessages"];
@@ -23,7 +23,7 @@ export interface WebSocketLike {
 export type WebSocketClass = new (url: string) => WebSocketLike;
 
 export interface SocketOptions {
-  /** Such as `https://api.example.com`, without `/api/v1`. */
+  /** The address of the API, such as `https://api.example.com`. Another text throws a TypeError. */
   baseUrl: string;
   token: Token;
   /** The last `seq` that you have stored, to receive every later event. Without it the next event is the first. */
@@ -88,7 +88,7 @@ export class WeeloSocket {
       throw new Error("there is no global WebSocket: install the package ws, and pass its WebSocket as an option");
     }
     this.WebSocket = WebSocketOption;
-    this.url = `${options.baseUrl.replace(/^http/, "ws").replace(/\/+$/, "")}/api/v1/ws`;
+    this.url = `${checkedBaseUrl(options.baseUrl).replace(/^http/, "ws")}/api/v1/ws`;
     this.token = options.token;
     this.seq = options.after ?? null;
     this.acknowledged = options.after ?? 0;

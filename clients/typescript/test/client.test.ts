@@ -15,7 +15,7 @@ let server: Server;
 let sockets: WebSocketServer;
 let baseUrl: string;
 let answers: Answer[];
-let requests: { key: string | undefined; prefer: string | undefined; authorization: string | undefined; body: string }[];
+let requests: { path: string | undefined; key: string | undefined; prefer: string | undefined; authorization: string | undefined; body: string }[];
 let scripts: ((socket: Peer) => Promise<void> | void)[];
 let failure: unknown;
 
@@ -58,7 +58,7 @@ before(async () => {
     request.on("data", (chunk: Buffer) => chunks.push(chunk));
     request.on("end", () => {
       const { "idempotency-key": key, prefer, authorization } = request.headers;
-      requests.push({ key: key as string | undefined, prefer: prefer as string | undefined, authorization, body: Buffer.concat(chunks).toString() });
+      requests.push({ path: request.url, key: key as string | undefined, prefer: prefer as string | undefined, authorization, body: Buffer.concat(chunks).toString() });
       const answer = answers.length > 1 ? answers.shift() : answers[0];
       if (answer === undefined || answer === "hang up") return void request.socket.destroy();
       const type = answer.status < 400 ? "application/json" : "application/problem+json";
@@ -114,6 +114,19 @@ describe("a command", () => {
     assert.deepEqual(JSON.parse(requests[0]?.body ?? ""), BODY);
     assert.match(requests[0]?.key ?? "", /^[\w-]{8,128}$/);
     assert.notEqual(requests[0]?.key, requests[1]?.key);
+  });
+
+  it("is sent to the same address if the base URL ends with a slash or /api/v1, and to none if it is no address", async () => {
+    for (const ending of ["", "/", "/api/v1", "/api/v1/"]) {
+      requests = [];
+      answers = [{ status: 201, body: {} }];
+      await book({ baseUrl: baseUrl + ending });
+      assert.deepEqual(requests.map((each) => each.path), ["/api/v1/bookings"]);
+    }
+    for (const bad of ["", "127.0.0.1:8000", "localhost:8000", "ws://api.example.com", "http://"]) {
+      assert.throws(() => client({ baseUrl: bad }), /such as http:\/\/127\.0\.0\.1:8000/);
+      assert.throws(() => new WeeloSocket({ baseUrl: bad, token: "a token", WebSocket }), TypeError);
+    }
   });
 
   it("is repeated with the same key and body if its response was lost or it was not recorded", async () => {

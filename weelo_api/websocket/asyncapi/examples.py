@@ -1,13 +1,14 @@
 """Examples of all frames, ops and pushes: the story of one booking of two trucks in Delhi.
 
-They are values of the models that the server sends, so an example cannot lack a field of its model.
+They are values of the models that the server sends, so an example cannot lack a field of its model. Offers and assignments,
+which get new fields most often, may leave out fields that may be null.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, get_args
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -68,6 +69,8 @@ from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.contracts.webhooks import WebhookDisabled, WebhookTest
 from weelo_workers.contracts.wire import Place
 
+Model = TypeVar("Model", bound=BaseModel)
+
 BEGAN = datetime(2026, 2, 19, 10, 0, tzinfo=UTC)
 EVENT_ID = UUID("0b6f1d0c-4f0e-4d5c-9a53-6f6f4f0f7c21")
 SEQ = 42
@@ -89,6 +92,16 @@ _DROP = Place(latitude=28.4595, longitude=77.0266, address="Sector 29, Gurugram"
 _EXPIRES = BEGAN + timedelta(seconds=120)
 
 
+def _with_nulls(model: type[Model], **given: Any) -> Model:
+    """Return a value of the model. Required fields that are not given, and may be null, are null."""
+    nulls = {
+        name: None
+        for name, field in model.model_fields.items()
+        if field.is_required() and type(None) in get_args(field.annotation)
+    }
+    return model(**{**nulls, **given})
+
+
 def _about(status: BroadcastStatus, version: int, seconds: float) -> dict[str, Any]:
     """Return the fields of an event about the booking that had this status `seconds` after its creation."""
     return {
@@ -103,7 +116,8 @@ def _about(status: BroadcastStatus, version: int, seconds: float) -> dict[str, A
 def _assignment(
     status: AssignmentStatus, seconds: float, reason_code: ReasonCode | None = None
 ) -> AssignmentView:
-    return AssignmentView(
+    return _with_nulls(
+        AssignmentView,
         id=UUID("2d9f6c1a-70b4-4b39-9f0d-8f4c5a1e2b73"),
         trip_id=_TRIP,
         broadcast_id=_BROADCAST,
@@ -123,7 +137,8 @@ def _assignment(
 _OPEN = _about(BroadcastStatus.ACTIVE, 3, 0.2)
 _PARTLY = _about(BroadcastStatus.PARTIALLY_FILLED, 4, 21)
 _UNDER_WAY = _about(BroadcastStatus.IN_PROGRESS, 6, 900)
-_OFFER = NewBroadcast(
+_OFFER = _with_nulls(
+    NewBroadcast,
     **_OPEN,
     pickup=_PICKUP,
     drop=_DROP,
