@@ -87,6 +87,13 @@ def _of_commands(route: Route, status: int) -> str | None:
     return SOMETIMES if recorded else None
 
 
+def _rate_limit_policy(route: Route, status: int) -> str | None:
+    if not route.is_command:
+        return None
+    # An id with a slash leads to no route, so the answer has no limits.
+    return SOMETIMES if Code.NOT_FOUND in rejections(route).get(status, []) else ALWAYS
+
+
 def _retry_after(route: Route, status: int) -> str | None:
     codes = rejections(route).get(status, [])
     if any(code.retryable for code in codes) and status != 500:
@@ -131,7 +138,7 @@ ANSWER_HEADERS = (
         "The limits of this route for one user: `q` requests within `w` seconds. `commands` is counted by each API process, "
         "`availability` for all of them together.",
         _TEXT,
-        lambda route, _: ALWAYS if route.is_command else None,
+        _rate_limit_policy,
     ),
     AnswerHeader(
         "RateLimit",

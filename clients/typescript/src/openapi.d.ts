@@ -3354,7 +3354,7 @@ export interface components {
         "404.NOT_FOUND-2": {
             headers: {
                 RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
@@ -3395,7 +3395,7 @@ export interface components {
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
                 RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
@@ -3436,7 +3436,7 @@ export interface components {
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
                 RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
@@ -3477,7 +3477,7 @@ export interface components {
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
                 RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
@@ -3500,7 +3500,7 @@ export interface components {
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
                 RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
@@ -3541,7 +3541,7 @@ export interface components {
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
                 RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
@@ -3561,7 +3561,7 @@ export interface components {
                 Location: components["headers"]["Location.required"];
                 "Preference-Applied": components["headers"]["Preference-Applied.required"];
                 RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
@@ -3602,7 +3602,7 @@ export interface components {
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
                 RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
@@ -3626,7 +3626,7 @@ export interface components {
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
                 RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
@@ -4255,6 +4255,8 @@ export interface components {
         "Preference-Applied.required": string;
         /** @description How many requests are left (`r`), and after how many seconds (`t`) all `q` are. A response to a request without a valid token does not have this header. */
         RateLimit: string;
+        /** @description The limits of this route for one user: `q` requests within `w` seconds. `commands` is counted by each API process, `availability` for all of them together. */
+        "RateLimit-Policy": string;
         /** @description The limits of this route for one user: `q` requests within `w` seconds. `commands` is counted by each API process, `availability` for all of them together. */
         "RateLimit-Policy.required": string;
         /** @description After how many seconds the same request may succeed. */
