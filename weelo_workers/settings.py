@@ -251,8 +251,6 @@ class Settings(BaseSettings):
             raise ValueError(
                 "WEBHOOK_SECRET_KEY: must be random in production, as `openssl rand -hex 32` makes it"
             )
-        if self.weelo_env == "production" and key is None and self.jwt_secret is None:
-            raise ValueError("WEBHOOK_SECRET_KEY: must be set in production if there is no JWT_SECRET")
         if self.weelo_env == "production" and "*" in (self.cors_origins or ()):
             raise ValueError("CORS_ORIGINS: must name each origin in production; * is for development")
         return self
@@ -263,6 +261,8 @@ class Settings(BaseSettings):
             raise ValueError("FIREBASE_PROJECT_ID: must be set for firebase in AUTH_PROVIDERS")
         if self.weelo_env == "production" and (self.firebase_keys_url or "").startswith("http:"):
             raise ValueError("FIREBASE_KEYS_URL: must begin with https:// in production")
+        if self.weelo_env == "production" and self.webhook_secret_key is None and self.jwt_secret is None:
+            raise ValueError("WEBHOOK_SECRET_KEY: must be set in production if there is no JWT_SECRET")
         return self
 
     @model_validator(mode="after")

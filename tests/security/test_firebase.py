@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -250,14 +251,18 @@ def test_without_any_key_clients_come_back_and_nobody_else_waits(migrated: None)
         server.close()
 
 
-def test_firebase_needs_a_project_and_no_secret_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"WEELO_ENV": "production", "AUTH_PROVIDERS": "firebase", "JWT_SECRET": ""}.items():
+def test_firebase_needs_a_project_and_no_secret_for_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = {"WEELO_ENV": "production", "AUTH_PROVIDERS": "firebase", "JWT_SECRET": ""}
+    for name, value in given.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
     try:
         with pytest.raises(ConfigurationError, match=r"^FIREBASE_PROJECT_ID: must be set"):
             settings()
         monkeypatch.setenv("FIREBASE_PROJECT_ID", PROJECT)
+        with pytest.raises(ConfigurationError, match=r"^WEBHOOK_SECRET_KEY: must be set"):
+            settings()
+        monkeypatch.setenv("WEBHOOK_SECRET_KEY", secrets.token_hex(32))
         assert settings().jwt_secret is None
         settings.cache_clear()
         monkeypatch.setenv("FIREBASE_KEYS_URL", "http://127.0.0.1:9")

@@ -90,8 +90,9 @@ def _of_commands(route: Route, status: int) -> str | None:
 def _rate_limit_policy(route: Route, status: int) -> str | None:
     if not route.is_command:
         return None
-    # An id with a slash leads to no route, so the answer has no limits.
-    return SOMETIMES if Code.NOT_FOUND in rejections(route).get(status, []) else ALWAYS
+    # An id with a slash leads to no route, and a request that is no valid HTTP is answered by the server alone.
+    without_route = status == 400 or Code.NOT_FOUND in rejections(route).get(status, [])
+    return SOMETIMES if without_route else ALWAYS
 
 
 def _retry_after(route: Route, status: int) -> str | None:

@@ -3195,7 +3195,7 @@ export interface components {
         "400.VALIDATION_ERROR-2": {
             headers: {
                 RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
