@@ -138,3 +138,5 @@ def test_IDEM_01_the_example_for_the_shell_makes_one_booking(system: System) -> 
     # The third request is a command that is executed after its 202. On a busy machine that may be during the next test.
     command, customer = json.loads(answers[2][2])["commandId"], system.http(Role.CUSTOMER, user)
     eventually(lambda: customer.get(f"/commands/{command}").json()["status"] != "pending", within=30)
+    # An open booking would be offered to the fleets of the next tests.
+    assert customer.put(f"/bookings/{first}/cancel").status_code == 200

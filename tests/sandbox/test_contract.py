@@ -90,9 +90,11 @@ def test_the_document_of_a_sandbox_says_which_routes_need_no_token(document: dic
     assert "sandbox" not in ordinary and "Every request under `/api/v1` needs" in ordinary
 
 
-def test_the_first_page_of_another_server_does_not_mention_the_sandbox() -> None:
+def test_the_first_page_of_another_server_names_the_sandbox_only_to_read_on() -> None:
     page = create_app().test_client().get("/docs").text
-    assert "weelo token --role" in page and "sandbox" not in page
+    assert (
+        "weelo token --role" in page and 'id="sandbox"' not in page and "data-dir .weelo-sandbox" not in page
+    )
 
 
 def test_the_first_page_of_a_sandbox_gives_commands_for_a_sandbox(client: FlaskClient) -> None:
