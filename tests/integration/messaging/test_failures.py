@@ -334,6 +334,16 @@ def cancelling(world: World) -> UUID:
     return world.post(command, customer, Role.CUSTOMER)
 
 
+def beat_survives_a_sweep(world: World, waker: RecordingWaker) -> bool:
+    """Sweep 30 s later. Return False if the sweep has executed a command that ends its process."""
+    world.shift(30)
+    try:
+        sweep(Bus(world.engine, waker), seconds=1)
+    except Killed:
+        return False
+    return True
+
+
 def test_what_kills_whoever_has_its_message_is_parked_after_five_losses(
     world: World, cancel_kills: list[UUID]
 ) -> None:
@@ -357,23 +367,14 @@ def test_what_kills_the_sweep_is_counted_there_and_then_left_to_the_workers_as_l
 ) -> None:
     poison = cancelling(world)
     waker = RecordingWaker()
-
-    def beat_goes_on() -> bool:
-        world.shift(30)
-        try:
-            sweep(Bus(world.engine, waker), seconds=1)
-        except Killed:
-            return False
-        return True
-
-    while beat_goes_on():
+    while beat_survives_a_sweep(world, waker):
         assert len(waker.wake_ups) <= 2, "nobody comes for it"
     for lost in (2, 3, 4):
-        assert beat_goes_on() and waker.wake_ups.pop().id == poison
+        assert beat_survives_a_sweep(world, waker) and waker.wake_ups.pop().id == poison
         with suppress(Killed):
             world.bus.execute(poison)
         assert len(cancel_kills) == row_of(world, poison).crashes == lost
-    assert all(beat_goes_on() for _ in range(6))
+    assert all(beat_survives_a_sweep(world, waker) for _ in range(6))
     assert len(cancel_kills) == 4 and row_of(world, poison).parked_at is not None
 
 
@@ -383,21 +384,12 @@ def test_the_sweep_executes_a_command_that_has_crashed_a_worker_only_after_five_
     """A crashed worker may need long to start again on a busy machine. Meanwhile the command must not crash beat."""
     poison = cancelling(world)
     waker = RecordingWaker()
-
-    def beat_goes_on() -> bool:
-        world.shift(30)
-        try:
-            sweep(Bus(world.engine, waker), seconds=1)
-        except Killed:
-            return False
-        return True
-
-    assert beat_goes_on()
+    assert beat_survives_a_sweep(world, waker)
     with suppress(Killed):
         world.bus.execute(poison)
     assert row_of(world, poison).crashes == 1
     waker.wake_ups.clear()
-    while beat_goes_on():
+    while beat_survives_a_sweep(world, waker):
         assert len(cancel_kills) == 1
     assert len(waker.wake_ups) == 5 and len(cancel_kills) == 2
 
