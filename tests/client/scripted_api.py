@@ -51,7 +51,7 @@ class Socket:
     def __init__(self, server: Server, authorization: str) -> None:
         self._server = server
         self.authorization = authorization
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
 
     def connected(self, seq: int) -> None:
         self.send("connected", {"userId": "u", "role": "customer", "seq": seq, "heartbeatSeconds": 20})
@@ -66,12 +66,12 @@ class Socket:
         self._server.send(text)
 
     def receive(self, op: str) -> dict[str, Any]:
-        """Return the next message with this op. All received messages are recorded in `heard`."""
+        """Return the next message with this op. All received messages are recorded in `received`."""
         while True:
             text = self._server.receive(timeout=5)
             assert text is not None, f"the client did not send {op}"
             message: dict[str, Any] = json.loads(text)
-            self.heard.append(message)
+            self.received.append(message)
             if message["op"] == op:
                 return message
 

@@ -319,16 +319,16 @@ def test_a_channel_sends_every_documented_message_and_no_other(api: ScriptedApi)
         end.send("connected", {"userId": "u", "role": "driver", "seq": 0, "heartbeatSeconds": 0.2})
         end.send("driver_timeout", {}, 1)
         for op in ("ack", "heartbeat", "auth", "ping"):
-            if op not in {message["op"] for message in end.heard}:
+            if op not in {message["op"] for message in end.received}:
                 end.receive(op)
         end.wait_until_closed()
 
     api.on_socket = [serve]
     with suppress(ChannelEnded), WeeloClient(api.url, "a token").listen(after=0) as channel:
         assert channel.heartbeat(28.6, 77.2) and channel.renew()
-        heard = eventually(
-            lambda: len({each["op"] for each in api.sockets[0].heard}) >= 5 and api.sockets[0].heard
+        received = eventually(
+            lambda: len({each["op"] for each in api.sockets[0].received}) >= 5 and api.sockets[0].received
         )
-    assert {message["op"] for message in heard} == set(payloads("receive"))
-    for message in heard:
+    assert {message["op"] for message in received} == set(payloads("receive"))
+    for message in received:
         Draft202012Validator(payloads("receive")[message["op"]]).validate(message)

@@ -1,4 +1,4 @@
-"""TRYI-01: the clock can be moved, by exactly what was asked for, whoever else moves it."""
+"""TRYI-01: the clock can be moved, by exactly what was asked for, also if several requests move it at once."""
 
 from __future__ import annotations
 
