@@ -14,7 +14,7 @@ from tests.support.servers import SHORT_SANDBOX, own_database, own_redis
 from tests.support.waiting import eventually, slowdown
 from weelo_workers.redis_client import connect
 
-pytestmark = pytest.mark.xdist_group("system")
+pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.long]
 
 # With these settings all happens within 20 s of real time. Two things that may happen in either order are at least 0.8 s apart:
 # rings at 0, 3 and 6 s, accepts at 1, 4 and 7.6 s, drivers' answers at 5, 9.2 and 13 s, a truck given back at 10.8 s,
