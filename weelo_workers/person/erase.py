@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import timedelta
 from functools import partial
 
-from weelo_workers.contracts.person import ErasePerson, PersonErased
+from weelo_workers.contracts.person import ErasePerson
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Erasure
@@ -23,7 +22,7 @@ _NAMES = [*(part.name for part in PARTS), COMMANDS_THAT_FOLLOWED.name, REDIS]
 
 
 @handles(ErasePerson)
-def erase(command: ErasePerson, uow: UnitOfWork) -> PersonErased | None:
+def erase(command: ErasePerson, uow: UnitOfWork) -> None:
     """Replace the data in the rows, then remove those in Redis. The command continues in further transactions.
 
     The first transaction refuses a person with something under way, waits for the person's commands that are not executed
@@ -32,24 +31,19 @@ def erase(command: ErasePerson, uow: UnitOfWork) -> PersonErased | None:
     """
     erasure = uow.session.get(Erasure, uow.command_id) or begin(command, uow, first=_NAMES[0])
     if erasure is None:
-        return None
+        return
     if erasure.part != REDIS:
         work(erasure, uow, _NAMES)
         # Redis is tidied after the commit, when no reader can fetch the old rows any more.
         uow.continue_later()
-        return None
+        return
     try:
         redis_data.remove(erasure.person_id)
     except redis_data.RedisUnavailable:
         uow.continue_later(at=uow.now + RETRY_AFTER)
-        return None
+        return
     erasure.finished_at = uow.now
     erasure.request_ids = erasure.cursor = None
     uow.after_commit(
         partial(audit.record, "erasure", command.person_id, command_id=uow.command_id, reason=command.reason)
-    )
-    return PersonErased(
-        person_id=erasure.person_id,
-        requested_at=erasure.requested_at,
-        changed=dict(Counter(erasure.changed)),
     )

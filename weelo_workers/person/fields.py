@@ -95,8 +95,8 @@ BY_NAME_OF_THE_EVENT = {
 IDS_ONLY = {(notifications.SendPushes, "data"), (delivery.EventEnvelope, "to")}
 """Objects that contain only ids, times and numbers."""
 
-CHANGED_PER_TABLE = {(person.PersonErased, "changed"), (person.ErasePerson, "reason")}
-"""About an erasure itself: numbers of rows, and the operator's reason, which must not name the person."""
+OPERATORS_WORDS = {(person.ErasePerson, "reason")}
+"""The reason for an erasure, which must not name the person."""
 
 PERSON_OF: Mapping[type[BaseModel], str] = {
     broadcasts.BroadcastView: "customer_id",
@@ -165,7 +165,7 @@ def unclassified(model: type[BaseModel]) -> Iterator[str]:
             or replacement_of(model, name) is not None
             or any(
                 name == named and issubclass(model, owner)
-                for owner, named in BY_NAME_OF_THE_EVENT | IDS_ONLY | CHANGED_PER_TABLE
+                for owner, named in BY_NAME_OF_THE_EVENT | IDS_ONLY | OPERATORS_WORDS
             )
         ):
             yield f"{model.__name__}.{name}"
@@ -176,9 +176,7 @@ def result_model(command_name: str) -> type[BaseModel] | None:
     return _RESULTS.get(command_name)
 
 
-_RESULTS: Mapping[str, type[BaseModel]] = {command.name: model for command, model in RESULTS.items()} | {
-    person.ErasePerson.name: person.PersonErased
-}
+_RESULTS: Mapping[str, type[BaseModel]] = {command.name: model for command, model in RESULTS.items()}
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:

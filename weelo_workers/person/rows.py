@@ -29,6 +29,7 @@ from sqlalchemy import (
     exists,
     func,
     literal,
+    not_,
     or_,
     select,
     true,
@@ -47,6 +48,7 @@ from weelo_workers.models import (
     TransitionRecord,
     Webhook,
 )
+from weelo_workers.models.mailbox import active
 from weelo_workers.person.scrubbing import EVENTS_WITH_PERSONAL_DATA
 
 PERSON = bindparam("person", type_=Uuid())
@@ -206,7 +208,7 @@ _NAMES_THEM = or_(
     MailboxRow.payload.cast(Text()).like(_MENTIONS),
     func.coalesce(MailboxRow.result.cast(Text()).like(_MENTIONS), False),
 )
-_IS_OVER = or_(MailboxRow.settled_at.is_not(None), MailboxRow.parked_at.is_not(None))
+_IS_OVER = not_(active(MailboxRow))
 
 PARTS: tuple[Part, ...] = (
     # Broadcasts come first. A transaction that copies a place into an event holds the lock on the broadcast, so all such
