@@ -69,7 +69,7 @@ TRANSPORTER_AT = (28.640_513_9, 77.216_713_9)
 
 @dataclass
 class Scene:
-    """A customer books, a transporter accepts with a driver, the driver declines, the transporter declines, the customer cancels."""
+    """A customer books, a transporter declines and then accepts, the driver declines, and the customer cancels."""
 
     world: World
     customer: Person = field(default_factory=lambda: Person("Zebulonia", Role.CUSTOMER))
@@ -96,7 +96,7 @@ class Scene:
 
     def prepare(self) -> None:
         """Register the fleet and everybody's phones and webhooks."""
-        fleet, driver = self.transporter, self.driver
+        fleet = self.transporter
         vehicle = self.act(
             fleet,
             RegisterVehicle(
@@ -113,15 +113,20 @@ class Scene:
                 RegisterDevice(user_id=person.id, token=person.text("token"), platform="ios"),
             )
             hook = NewWebhook(
-                url=f"https://{person.word}.example.com/hook",
+                url=f"http://127.0.0.1:9/{person.word}",
                 events=("*",),
                 description=person.text("a hook"),
             )
             self.act(person, CreateWebhook(user_id=person.id, details=hook))
         with self.world.engine.begin() as connection:
-            connection.execute(text("UPDATE webhooks SET is_active = false, last_error = 'no host ' || url"))
+            connection.execute(
+                text(
+                    "UPDATE webhooks SET is_active = false, disabled_reason = 'owner', last_error = 'no host ' || url"
+                )
+            )
         self.act(fleet, SetAvailability(transporter_id=fleet.id, is_available=True))
         self.heartbeat()
+        self.world.drain()
 
     def register_driver(self) -> CommandOutcome:
         details = DriverDetails(
@@ -155,6 +160,16 @@ class Scene:
         self.broadcast = UUID(outcome.result["id"])
         return outcome
 
+    def decline(self) -> None:
+        self.act(
+            self.transporter,
+            DeclineOffer(
+                broadcast_id=self.broadcast,
+                transporter_id=self.transporter.id,
+                reason=self.transporter.text("decline"),
+            ),
+        )
+
     def accept(self) -> CommandOutcome:
         truck = Truck(vehicle_id=self.vehicle, driver_id=self.driver.id)
         return self.act(
@@ -163,7 +178,7 @@ class Scene:
         )
 
     def end(self) -> None:
-        """The driver declines, the transporter declines, and the customer cancels, each in their own words."""
+        """The driver declines, and the customer cancels, each in their own words."""
         [assignment] = self.world.assignments(self.broadcast)
         self.act(
             self.driver,
@@ -172,14 +187,6 @@ class Scene:
                 driver_id=self.driver.id,
                 reason=self.driver.text("decline"),
                 reason_code=ProviderReason.OTHER,
-            ),
-        )
-        self.act(
-            self.transporter,
-            DeclineOffer(
-                broadcast_id=self.broadcast,
-                transporter_id=self.transporter.id,
-                reason=self.transporter.text("decline"),
             ),
         )
         self.act(
@@ -196,6 +203,7 @@ class Scene:
     def play(self) -> Scene:
         self.prepare()
         self.book()
+        self.decline()
         self.accept()
         self.end()
         return self
