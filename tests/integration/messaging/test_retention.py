@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.support.world import World
 from weelo_workers.messaging import retention
 from weelo_workers.messaging.retention import purge_expired
+from weelo_workers.models import Base
 
 
 def age(world: World, table: str, column: str, where: str = "true", days: int = 8) -> None:
@@ -16,6 +18,19 @@ def age(world: World, table: str, column: str, where: str = "true", days: int = 
         connection.exec_driver_sql(
             f"UPDATE {table} SET {column} = {column} - interval '{days} days' WHERE {where}"
         )
+
+
+def test_every_table_has_one_rule_and_a_statement_deletes_from_the_table_that_it_names() -> None:
+    """docs/operations.md lists the rules, generated from the same lists."""
+    purged = [rule.table for rule in (*retention.AGING, retention.HISTORY)]
+    cascading = {
+        table.name
+        for table in Base.metadata.sorted_tables
+        if any(key.ondelete == "CASCADE" for key in table.foreign_keys)
+    }
+    assert sorted([*purged, *cascading, *retention.KEPT]) == sorted(Base.metadata.tables)
+    for rule in (*retention.AGING, retention.HISTORY):
+        assert re.findall(r"DELETE FROM (\w+)", rule.statement.text) == [rule.table]
 
 
 def test_events_older_than_the_retention_leave_every_log_and_the_others_stay(world: World) -> None:
