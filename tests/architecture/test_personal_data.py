@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import UniqueConstraint
 from sqlalchemy.dialects.postgresql import JSONB
 
 from tests.support.sources import import_all_contracts
@@ -17,14 +18,18 @@ from weelo_workers.models import Base
 from weelo_workers.person import scrubbing
 from weelo_workers.person.columns import TABLES
 from weelo_workers.person.fields import PERSON_OF, PERSONAL, unclassified
-from weelo_workers.person.rows import PARTS
+from weelo_workers.person.rows import COMMANDS_THAT_FOLLOWED, PARTS, Part
 
 import_all_contracts()
 
-MODELS: dict[str, type[BaseModel]] = {
-    model.__name__: model
-    for model in (*REGISTRY.values(), *Event.REGISTRY.values(), *RESULTS.values(), NewBooking, NewOrder)
-}
+STORED: tuple[type[BaseModel], ...] = (
+    *REGISTRY.values(),
+    *Event.REGISTRY.values(),
+    *RESULTS.values(),
+    NewBooking,
+    NewOrder,
+)
+MODELS = {model.__name__: model for model in STORED}
 
 
 @pytest.mark.parametrize("table", sorted(Base.metadata.tables))
@@ -90,6 +95,18 @@ def test_columns_of_json_that_are_kept_contain_ids_and_words_of_the_program() ->
 def test_the_rows_of_a_person_are_found_in_every_table() -> None:
     # Records of repeated requests have the id of a command only, and are found by it.
     assert {part.table.name for part in PARTS} == set(TABLES) - {"replays"}
+
+
+@pytest.mark.parametrize("part", (*PARTS, COMMANDS_THAT_FOLLOWED), ids=lambda part: part.name)
+def test_the_key_of_a_part_is_unique(part: Part) -> None:
+    """Rows are read again by their keys. With a key that two rows share, the rows of another user would be erased."""
+    key = {column.key for column in part.key}
+    unique = [set(part.table.primary_key.columns.keys())] + [
+        set(constraint.columns.keys())
+        for constraint in part.table.constraints
+        if isinstance(constraint, UniqueConstraint)
+    ]
+    assert any(columns <= key for columns in unique)
 
 
 @pytest.mark.parametrize("value", [None, "a text", 28.6139, 3, {"a": 1}])

@@ -113,6 +113,25 @@ def test_logs_have_no_gap_and_their_frames_are_as_documented(scene: Scene, role:
             check_frame(frame)
 
 
+def test_distances_of_the_person_are_rounded_and_those_of_others_are_not(world: World) -> None:
+    scene = Scene(world)
+    scene.prepare()
+    other = world.fleet(km_north=2.345)
+    scene.book()
+    scene.accept()
+    scene.end()
+    query = "SELECT transporter_id, distance_km FROM offers"
+    lines = "SELECT user_id, (own->>'pickupDistanceKm')::float AS km FROM log_lines WHERE own ? 'pickupDistanceKm'"
+    before = {row.transporter_id: row.distance_km for row in world.rows(query)}
+    told = {row.user_id: row.km for row in world.rows(lines)}
+    assert len(before) == len(told) == 2 and all(km % 1 for km in (*before.values(), *told.values()))
+    scene.erase(scene.transporter.id)
+    after = {row.transporter_id: row.distance_km for row in world.rows(query)}
+    assert after == {other.id: before[other.id], scene.transporter.id: round(before[scene.transporter.id])}
+    told_after = {row.user_id: row.km for row in world.rows(lines)}
+    assert told_after == {other.id: told[other.id], scene.transporter.id: round(told[scene.transporter.id])}
+
+
 def test_a_second_erasure_finds_nothing(scene: Scene) -> None:
     scene.erase(scene.customer.id)
     before = scene.dump()
@@ -331,15 +350,16 @@ def test_a_transporter_is_removed_from_all_keys_of_redis(scene: Scene) -> None:
 
 
 def test_the_live_stream_keeps_entries_for_a_minute_only(world: World) -> None:
+    client: Any = redis()
     old, new = (
         live_stream.StreamEvent(uuid4(), "x", world.value("SELECT now()"), {"a": n}, {}) for n in (1, 2)
     )
     live_stream.publish([old])
-    [(entry, fields)] = redis().xrange(live_stream.STREAM_KEY)
-    redis().delete(live_stream.STREAM_KEY)
+    [(entry, fields)] = client.xrange(live_stream.STREAM_KEY)
+    client.delete(live_stream.STREAM_KEY)
     long_ago = int(entry.partition("-")[0]) - 1_000 * (live_stream.KEEP_SECONDS + 5)
-    redis().xadd(live_stream.STREAM_KEY, fields, id=f"{long_ago}-0")
+    client.xadd(live_stream.STREAM_KEY, fields, id=f"{long_ago}-0")
     live_stream.publish([new])
     live_stream.trim()
-    [(_, left)] = redis().xrange(live_stream.STREAM_KEY)
+    [(_, left)] = client.xrange(live_stream.STREAM_KEY)
     assert live_stream.decode(left)[0]["data"] == {"a": 2}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.personal.scene import Scene
@@ -19,7 +21,7 @@ def test_an_accept_and_an_erasure_at_the_same_time(world: World, role: str) -> N
         scene.prepare()
         scene.book()
         person = getattr(scene, role)
-        row, accepted = world.race(lambda scene=scene, person=person: scene.erase(person.id), scene.accept)
+        row, accepted = world.race(partial(scene.erase, person.id), scene.accept)
         live = world.live_assignments(scene.broadcast)
         assert (row.status, accepted.status, live) in {
             ("rejected", "succeeded", 1),
@@ -36,7 +38,7 @@ def test_a_booking_and_an_erasure_at_the_same_time(world: World) -> None:
         world.empty()
         scene = Scene(world)
         scene.prepare()
-        row, booked = world.race(lambda scene=scene: scene.erase(scene.customer.id), scene.book)
+        row, booked = world.race(partial(scene.erase, scene.customer.id), scene.book)
         assert booked.status == "succeeded"
         [broadcast] = world.rows("SELECT * FROM broadcasts")
         if row.status == "succeeded":
@@ -56,7 +58,7 @@ def test_two_erasures_of_one_person_at_the_same_time(world: World) -> None:
 
 def test_erasures_of_all_parties_at_the_same_time(world: World) -> None:
     scene = Scene(world).play()
-    rows = world.race(*(lambda person=person: scene.erase(person.id) for person in scene.people))
+    rows = world.race(*(partial(scene.erase, person.id) for person in scene.people))
     assert {row.status for row in rows} == {"succeeded"}
     dumped = str(scene.dump()).lower()
     assert not [person.word for person in scene.people if person.word.lower() in dumped]

@@ -229,7 +229,7 @@ PARTS: tuple[Part, ...] = (
         "truck_requests", lambda row: row.broadcast_id.in_(_THEIR_BROADCASTS), "broadcast_id request_number"
     ),
     _part("holds", lambda row: row.transporter_id == PERSON),
-    _part("offers", lambda row: row.transporter_id == PERSON, "offered_at broadcast_id"),
+    _part("offers", lambda row: row.transporter_id == PERSON, "offered_at broadcast_id transporter_id"),
     _part(
         "passed_over",
         _all,
@@ -268,7 +268,7 @@ PARTS: tuple[Part, ...] = (
         ),
     ),
     _part("log_heads", lambda row: row.user_id == PERSON, "user_id"),
-    _part("log_lines", lambda row: row.user_id == PERSON, "seq"),
+    _part("log_lines", lambda row: row.user_id == PERSON, "user_id seq"),
     _part(
         "events",
         _all,

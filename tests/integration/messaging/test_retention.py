@@ -76,7 +76,7 @@ def test_whatever_a_batch_cuts_the_kept_end_of_each_log_is_gapless(
         world.cancel(broadcast)
         world.drain()
     age(world, "events", "at")
-    events = retention.PurgeRule("events", retention._EVENTS, batch)
+    events = retention.PurgeRule("events", "events", "all", retention._EVENTS, batch)
     monkeypatch.setattr(retention, "SECONDS_EACH", 0)
     while retention._purge(world.engine, events, 7):
         gaps = """
