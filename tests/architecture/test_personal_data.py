@@ -97,7 +97,7 @@ def test_the_rows_of_a_person_are_found_in_every_table() -> None:
     assert {part.table.name for part in PARTS} == set(TABLES) - {"replays"}
 
 
-@pytest.mark.parametrize("part", (*PARTS, COMMANDS_THAT_FOLLOWED), ids=lambda part: part.name)
+@pytest.mark.parametrize("part", [*PARTS, COMMANDS_THAT_FOLLOWED], ids=lambda part: part.name)
 def test_the_key_of_a_part_is_unique(part: Part) -> None:
     """Rows are read again by their keys. With a key that two rows share, the rows of another user would be erased."""
     key = {column.key for column in part.key}

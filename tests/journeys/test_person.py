@@ -121,10 +121,10 @@ def places(found: dict[str, bytes]) -> dict[str, list[str]]:
     }
 
 
-def no_rewrite_runs(system: System) -> None:
+def no_rewrite_runs(system: System) -> bool:
     with Redis.from_url(system.environment["REDIS_URL"]) as client:
         state: Any = client.info("persistence")
-    assert not state["aof_rewrite_in_progress"] and not state["aof_rewrite_scheduled"]
+    return not (state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"])
 
 
 @pytest.mark.skipif(not REDIS_FILES.exists(), reason="the files of this Redis cannot be read")

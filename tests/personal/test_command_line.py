@@ -135,7 +135,7 @@ def test_the_position_of_a_transporter_is_exported(world: World) -> None:
     result = weelo("export", str(scene.transporter.id))
     assert result.exit_code == 0, result.exception
     position = json.loads(result.output)["redis"]["position"]
-    assert position == {"latitude": 28.6405139, "longitude": 77.2167139}
+    assert position == {"latitude": 28.6445139, "longitude": 77.2167139}
 
 
 def test_exports_and_erasures_are_recorded(world: World, caplog: pytest.LogCaptureFixture) -> None:

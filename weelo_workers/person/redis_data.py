@@ -10,7 +10,7 @@ import logging
 from typing import Any, cast
 from uuid import UUID
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError
 
 from weelo_workers import presence
 from weelo_workers.notifications import live_stream, socket_sessions
@@ -51,16 +51,17 @@ def stored(person: UUID) -> dict[str, Any]:
 
 
 def _rewrite_files() -> None:
-    """Begin to rewrite the append-only file and the snapshot, if Redis keeps them: both have the data until then."""
+    """Begin to rewrite the append-only file and the snapshot, if Redis keeps them: both have the data until then.
+
+    Raises RedisError if another rewrite is running, because it may have begun before the removal.
+    """
     persistence = redis().info("persistence")
     try:
         if persistence.get("aof_enabled"):
             redis().bgrewriteaof()
         if cast(dict[str, str], redis().config_get("save")).get("save"):
             redis().bgsave()
-    except ResponseError as refused:
-        # Not allowed for this user, or another rewrite is running, which may have begun before the removal.
+    except NoPermissionError as refused:
         log.warning(
-            "an erased person may be in the files of Redis until its next BGREWRITEAOF and BGSAVE: %s",
-            refused,
+            "an erased person is in the files of Redis until its next BGREWRITEAOF and BGSAVE: %s", refused
         )
