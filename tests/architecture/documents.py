@@ -290,12 +290,11 @@ def _close_codes() -> str:
 
 
 def parents() -> dict[str, str]:
-    """Return the tables whose rows are deleted with a row of another table, each with this table."""
+    """Return the tables whose rows are deleted with a row of another table, each with the first such table by name."""
     return {
-        table.name: key.column.table.name
+        table.name: min(owners)
         for table in Base.metadata.sorted_tables
-        for key in table.foreign_keys
-        if key.ondelete == "CASCADE"
+        if (owners := {key.column.table.name for key in table.foreign_keys if key.ondelete == "CASCADE"})
     }
 
 

@@ -28,7 +28,8 @@ def test_every_table_has_one_rule_and_a_statement_deletes_from_the_table_that_it
         for table in Base.metadata.sorted_tables
         if any(key.ondelete == "CASCADE" for key in table.foreign_keys)
     }
-    assert sorted([*purged, *cascading, *retention.KEPT]) == sorted(Base.metadata.tables)
+    # Rows of `passed_over` may be deleted earlier than their broadcast.
+    assert sorted([*purged, *(cascading - set(purged)), *retention.KEPT]) == sorted(Base.metadata.tables)
     for rule in (*retention.AGING, retention.HISTORY):
         assert re.findall(r"DELETE FROM (\w+)", rule.statement.text) == [rule.table]
 
