@@ -46,6 +46,7 @@ from weelo_workers.messaging.worker_heartbeats import (
 from weelo_workers.metrics import counters, multiprocess_dir
 from weelo_workers.metrics.server import MetricsServer
 from weelo_workers.models.engine import DATABASE_ERRORS, connect, drop_inherited_connections, engine
+from weelo_workers.notifications import live_stream
 from weelo_workers.presence import evict_closed, evict_stale
 from weelo_workers.settings import settings
 
@@ -55,7 +56,7 @@ BACKGROUND_THREADS = 4
 DELETE_UNACKED_EVERY_SECONDS = 10.0
 PROBE_AGAIN_SECONDS = 5.0
 
-DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks")
+DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks", "person")
 
 app = Celery("weelo", config_source=celery_settings())
 
@@ -225,6 +226,8 @@ class SweepingScheduler(Scheduler):
         if time.monotonic() >= self._delete_unacked_next:
             self._delete_unacked_next = time.monotonic() + DELETE_UNACKED_EVERY_SECONDS
             delete_settled_unacked(self._bus.engine)
+            with suppress(RedisError):
+                live_stream.trim()
         if self._unconsumed and time.monotonic() >= self._probe_next:
             self._probe_queues()
 

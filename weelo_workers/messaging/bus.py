@@ -173,10 +173,17 @@ class Bus:
             if new_caller is not None:
                 ensure_user(session, new_caller)
             outcome = run(handler, row, uow) if rejected is None else rejection(rejected.refusal)
-            settle(uow, row, outcome, swept=swept)
+            continues_at = uow.continues_at
+            if continues_at is None:
+                settle(uow, row, outcome, swept=swept)
+            else:
+                uow.put_off()
             if new_caller is not None:
                 uow.after_commit(partial(self._known_callers.add, new_caller))
-            return AfterCommit(uow.flush(event_writer()), uow.acts_after_commit())
+            wake_ups = uow.flush(event_writer())
+            if continues_at is not None:
+                wake_ups.append(_wake_up_for(row, (continues_at - uow.now).total_seconds()))
+            return AfterCommit(wake_ups, uow.acts_after_commit())
 
     # --- after an attempt -------------------------------------------------------------------------------
 

@@ -84,6 +84,8 @@ class UnitOfWork:
         self.replayed = False
         """Whether the result is that of an earlier command. The handler sets this attribute."""
         self.http_status = 200
+        self.continues_at: datetime | None = None
+        """When this command is to be executed again. If it is set, the command is not settled by this transaction."""
         self._now = now
         self._events: list[EventEnvelope] = []
         self._sent: list[tuple[Command, datetime | None]] = []
@@ -292,6 +294,14 @@ class UnitOfWork:
         """
         self._sent.append((command, at))
 
+    def continue_later(self, *, at: datetime | None = None) -> None:
+        """Execute this command again after the commit, `at` that time or as soon as possible.
+
+        For work that is too much for one transaction. The command has no outcome until a transaction does not call this.
+        The handler records how far it has come in rows of its own.
+        """
+        self.continues_at = max(at, self.now) if at else self.now
+
     def after_commit(self, act: Callable[[], None], *, first: bool = False) -> None:
         """Call `act` after the commit, `first` before all others. It must be harmless if the process ends before the call."""
         self._after_commit.insert(0 if first else len(self._after_commit), act)
@@ -302,6 +312,21 @@ class UnitOfWork:
     def has_written(self) -> bool:
         """Whether the handler has written rows, or has changed objects that the session has not written yet."""
         return self._has_written or bool(self.session.dirty or self.session.new)
+
+    def put_off(self) -> None:
+        """Store when the command continues, together with everything else that is written.
+
+        The attempt has returned, so a crash that was counted beforehand has not happened.
+        """
+        assert self.continues_at is not None
+        columns = {
+            "due_at": self.continues_at,
+            "wake_at": self.continues_at + mailbox.COMMAND_GRACE,
+            "sweep_count": 0,
+            "crashes": 0,
+            "retry_at": None,
+        }
+        self._changes.update(MAILBOX, self.command_id, columns, expected={"settled_at": None})
 
     def settle(self, columns: Mapping[str, Any]) -> None:
         """Store the outcome in the row of the command, together with everything else that is written."""

@@ -1761,7 +1761,7 @@ export interface components {
              */
             eventId: string;
             /**
-             * @description The status of the last answer; null if there was none, and while a line of the log is not delivered: see the error.
+             * @description The status of the last answer; null if there was none.
              * @example 503
              */
             httpStatus: number | null;
