@@ -53,7 +53,7 @@ DRIVER_TIMEOUTS = _counter(
     "driver_timeouts", "Assignments that ended because the driver did not answer in time"
 )
 DRIVER_DECLINES = _counter(
-    "driver_declines", "Assignments that the driver declined, by code, or none", "code"
+    "driver_declines", "Assignments that the first driver declined, by code, or none", "code"
 )
 CANCELS = _counter(
     "cancels",

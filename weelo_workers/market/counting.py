@@ -167,8 +167,9 @@ def _given_back(row: Assignment, record: dict[str, Any], unit: Transaction) -> I
 
 
 def _replacement_declined(row: Assignment, record: dict[str, Any], unit: Transaction) -> Iterator[Count]:
-    """Count a truck that was given back because its new driver declined or was silent. It counts as both."""
-    yield from _declined(row, record, unit)
+    """Count a truck that was given back because its new driver declined or was silent. Silence is a time-out as well."""
+    if _code(record) == SystemReason.DRIVER_TIMEOUT:
+        yield Count(counters.DRIVER_TIMEOUTS, unit.kind_of(row))
     yield from _given_back(row, record, unit)
 
 
