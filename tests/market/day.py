@@ -19,6 +19,7 @@ from weelo_workers.contracts.offers import DeclineOffer, Truck
 from weelo_workers.contracts.reasons import CustomerReason, ProviderReason
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.trips import DriverDeclines
+from weelo_workers.redis_client import redis
 
 OPEN, CONTAINER = "17 Feet", "32 Feet Multi Axle"
 
@@ -353,6 +354,7 @@ def play(world: World, seed: int, rounds: int = 1) -> None:
 
 
 def _leave(world: World) -> None:
-    """Let all fleets go offline, so that the next story is played with its own."""
-    for row in world.rows("SELECT id FROM transporters WHERE is_available"):
-        world.set_availability(Fleet(row.id), online=False)
+    """Let all fleets go offline at once, so that the next story is played with its own."""
+    with world.engine.begin() as connection:
+        connection.execute(text("UPDATE transporters SET is_available = false"))
+    redis().flushdb()
