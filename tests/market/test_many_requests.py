@@ -64,6 +64,7 @@ _ROWS = """
 """
 
 
+@pytest.mark.alone
 @pytest.mark.long
 @pytest.mark.timeout(600)
 def test_100_000_requests_are_answered_in_two_seconds(world: World) -> None:
