@@ -239,21 +239,48 @@ class UnitOfWork:
         occurred_at: datetime | None = None,
     ) -> None:
         broadcast_id = row.id if isinstance(row, Broadcast) else row.broadcast_id
+        self.record(
+            broadcast_id,
+            (_SUBJECTS[type(row)], row.id),
+            name,
+            before=before,
+            after=row.status,
+            why=details,
+            version=row.version if isinstance(row, Broadcast) else None,
+            occurred_at=occurred_at,
+        )
+
+    def record(
+        self,
+        broadcast_id: UUID,
+        subject: tuple[str, UUID],
+        name: str,
+        *,
+        before: StrEnum | str | None,
+        after: str,
+        why: dict[str, Any],
+        version: int | None = None,
+        occurred_at: datetime | None = None,
+    ) -> None:
+        """Record a change in the history of a broadcast. `subject`: what has changed, and its id.
+
+        `advance` and `record_created` call this. Handlers call it for changes of rows without a lifecycle.
+        """
         self._history.append(
             {
                 "broadcast_id": broadcast_id,
-                "subject": _SUBJECTS[type(row)],
-                "subject_id": row.id,
+                "subject": subject[0],
+                "subject_id": subject[1],
                 "name": name,
                 "from_status": before,
-                "to_status": row.status,
-                "version": row.version if isinstance(row, Broadcast) else None,
+                "to_status": after,
+                "version": version,
                 "at": self.now,
                 "occurred_at": occurred_at,
                 "command_id": self.command_id,
                 "cause": self.command_name,
                 "actor_id": self.caller.id if self.caller else None,
-                "details": details,
+                "details": why,
             }
         )
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -42,8 +43,10 @@ from weelo_workers.presence.scripts import (
     MARK_FULL,
     MARK_OFFERED,
     NEAREST,
+    ONLINE,
     ONLINE_AT,
     SEARCH,
+    STATES,
 )
 from weelo_workers.redis_client import redis
 from weelo_workers.settings import settings
@@ -53,6 +56,8 @@ __all__ = [
     "Point",
     "PresenceUnavailable",
     "SearchResult",
+    "TransporterState",
+    "all_online",
     "evict_closed",
     "evict_stale",
     "heartbeat",
@@ -68,6 +73,7 @@ __all__ = [
     "position",
     "search",
     "snooze",
+    "states",
     "unmark_full",
 ]
 
@@ -195,6 +201,45 @@ def position(transporter_id: UUID) -> Point | None:
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
     return _point(at) if isinstance(at, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class TransporterState:
+    """What presence knows of one transporter.
+
+    `last_heartbeat_at`: None if the transporter is offline. `is_online`: whether it is within the TTL. `position`: of
+    the last heartbeat; None if it is not known.
+    """
+
+    last_heartbeat_at: datetime | None
+    is_online: bool
+    position: Point | None
+
+
+def states(transporter_ids: Sequence[UUID]) -> dict[UUID, TransporterState]:
+    """Return the state of each of these transporters. Raises PresenceUnavailable."""
+    if not transporter_ids:
+        return {}
+    try:
+        found = _run(STATES, [settings().presence_ttl_seconds, *map(str, transporter_ids)])
+    except RedisError as error:
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
+    return {
+        each: TransporterState(
+            datetime.fromtimestamp(float(seen), UTC) if seen else None,
+            bool(alive),
+            _point(at) if at else None,
+        )
+        for each, seen, alive, at in zip(transporter_ids, found[::3], found[1::3], found[2::3], strict=True)
+    }
+
+
+def all_online() -> list[UUID]:
+    """Return all transporters who are online. Raises PresenceUnavailable."""
+    try:
+        return [UUID(each) for each in _run(ONLINE, [settings().presence_ttl_seconds])]
+    except RedisError as error:
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
 
 
 def search(kinds: Collection[str], pickup: Point, reach: Reach) -> SearchResult:

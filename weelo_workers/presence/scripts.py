@@ -263,6 +263,31 @@ return found
 """
 )
 
+# Arguments: the TTL in seconds, ids. Returns for each id: the time of the last sign of life ('' if offline), whether it is
+# within the TTL, and "longitude,latitude" ('' if unknown).
+STATES = (
+    _COMMON
+    + """
+local alive_since = now() - tonumber(ARGV[1])
+local states = {}
+for n = 2, #ARGV do
+  local seen = redis.call('ZSCORE', P..'seen', ARGV[n])
+  states[#states + 1] = seen or ''
+  states[#states + 1] = seen and tonumber(seen) >= alive_since and 1 or 0
+  states[#states + 1] = redis.call('HGET', P..'at', ARGV[n]) or ''
+end
+return states
+"""
+)
+
+# Argument: the TTL in seconds. Returns the ids of all transporters with a sign of life within it.
+ONLINE = (
+    _COMMON
+    + """
+return redis.call('ZRANGEBYSCORE', P..'seen', now() - tonumber(ARGV[1]), '+inf')
+"""
+)
+
 # Argument: the TTL in seconds. Returns whether the data is older than it.
 IS_WARM = (
     _COMMON
