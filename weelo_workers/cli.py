@@ -6,11 +6,13 @@ Imports are inside the commands, so that `weelo --help` does not load SQLAlchemy
 from __future__ import annotations
 
 import errno
+import getpass
 import os
 import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import click
@@ -327,28 +329,54 @@ def show(command_id: UUID, data_dir: Path) -> None:
 
 @mailbox_commands.command()
 @click.argument("command_ids", metavar="ID...", type=click.UUID, nargs=-1, required=True)
+@click.option("--reason", default="", help="Why, for the audit log.")
 @data_dir_option
-def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
+def retry(command_ids: tuple[UUID, ...], reason: str, data_dir: Path) -> None:
     """Retry parked commands, with their counts of failures reset.
 
-    Also retries a failing timer at once. Exit code 1 if any of the commands cannot be retried.
+    Also retries a failing timer at once. Each is recorded in the audit log. Exit code 1 if any of the commands cannot
+    be retried.
     """
     _use_running_system(data_dir, "DATABASE_URL")
-    from weelo_workers.messaging import failures
+    from weelo_workers.contracts.rejections import Code
+    from weelo_workers.messaging import audit, failures
     from weelo_workers.models.engine import engine
 
-    refused = False
+    refusals = 0
     for command_id in command_ids:
-        try:
-            with engine().begin() as connection:
+        entry: dict[str, Any] = {
+            "actor": f"weelo ({_account()})",
+            "command": "mailbox.retry",
+            "subject": "command",
+            "subject_id": command_id,
+            "reason": reason or "weelo mailbox retry",
+        }
+        refusal: failures.CannotRetry | None = None
+        name = ""
+        with engine().begin() as connection:
+            try:
                 name = failures.requeue(connection, command_id)
-        except failures.CannotRetry as why:
-            refused = True
-            click.echo(f"{command_id}: {why}", err=True)
+                audit.write(connection, **entry, details={"command": name})
+            except failures.CannotRetry as error:
+                refusal = error
+                audit.write(
+                    connection, **entry, code=Code.INVALID_TRANSITION.name, details={"why": str(error)}
+                )
+        refusals += refusal is not None
+        if refusal is not None:
+            click.echo(f"{command_id}: {refusal}", err=True)
         else:
             click.echo(f"{command_id}: {name} is tried again")
-    if refused:
+    if refusals:
         sys.exit(1)
+
+
+def _account() -> str:
+    """Return the account of the operating system that runs this program; its number if it has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _set_sandbox_environment() -> None:

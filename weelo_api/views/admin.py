@@ -8,27 +8,41 @@ from uuid import UUID
 from flask import Response
 from pydantic import Field
 
+from weelo_api.commands.gateway import submit
 from weelo_api.http.access import allow
-from weelo_api.http.declared import rejects
+from weelo_api.http.declared import rejects, submits
 from weelo_api.views.common import (
+    Accepted,
     ById,
     PageOf,
     Paging,
     blueprint,
     json_or_404,
     page,
+    primary_session,
     replica_session,
 )
 from weelo_workers.contracts.admin import (
     AuditView,
+    AvailabilityIntervention,
     BroadcastSummaryView,
+    Intervention,
     StuckView,
     TransporterDetailsView,
     TransporterSummaryView,
 )
+from weelo_workers.contracts.broadcasts import (
+    BroadcastView,
+    CancelByOperator,
+    CancelResult,
+    ExpireByOperator,
+    WidenByOperator,
+)
+from weelo_workers.contracts.fleet import AvailabilityView, SetAvailabilityByOperator
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus, Role
 from weelo_workers.contracts.wire import DeviceTime, ShortText
+from weelo_workers.notifications.socket_sessions import connected
 from weelo_workers.queries import admin_audit, admin_broadcasts, admin_stuck, admin_transporters
 from weelo_workers.queries.pages import Page
 
@@ -99,6 +113,35 @@ def broadcasts(query: BroadcastsQuery) -> Response:
         return page(admin_broadcasts.broadcasts(session, wanted, query.page_request()))
 
 
+@api.post("/broadcasts/<id>/cancel", responses={200: CancelResult, 202: Accepted})
+@allow(Role.ADMIN)
+@submits(CancelByOperator)
+def cancel(path: ById, body: Intervention) -> Response:
+    """Cancel a customer's broadcast, under the rules that the customer has. Cancelling it again succeeds."""
+    return submit(CancelByOperator(broadcast_id=path.id, reason=body.reason), body)
+
+
+@api.post("/broadcasts/<id>/expire", responses={200: BroadcastView, 202: Accepted})
+@allow(Role.ADMIN)
+@submits(ExpireByOperator)
+def expire(path: ById, body: Intervention) -> Response:
+    """Expire an open broadcast now instead of at its deadline. Expiring it again succeeds."""
+    return submit(ExpireByOperator(broadcast_id=path.id, reason=body.reason), body)
+
+
+@api.post("/broadcasts/<id>/widen", responses={200: BroadcastView, 202: Accepted})
+@allow(Role.ADMIN)
+@submits(WidenByOperator)
+def widen(path: ById, body: Intervention) -> Response:
+    """Offer a broadcast in its next ring now. If the ring is offered meanwhile, no further one is."""
+    with primary_session() as session:
+        following = admin_broadcasts.next_step(session, path.id)
+    command = WidenByOperator(
+        broadcast_id=path.id, reason=body.reason, step=following.step, round=following.round
+    )
+    return submit(command, body)
+
+
 @api.get("/transporters", responses={200: PageOf[TransporterSummaryView]})
 @allow(Role.ADMIN)
 def transporters(query: TransportersQuery) -> Response:
@@ -115,6 +158,20 @@ def transporter(path: ById) -> Response:
     """A transporter with presence, fleet, open offers, last answers and live assignments."""
     with replica_session() as session:
         return json_or_404(admin_transporters.transporter(session, path.id), Code.NOT_FOUND)
+
+
+@api.put("/transporters/<id>/availability", responses={200: AvailabilityView, 202: Accepted})
+@allow(Role.ADMIN)
+@submits(SetAvailabilityByOperator)
+def set_availability(path: ById, body: AvailabilityIntervention) -> Response:
+    """Put a transporter online or offline. Online only if the app is connected or has sent a heartbeat lately."""
+    command = SetAvailabilityByOperator(
+        transporter_id=path.id,
+        is_available=body.is_available,
+        reason=body.reason,
+        is_connected=path.id in connected([path.id]),
+    )
+    return submit(command, body)
 
 
 @api.get("/stuck", responses={200: PageOf[StuckView]})

@@ -150,7 +150,8 @@ class Code(Enum):
         409,
         "This request can no longer be cancelled",
         cause="The request has ended, or a truck is under way already; for one truck: it has loaded or was lost.",
-        remedy="Read the broadcast again. A truck that has not loaded can be cancelled by `POST /api/v1/assignments/{id}/cancel`.",
+        remedy="Read the broadcast again. A truck that has not loaded can be cancelled by `POST /api/v1/assignments/{id}/cancel`. "
+        "An operator ends the trips with `POST /api/v1/assignments/{id}/end`; with the last truck the request ends.",
     )
     DRIVER_BUSY = CodeInfo(
         409,
@@ -225,6 +226,13 @@ class Code(Enum):
         "Another fleet has registered this driver",
         cause="Another fleet has registered this driver.",
         remedy="Check the driver's id. If it is right, contact the operator.",
+    )
+    TRANSPORTER_SILENT = CodeInfo(
+        409,
+        "The transporter's app cannot be reached",
+        cause="An operator wants to put a transporter online whose app is not connected and has sent no heartbeat for "
+        "PRESENCE_TTL_SECONDS, so no offer would reach it.",
+        remedy="Ask the transporter to open the app and to go online, then read the transporter again.",
     )
     WEBHOOK_LIMIT = CodeInfo(
         409,

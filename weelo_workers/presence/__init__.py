@@ -8,7 +8,8 @@ Keys of transporters, below `weelo:presence:`: `geo:<kind>` (positions of those 
 `kind:<kind>` (all transporters with a free truck of the kind, also without a position), `geo:busy:<kind>` and
 `kind:busy:<kind>` (the same for transporters whose trucks of the kind are all on the road), `kinds` (transporter →
 kinds, JSON), `at` (→ "longitude,latitude"), `seen` (→ time of the last heartbeat), `stamp` (→ time at which the rows
-were read), `since` (when the data begins).
+were read), `since` (when the data begins), `offline:<id>` (the app of a transporter who is offline has sent a heartbeat;
+for one TTL).
 
 Keys of open broadcasts that are offered in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>` (a hash),
 `told:<id>` (transporters with an offer), `asked:<id>:<transporter>` (found by a heartbeat; for a few seconds),
@@ -20,6 +21,7 @@ entry), `reach` (widest radius).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -60,11 +62,13 @@ __all__ = [
     "all_online",
     "evict_closed",
     "evict_stale",
+    "has_been_heard",
     "heartbeat",
     "index_broadcast",
     "is_warm",
     "last_position",
     "mark_full",
+    "mark_heard",
     "mark_offered",
     "nearest",
     "offline",
@@ -155,7 +159,7 @@ def online(
 
 def offline(transporter_id: UUID, *, stamp: float) -> None:
     """Remove the transporter from every index, unless a newer `stamp` is stored."""
-    _run(GO_OFFLINE, [str(transporter_id), repr(stamp)])
+    _run(GO_OFFLINE, [str(transporter_id), repr(stamp), settings().presence_ttl_seconds])
 
 
 def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False) -> list[UUID] | Absent:
@@ -172,6 +176,26 @@ def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False)
     if not isinstance(missed, list):
         return Absent.MOVED if missed == "moved" else Absent.UNPLACED
     return [UUID(broadcast_id) for broadcast_id in missed]
+
+
+def mark_heard(transporter_id: UUID) -> None:
+    """Store for one TTL that the app of a transporter who is offline has sent a heartbeat."""
+    redis().set(
+        f"weelo:presence:offline:{transporter_id}", 1, px=math.ceil(settings().presence_ttl_seconds * 1000)
+    )
+
+
+def has_been_heard(transporter_id: UUID) -> bool:
+    """Return whether the app has sent something within the TTL, also while the transporter is offline.
+
+    Raises PresenceUnavailable.
+    """
+    try:
+        if redis().exists(f"weelo:presence:offline:{transporter_id}"):
+            return True
+    except RedisError as error:
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
+    return states([transporter_id])[transporter_id].is_online
 
 
 def is_warm() -> bool:

@@ -72,11 +72,13 @@ return 1
 """
 )
 
-# Arguments: id, stamp.
+# Arguments: id, stamp, the TTL in seconds.
 GO_OFFLINE = (
     _COMMON
     + """
 if outdated(ARGV[1], ARGV[2]) then return 0 end
+local seen = redis.call('ZSCORE', P..'seen', ARGV[1])
+if seen and tonumber(seen) >= now() - ARGV[3] then redis.call('SET', P..'offline:'..ARGV[1], 1, 'PX', math.ceil(ARGV[3] * 1000)) end
 forget(ARGV[1])
 return 1
 """
