@@ -38,6 +38,7 @@ WIRE_NAMES = {
     "driver_timeout",
     "hold_expired",
     "driver_status_changed",
+    "availability_changed",
 }
 
 # The codes in CONTRACT section 3.
@@ -72,6 +73,7 @@ CODES = {
         "SLOT_GIVEN_BACK",
         "TOO_EARLY",
         "INVALID_TRANSITION",
+        "TRANSPORTER_SILENT",
         "WEBHOOK_LIMIT",
         "VEHICLE_EXISTS",
         "DRIVER_EXISTS",

@@ -20,6 +20,7 @@ from weelo_api.views import common, notifications
 from weelo_api.websocket import messages
 from weelo_workers import cli
 from weelo_workers.contracts import (
+    admin,
     broadcasts,
     fleet,
     offers,
@@ -182,6 +183,16 @@ SHAPES: dict[str, type[BaseModel]] = {
         webhooks.ResendView,
         webhooks.WebhookTestView,
         webhooks.DeliveryView,
+        admin.Contact,
+        admin.BroadcastSummaryView,
+        admin.PositionView,
+        admin.TransporterSummaryView,
+        admin.TransporterDetailsView,
+        admin.FleetDriverView,
+        admin.OpenOfferView,
+        admin.AnswerView,
+        admin.StuckView,
+        admin.AuditView,
     )
 }
 
