@@ -239,11 +239,12 @@ def test_the_audit_log_is_listed_by_actor_subject_and_time(world: World, operato
 
 def test_a_retry_from_the_command_line_is_audited(world: World, operator: Operator) -> None:
     broadcast, unknown = world.broadcast(), uuid4()
-    parked = world.value(
-        """UPDATE mailbox SET parked_at = clock_timestamp(), attempts = 5, last_error = 'ValueError: a test'
-            WHERE name = 'broadcasts.expire' AND payload->>'broadcast_id' = :id RETURNING id""",
-        id=str(broadcast),
-    )
+    with world.engine.begin() as connection:
+        parked = connection.exec_driver_sql(
+            """UPDATE mailbox SET parked_at = clock_timestamp(), attempts = 5, last_error = 'ValueError: a test'
+                WHERE name = 'broadcasts.expire' AND payload->>'broadcast_id' = %s RETURNING id""",
+            (str(broadcast),),
+        ).scalar_one()
     done = weelo_here("mailbox", "retry", str(parked), str(unknown), "--reason", "the disk has room again")
     assert done.returncode == 1, done.stderr
     [entry] = operator.items("/audit", subject=str(parked))

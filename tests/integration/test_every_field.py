@@ -74,8 +74,6 @@ NO_COMMAND = dict.fromkeys(
 # Fields that need not be found in a place, with the reason. A field that is found there must be removed from this list.
 MAY_BE_MISSING: dict[str, dict[str, str]] = {
     "DriverDetails.licenseNumber": {VIEWS: "kept for operators; CONTRACT section 3 shows no Driver with it"},
-    "Refusal.reason": {VIEWS: "kept for operators, in offers.decline_note"},
-    "Refusal.reasonCode": {VIEWS: "kept for operators, in offers.decline_reason_code"},
     **{
         f"{model}.notes": {OFFER: "long text; GET /offers and GET /broadcasts/{id} have it"}
         for model in ("NewBooking", "NewOrder")
@@ -90,7 +88,7 @@ MAY_BE_MISSING: dict[str, dict[str, str]] = {
 OTHER_NAMES: dict[str, set[str]] = {
     **{f"{model}.reason": {"note"} for model in ("Cancellation", "DriverRefusal", "Intervention")},
     "Ending.outcome": {"status"},
-    "Refusal.reason": {"decline_note"},
+    "Refusal.reason": {"decline_note", "note"},
     "Refusal.reasonCode": {"decline_reason_code"},
     "VehicleRequirement.quantity": {"count", "trucks_needed", "trucksNeeded"},
     "TripLocation.recordedAt": {"recordedAt"},
