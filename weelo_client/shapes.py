@@ -438,11 +438,12 @@ class TransporterDetails(TransporterSummary):
 
 
 class Stuck(TypedDict):
-    """Something that does not move, and what an operator can do. `subjectId`: for a queue its name."""
+    """Something that does not move, and what an operator can do."""
 
     because: str
     subject: Literal["broadcast", "assignment", "command", "webhook", "queue"]
-    subjectId: str
+    subjectId: str | None
+    queue: str | None
     broadcastId: str | None
     since: str | None
     detail: str

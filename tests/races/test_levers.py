@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from tests.support.long import rounds
 from tests.support.truths import TRUTHS, violations
 from tests.support.world import World
+from weelo_workers.contracts.broadcasts import ExpireByOperator, WidenByOperator
+from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.outcomes import CommandOutcome
+from weelo_workers.contracts.statuses import Role
 
-ROUNDS = rounds(12, 60)
+ROUNDS = rounds(16, 60)
+OPERATOR = uuid4()
 
 
 def _timer(world: World, name: str, broadcast: UUID) -> UUID:
@@ -25,6 +30,13 @@ def _timer(world: World, name: str, broadcast: UUID) -> UUID:
         timer = due.scalar_one()
     assert isinstance(timer, UUID)
     return timer
+
+
+def _race(world: World, levers: list[Command], timer: UUID) -> list[CommandOutcome]:
+    """Execute levers and the timer at the same time. Return the outcomes of the levers."""
+    ids = [world.post(lever, OPERATOR, Role.ADMIN) for lever in levers]
+    world.race(*[partial(world.bus.execute, each) for each in (*ids, timer)])
+    return [world.outcome(each, OPERATOR) for each in ids]
 
 
 def _steps(world: World, broadcast: UUID) -> list[int]:
@@ -74,9 +86,8 @@ def test_a_lever_expiry_and_the_timer_expire_once(world: World) -> None:
                 "UPDATE broadcasts SET expires_at = clock_timestamp() WHERE id = %s", (str(broadcast),)
             )
         timer = _timer(world, "broadcasts.expire", broadcast)
-        levered, _ = world.race(
-            partial(world.expire_by_operator, broadcast), partial(world.bus.execute, timer)
-        )
+        command = ExpireByOperator(broadcast_id=broadcast, reason="asked by telephone")
+        [levered] = _race(world, [command], timer)
         assert levered.status == "succeeded" and levered.result["status"] == "expired"
         ends = world.rows(
             "SELECT cause FROM transitions WHERE broadcast_id = :id AND to_status = 'expired' AND subject = 'broadcast'",
@@ -99,11 +110,8 @@ def test_two_lever_widenings_and_the_timer_make_each_ring_once(world: World) -> 
     for _ in range(ROUNDS):
         broadcast = world.broadcast()
         timer = _timer(world, "broadcasts.widen", broadcast)
-        *levered, _ = world.race(
-            partial(world.widen_by_operator, broadcast, step=2),
-            partial(world.widen_by_operator, broadcast, step=2),
-            partial(world.bus.execute, timer),
-        )
+        command = WidenByOperator(broadcast_id=broadcast, reason="asked by telephone", step=2)
+        levered = _race(world, [command, command], timer)
         assert [outcome.status for outcome in levered] == ["succeeded", "succeeded"]
         assert _steps(world, broadcast) == [1, 2]
         (made,) = world.rows(

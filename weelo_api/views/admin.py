@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 from uuid import UUID
 
 from flask import Response
@@ -27,6 +27,7 @@ from weelo_workers.contracts.admin import (
     AvailabilityIntervention,
     BroadcastSummaryView,
     Intervention,
+    StatusFilter,
     StuckView,
     TransporterDetailsView,
     TransporterSummaryView,
@@ -40,7 +41,7 @@ from weelo_workers.contracts.broadcasts import (
 )
 from weelo_workers.contracts.fleet import AvailabilityView, SetAvailabilityByOperator
 from weelo_workers.contracts.rejections import Code
-from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus, Role
+from weelo_workers.contracts.statuses import BroadcastKind, Role
 from weelo_workers.contracts.wire import DeviceTime, ShortText
 from weelo_workers.notifications.socket_sessions import connected
 from weelo_workers.queries import admin_audit, admin_broadcasts, admin_stuck, admin_transporters
@@ -61,10 +62,10 @@ class Period(Paging):
 class BroadcastsQuery(Period):
     """Which broadcasts to return."""
 
-    status: BroadcastStatus | Literal["open"] | None = None
+    status: StatusFilter | None = None
     """Only broadcasts with this status; `open` stands for the four open ones. Left out: all of them."""
     area: ShortText | None = None
-    """Only broadcasts with a pickup in this service area. Until there are areas, it is `default` for all."""
+    """Only broadcasts with a pickup in this service area. Until there are areas, all are in the area default."""
     text: Annotated[ShortText | None, Field(alias="q", examples=["98100 00000"])] = None
     """The id of a broadcast or at least its first four characters, the id of a customer, the last digits of the customer's
     telephone number (at least four), or a part of an address. Without `from`, addresses of the last 7 days are searched."""

@@ -22,9 +22,7 @@ def expire_by_operator(command: ExpireByOperator, uow: UnitOfWork) -> BroadcastV
     Raises Rejected: BROADCAST_NOT_FOUND, BROADCAST_CANCELLED, or BROADCAST_FILLED if no slot is open.
     """
     asked = uow.session.get(Broadcast, command.broadcast_id)
-    if asked is None:
-        raise Rejected(Code.BROADCAST_NOT_FOUND)
-    online = any_online(uow, asked)
+    online = asked is not None and any_online(uow, asked)
     broadcast = lock_any_broadcast(uow, command.broadcast_id)
     if broadcast.status == BroadcastStatus.EXPIRED:
         uow.replayed = True

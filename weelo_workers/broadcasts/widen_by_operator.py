@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from weelo_workers import broadcast_transitions
 from weelo_workers.broadcasts.offering import OFFER_TRANSITION
-from weelo_workers.broadcasts.rings import offer_in_rings, search_rings
+from weelo_workers.broadcasts.rings import SearchedRings, offer_in_rings, search_rings
 from weelo_workers.contracts.broadcasts import BroadcastView, WidenByOperator
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastStatus
@@ -28,11 +28,10 @@ def widen_by_operator(command: WidenByOperator, uow: UnitOfWork) -> BroadcastVie
     transporters can be searched.
     """
     unlocked = uow.session.get(Broadcast, command.broadcast_id)
-    if unlocked is None:
-        raise Rejected(Code.BROADCAST_NOT_FOUND)
-    # As for the timer: the result of a search before the lock is still valid under the lock.
-    searched = search_rings(unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
-
+    searched: SearchedRings = ()
+    if unlocked is not None:
+        # As for the timer: the result of a search before the lock is still valid under the lock.
+        searched = search_rings(unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
     broadcast = lock_any_broadcast(uow, command.broadcast_id)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     _ensure_open(uow, broadcast)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -59,6 +59,21 @@ class AvailabilityIntervention(Request):
 
 
 # --- broadcasts -----------------------------------------------------------------------------------------
+
+
+StatusFilter = Literal[
+    "open",
+    "created",
+    "broadcasting",
+    "active",
+    "partially_filled",
+    "fully_filled",
+    "in_progress",
+    "completed",
+    "cancelled",
+    "expired",
+]
+"""A status of broadcasts, or `open` for the four open ones."""
 
 
 class StuckBecause(DescribedEnum):
@@ -266,8 +281,10 @@ class StuckView(Wire):
     """Why it does not move."""
     subject: StuckSubject
     """What does not move."""
-    subject_id: Annotated[str, Field(examples=["6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10"])]
-    """Its id; for a queue its name."""
+    subject_id: Annotated[UUID, Field(examples=["6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10"])] | None
+    """Its id; null for a queue."""
+    queue: Annotated[str | None, Field(examples=["timers"])]
+    """The name of the queue, for queues and commands; null otherwise."""
     broadcast_id: BroadcastId | None
     """The broadcast that it belongs to; null if it belongs to none."""
     since: Timestamp | None

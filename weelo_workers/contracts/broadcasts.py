@@ -19,7 +19,12 @@ from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import FLEET, TIMERS
 from weelo_workers.contracts.reasons import CustomerReason, ReasonCode
 from weelo_workers.contracts.recipients import ToOffered, ToTransportersWithTrucks
-from weelo_workers.contracts.rejections import OF_CLOSED_BROADCASTS, OF_OWN_BROADCASTS, Code
+from weelo_workers.contracts.rejections import (
+    OF_ANY_BROADCASTS,
+    OF_CLOSED_BROADCASTS,
+    OF_OWN_BROADCASTS,
+    Code,
+)
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
     BroadcastStatus,
@@ -288,7 +293,7 @@ class ContinuePartial(
 class CancelByOperator(
     Command,
     name="broadcasts.cancel_by_operator",
-    rejects=(Code.BROADCAST_NOT_FOUND, Code.BOOKING_CANNOT_CANCEL),
+    rejects=(*OF_ANY_BROADCASTS, Code.BOOKING_CANNOT_CANCEL),
     audit=Audit("broadcast", "broadcast_id"),
 ):
     """Cancel a customer's broadcast, for an operator."""
@@ -300,7 +305,7 @@ class CancelByOperator(
 class ExpireByOperator(
     Command,
     name="broadcasts.expire_by_operator",
-    rejects=(Code.BROADCAST_NOT_FOUND, Code.BROADCAST_CANCELLED, Code.BROADCAST_FILLED),
+    rejects=(*OF_ANY_BROADCASTS, Code.BROADCAST_CANCELLED, Code.BROADCAST_FILLED),
     audit=Audit("broadcast", "broadcast_id"),
 ):
     """Expire an open broadcast before its deadline, for an operator."""
@@ -312,7 +317,7 @@ class ExpireByOperator(
 class WidenByOperator(
     Command,
     name="broadcasts.widen_by_operator",
-    rejects=(Code.BROADCAST_NOT_FOUND, Code.INVALID_TRANSITION, *OF_CLOSED_BROADCASTS),
+    rejects=(*OF_ANY_BROADCASTS, Code.INVALID_TRANSITION, *OF_CLOSED_BROADCASTS),
     audit=Audit("broadcast", "broadcast_id"),
 ):
     """Offer a broadcast in its next step before the timer of that step is due, for an operator.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import CTE, ColumnElement, Select, Text, cast, exists, false, func, or_, select, union
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
 from weelo_workers import clock
-from weelo_workers.contracts.admin import BroadcastSummaryView, Contact, StuckBecause
+from weelo_workers.contracts.admin import BroadcastSummaryView, Contact, StatusFilter, StuckBecause
 from weelo_workers.contracts.broadcasts import ExpireBroadcast
 from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
 from weelo_workers.lifecycles.broadcast import OPEN
@@ -37,7 +37,7 @@ OVERDUE_SECONDS = 5
 class BroadcastFilter:
     """Which broadcasts to list. `since`, `until`: the time of creation."""
 
-    status: BroadcastStatus | Literal["open"] | None = None
+    status: StatusFilter | None = None
     area: str | None = None
     text: str | None = None
     since: datetime | None = None

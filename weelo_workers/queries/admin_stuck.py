@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from redis.exceptions import RedisError
 from sqlalchemy import Text, and_, cast, exists, func, or_, select
@@ -58,13 +59,13 @@ def stuck(session: Session) -> list[dict[str, Any]]:
     return [each.json_dict() for part in parts for each in part]
 
 
-def _view(because: StuckBecause, subject: StuckSubject, subject_id: object, **more: Any) -> StuckView:
+def _view(because: StuckBecause, subject: StuckSubject, subject_id: UUID | None, **more: Any) -> StuckView:
     return StuckView(
         because=because,
         subject=subject,
-        subject_id=str(subject_id),
+        subject_id=subject_id,
         remedy=REMEDIES[because],
-        **{"broadcast_id": None, "since": None, **more},
+        **{"queue": None, "broadcast_id": None, "since": None, **more},
     )
 
 
@@ -81,12 +82,20 @@ def _queues(session: Session) -> Iterator[StuckView]:
             yield _view(
                 StuckBecause.QUEUE_WITHOUT_WORKER,
                 StuckSubject.QUEUE,
-                line.queue,
+                None,
+                queue=line.queue,
                 since=since,
                 detail=f"No worker consumes the queue. {waiting}",
             )
         elif line.oldest_seconds > OVERDUE.total_seconds():
-            yield _view(StuckBecause.LATE_QUEUE, StuckSubject.QUEUE, line.queue, since=since, detail=waiting)
+            yield _view(
+                StuckBecause.LATE_QUEUE,
+                StuckSubject.QUEUE,
+                None,
+                queue=line.queue,
+                since=since,
+                detail=waiting,
+            )
 
 
 def _commands(session: Session) -> Iterator[StuckView]:
@@ -110,6 +119,7 @@ def _commands(session: Session) -> Iterator[StuckView]:
                 because,
                 StuckSubject.COMMAND,
                 row.id,
+                queue=row.queue,
                 broadcast_id=row.payload.get("broadcast_id"),
                 since=at,
                 detail=f"{row.name}: {tries}",
@@ -144,14 +154,13 @@ def _assignments(session: Session) -> Iterator[StuckView]:
     timers = select(MailboxRow.payload["assignment_id"].astext).where(
         unsettled(MailboxRow), MailboxRow.queue == TIMERS, MailboxRow.name.in_(_ASSIGNMENT_TIMERS)
     )
-    has_driver = exists().where(
-        Driver.id == Assignment.driver_id, Driver.transporter_id == Assignment.transporter_id
-    )
+    has_left = Driver.transporter_id != Assignment.transporter_id
     rows = session.scalars(
         select(Assignment)
+        .join(Driver)
         .where(
             Assignment.status.in_(LIVE),
-            or_(Assignment.status == AssignmentStatus.PENDING, ~has_driver),
+            or_(Assignment.status == AssignmentStatus.PENDING, has_left),
             cast(Assignment.id, Text).not_in(timers),
         )
         .order_by(Assignment.state_changed_at)
