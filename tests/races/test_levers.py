@@ -16,6 +16,8 @@ from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.statuses import Role
 
 ROUNDS = rounds(16, 60)
+SPREAD = 0.02
+"""The longest distance in seconds between the beginnings of a lever and a timer, so that either of them may win."""
 OPERATOR = uuid4()
 
 
@@ -35,7 +37,7 @@ def _timer(world: World, name: str, broadcast: UUID) -> UUID:
 def _race(world: World, levers: list[Command], timer: UUID) -> list[CommandOutcome]:
     """Execute levers and the timer at the same time. Return the outcomes of the levers."""
     ids = [world.post(lever, OPERATOR, Role.ADMIN) for lever in levers]
-    world.race(*[partial(world.bus.execute, each) for each in (*ids, timer)])
+    world.race(*[partial(world.bus.execute, each) for each in (*ids, timer)], spread=SPREAD)
     return [world.outcome(each, OPERATOR) for each in ids]
 
 
