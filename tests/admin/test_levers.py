@@ -216,7 +216,7 @@ def test_only_a_transporter_can_be_put_online(world: World, operator: Operator) 
     for unknown in (uuid4(), customer):
         path = f"/admin/transporters/{unknown}/availability"
         outcome = operator.do("PUT", path, {"isAvailable": False, "reason": REASON})
-        assert outcome.error["code"] == "NOT_FOUND"
+        assert outcome.error["code"] == "TRANSPORTER_NOT_FOUND"
 
 
 def test_the_audit_log_is_listed_by_actor_subject_and_time(world: World, operator: Operator) -> None:

@@ -54,6 +54,7 @@ CODES = {
         "TRUCK_REQUEST_NOT_FOUND",
         "ASSIGNMENT_NOT_FOUND",
         "HOLD_NOT_FOUND",
+        "TRANSPORTER_NOT_FOUND",
         "WEBHOOK_NOT_FOUND",
     },
     409: {

@@ -154,11 +154,11 @@ def transporters(query: TransportersQuery) -> Response:
 
 @api.get("/transporters/<id>", responses={200: TransporterDetailsView})
 @allow(Role.ADMIN)
-@rejects(Code.NOT_FOUND)
+@rejects(Code.TRANSPORTER_NOT_FOUND)
 def transporter(path: ById) -> Response:
     """A transporter with presence, fleet, open offers, last answers and live assignments."""
     with replica_session() as session:
-        return json_or_404(admin_transporters.transporter(session, path.id), Code.NOT_FOUND)
+        return json_or_404(admin_transporters.transporter(session, path.id), Code.TRANSPORTER_NOT_FOUND)
 
 
 @api.put("/transporters/<id>/availability", responses={200: AvailabilityView, 202: Accepted})

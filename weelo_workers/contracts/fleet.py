@@ -120,7 +120,7 @@ class SetAvailability(Command, name="fleet.set_availability", rejects=(Code.TOGG
 class SetAvailabilityByOperator(
     Command,
     name="fleet.set_availability_by_operator",
-    rejects=(Code.NOT_FOUND, Code.TRANSPORTER_SILENT),
+    rejects=(Code.TRANSPORTER_NOT_FOUND, Code.TRANSPORTER_SILENT),
     audit=Audit("transporter", "transporter_id"),
 ):
     """Put a transporter online or offline, for an operator.

@@ -104,6 +104,12 @@ class Code(Enum):
         cause="No hold with this id exists, or it belongs to another transporter.",
         remedy="Use the `holdId` that the hold returned.",
     )
+    TRANSPORTER_NOT_FOUND = CodeInfo(
+        404,
+        "Transporter not found",
+        cause="No transporter with this id has ever sent a command.",
+        remedy="Use an id from `GET /api/v1/admin/transporters`.",
+    )
     WEBHOOK_NOT_FOUND = CodeInfo(
         404,
         "Webhook not found",

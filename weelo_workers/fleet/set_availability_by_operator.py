@@ -20,14 +20,14 @@ from weelo_workers.presence_sync import sync_after_commit
 def set_availability_by_operator(command: SetAvailabilityByOperator, uow: UnitOfWork) -> AvailabilityView:
     """Store whether the transporter is to get offers, and notify the transporter of a change.
 
-    The limit on the transporter's own changes does not apply. Raises Rejected: NOT_FOUND for an unknown transporter,
+    The limit on the transporter's own changes does not apply. Raises Rejected: TRANSPORTER_NOT_FOUND,
     TRANSPORTER_SILENT for one to be put online whose app has not been heard.
     """
     # Redis is read before the lock is taken, so that matching does not wait for Redis.
     reachable = not command.is_available or command.is_connected or _has_been_heard(command)
     user = uow.session.get(User, command.transporter_id)
     if user is None or user.role != Role.TRANSPORTER:
-        raise Rejected(Code.NOT_FOUND, "No transporter with this id is known.")
+        raise Rejected(Code.TRANSPORTER_NOT_FOUND)
     uow.session.execute(insert(Transporter).values(id=command.transporter_id).on_conflict_do_nothing())
     transporter = uow.lock(Transporter, command.transporter_id)
     assert transporter is not None

@@ -2018,7 +2018,7 @@ export interface components {
          * @description The codes of rejections. They are stable.
          * @enum {string}
          */
-        CodeName: "VALIDATION_ERROR" | "UNAUTHORIZED" | "TOKEN_EXPIRED" | "FORBIDDEN" | "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TRANSPORTER_SILENT" | "WEBHOOK_LIMIT" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_CONFLICT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE" | "ACCEPT_RETRY_EXHAUSTED";
+        CodeName: "VALIDATION_ERROR" | "UNAUTHORIZED" | "TOKEN_EXPIRED" | "FORBIDDEN" | "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "TRANSPORTER_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TRANSPORTER_SILENT" | "WEBHOOK_LIMIT" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_CONFLICT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE" | "ACCEPT_RETRY_EXHAUSTED";
         /** @description The outcome of a command, as far as it is known. */
         CommandOutcome: {
             /**
@@ -4340,6 +4340,47 @@ export interface components {
         };
         /**
          * @description - `NOT_FOUND`: Not found
+         *     - `TRANSPORTER_NOT_FOUND`: Transporter not found
+         */
+        "404.NOT_FOUND.TRANSPORTER_NOT_FOUND": {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "NOT_FOUND" | "TRANSPORTER_NOT_FOUND";
+                    /** @constant */
+                    status?: 404;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `NOT_FOUND`: Not found
+         *     - `TRANSPORTER_NOT_FOUND`: Transporter not found
+         */
+        "404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome": {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                Location: components["headers"]["Location"];
+                "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "NOT_FOUND" | "TRANSPORTER_NOT_FOUND";
+                    /** @constant */
+                    status?: 404;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `NOT_FOUND`: Not found
          *     - `WEBHOOK_NOT_FOUND`: Webhook not found
          */
         "404.NOT_FOUND.WEBHOOK_NOT_FOUND": {
@@ -5566,7 +5607,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
-            404: components["responses"]["404.NOT_FOUND"];
+            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND"];
             500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
@@ -5637,7 +5678,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR-2"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
             403: components["responses"]["403.FORBIDDEN-2"];
-            404: components["responses"]["404.NOT_FOUND.outcome"];
+            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome"];
             409: components["responses"]["409.TRANSPORTER_SILENT.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
