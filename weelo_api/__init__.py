@@ -20,6 +20,7 @@ def create_app() -> Flask:
     from weelo_api.http import access, addresses, compression, cors, errors, headers, request_ids
     from weelo_api.http.json_body import JsonBody
     from weelo_api.views import (
+        admin,
         broadcasts,
         devices,
         fleet,
@@ -49,7 +50,7 @@ def create_app() -> Flask:
     cors.register(app)
     access.register(app)
     headers.register(app)
-    for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks, market):
+    for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks, market, admin):
         app.register_api(view.api)
     if settings().is_sandbox:
         from weelo_api.views import sandbox

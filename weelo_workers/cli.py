@@ -6,11 +6,13 @@ Imports are inside the commands, so that `weelo --help` does not load SQLAlchemy
 from __future__ import annotations
 
 import errno
+import getpass
 import os
 import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import click
@@ -327,27 +329,45 @@ def show(command_id: UUID, data_dir: Path) -> None:
 
 @mailbox_commands.command()
 @click.argument("command_ids", metavar="ID...", type=click.UUID, nargs=-1, required=True)
+@click.option("--reason", default="", help="Why, for the audit log.")
 @data_dir_option
-def retry(command_ids: tuple[UUID, ...], data_dir: Path) -> None:
+def retry(command_ids: tuple[UUID, ...], reason: str, data_dir: Path) -> None:
     """Retry parked commands, with their counts of failures reset.
 
-    Also retries a failing timer at once. Exit code 1 if any of the commands cannot be retried.
+    Also retries a failing timer at once. Each is recorded in the audit log. Exit code 1 if any of the commands cannot
+    be retried.
     """
     _use_running_system(data_dir, "DATABASE_URL")
-    from weelo_workers.messaging import failures
+    from weelo_workers.contracts.rejections import Code
+    from weelo_workers.messaging import audit, failures
     from weelo_workers.models.engine import engine
 
-    refused = False
+    refusals = 0
     for command_id in command_ids:
-        try:
-            with engine().begin() as connection:
+        entry: dict[str, Any] = {
+            "actor": f"weelo ({_account()})",
+            "command": "mailbox.retry",
+            "subject": "command",
+            "subject_id": command_id,
+            "reason": reason or "weelo mailbox retry",
+        }
+        refusal: failures.CannotRetry | None = None
+        name = ""
+        with engine().begin() as connection:
+            try:
                 name = failures.requeue(connection, command_id)
-        except failures.CannotRetry as why:
-            refused = True
-            click.echo(f"{command_id}: {why}", err=True)
+                audit.write(connection, **entry, details={"command": name})
+            except failures.CannotRetry as error:
+                refusal = error
+                audit.write(
+                    connection, **entry, code=Code.INVALID_TRANSITION.name, details={"why": str(error)}
+                )
+        refusals += refusal is not None
+        if refusal is not None:
+            click.echo(f"{command_id}: {refusal}", err=True)
         else:
             click.echo(f"{command_id}: {name} is tried again")
-    if refused:
+    if refusals:
         sys.exit(1)
 
 
@@ -370,8 +390,9 @@ def export(person_id: UUID, out: Path | None, data_dir: Path) -> None:
     _use_running_system(data_dir, "DATABASE_URL", "REDIS_URL")
     import json
 
+    from weelo_workers.messaging import audit
     from weelo_workers.models.engine import engine
-    from weelo_workers.person import audit, exporting, redis_data
+    from weelo_workers.person import exporting, redis_data
     from weelo_workers.runtime import CommandError
 
     with engine().connect() as connection:
@@ -382,7 +403,15 @@ def export(person_id: UUID, out: Path | None, data_dir: Path) -> None:
         found["redis"] = redis_data.stored(person_id)
     except redis_data.RedisUnavailable as problem:
         raise CommandError(f"REDIS_URL: {problem}") from None
-    audit.record("export", person_id)
+    with engine().begin() as connection:
+        audit.write(
+            connection,
+            actor=f"weelo ({_account()})",
+            command="person.export",
+            subject="person",
+            subject_id=person_id,
+            reason="weelo person export",
+        )
     text = json.dumps(found, indent=2, ensure_ascii=False)
     if out is None:
         click.echo(text)
@@ -394,7 +423,9 @@ def export(person_id: UUID, out: Path | None, data_dir: Path) -> None:
 
 @person.command()
 @click.argument("person_id", metavar="ID", type=click.UUID)
-@click.option("--reason", type=Utf8(), help="Why, for the audit. It must not name the person.")
+@click.option(
+    "--reason", type=Utf8(), default="", help="Why, for the audit log. It must not name the person."
+)
 @click.option(
     "--wait",
     type=click.IntRange(0, 86_400),
@@ -403,7 +434,7 @@ def export(person_id: UUID, out: Path | None, data_dir: Path) -> None:
     help="How long to wait for the end.",
 )
 @data_dir_option
-def erase(person_id: UUID, reason: str | None, wait: int, data_dir: Path) -> None:
+def erase(person_id: UUID, reason: str, wait: int, data_dir: Path) -> None:
     """Replace the user's personal data everywhere, for good. Ids, times and states stay.
 
     Refused while a request, a trip or a hold of the user is open; the text says what to wait for, or how to end it. Exit code 1: refused for
@@ -421,6 +452,14 @@ def erase(person_id: UUID, reason: str | None, wait: int, data_dir: Path) -> Non
     click.echo(f"{person_id}: {result.text}", err=result.status is not submitting.Status.ERASED)
     if result.status is not submitting.Status.ERASED:
         sys.exit(FAILED)
+
+
+def _account() -> str:
+    """Return the account of the operating system that runs this program; its number if it has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def _set_sandbox_environment() -> None:

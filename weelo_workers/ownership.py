@@ -28,6 +28,14 @@ def lock_own_broadcast(
     return broadcast
 
 
+def lock_any_broadcast(uow: UnitOfWork, broadcast_id: UUID) -> Broadcast:
+    """Return the broadcast of any customer, for operators. Raises Rejected(BROADCAST_NOT_FOUND)."""
+    broadcast = uow.lock(Broadcast, broadcast_id)
+    if broadcast is None:
+        raise Rejected(Code.BROADCAST_NOT_FOUND)
+    return broadcast
+
+
 def lock_offered(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> tuple[Broadcast, Offer]:
     """Return the broadcast and its offer to this transporter. Raises Rejected(BROADCAST_NOT_FOUND) without an offer."""
     broadcast = uow.lock(Broadcast, broadcast_id)

@@ -137,6 +137,7 @@ KEPT = {
     "log_heads": "for ever: the numbers of a log never begin again",
     "devices": "until the app signs out, FCM reports the device as gone, or the user has ten newer ones",
     "webhooks": "until the owner deletes it",
+    "audit": "for ever, as evidence of what operators did",
     "erasures": "for ever: ids, times and numbers, as evidence",
 }
 """The tables whose rows no rule deletes, and how long their rows exist."""

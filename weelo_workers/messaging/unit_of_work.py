@@ -96,7 +96,7 @@ class UnitOfWork:
         self._now = now
         self._events: list[EventEnvelope] = []
         self._sent: list[tuple[Command, datetime | None]] = []
-        self._history: list[Transitioned] = []
+        self._history: list[tuple[Broadcast | TruckRequest | Hold | Assignment | None, dict[str, Any]]] = []
         self._after_commit: list[Callable[[], None]] = []
         self._known: list[Base] = []
         """Rows that were locked or created.
@@ -248,22 +248,62 @@ class UnitOfWork:
         occurred_at: datetime | None = None,
     ) -> None:
         broadcast_id = row.id if isinstance(row, Broadcast) else row.broadcast_id
-        record = {
+        record = self._history_record(
+            broadcast_id,
+            (_SUBJECTS[type(row)], row.id),
+            name,
+            before=before,
+            after=row.status,
+            why=details,
+            version=row.version if isinstance(row, Broadcast) else None,
+            occurred_at=occurred_at,
+        )
+        self._history.append((row, record))
+
+    def record(
+        self,
+        broadcast_id: UUID,
+        subject: tuple[str, UUID],
+        name: str,
+        *,
+        before: StrEnum | str | None,
+        after: str,
+        why: dict[str, Any],
+    ) -> None:
+        """Record a change of a row without a lifecycle in the history of a broadcast.
+
+        `subject`: what has changed, and its id.
+        """
+        record = self._history_record(broadcast_id, subject, name, before=before, after=after, why=why)
+        self._history.append((None, record))
+
+    def _history_record(
+        self,
+        broadcast_id: UUID,
+        subject: tuple[str, UUID],
+        name: str,
+        *,
+        before: StrEnum | str | None,
+        after: str,
+        why: dict[str, Any],
+        version: int | None = None,
+        occurred_at: datetime | None = None,
+    ) -> dict[str, Any]:
+        return {
             "broadcast_id": broadcast_id,
-            "subject": _SUBJECTS[type(row)],
-            "subject_id": row.id,
+            "subject": subject[0],
+            "subject_id": subject[1],
             "name": name,
             "from_status": before,
-            "to_status": row.status,
-            "version": row.version if isinstance(row, Broadcast) else None,
+            "to_status": after,
+            "version": version,
             "at": self.now,
             "occurred_at": occurred_at,
             "command_id": self.command_id,
             "cause": self.command_name,
             "actor_id": self.caller.id if self.caller else None,
-            "details": details,
+            "details": why,
         }
-        self._history.append(Transitioned(row, record))
 
     # --- publish ---------------------------------------------------------------------------------------
 
@@ -317,7 +357,7 @@ class UnitOfWork:
     @property
     def transitions(self) -> Sequence[Transitioned]:
         """The transitions so far, creations of rows included, in order."""
-        return self._history
+        return [Transitioned(row, record) for row, record in self._history if row is not None]
 
     @property
     def known(self) -> Sequence[Base]:
@@ -394,7 +434,7 @@ class UnitOfWork:
     def _numbered_history(self) -> list[dict[str, Any]]:
         """Return the history. An entry of a slot, a hold or an assignment gets the broadcast's version after the command."""
         newest: dict[UUID, int] = {}
-        records = [each.record for each in self._history]
+        records = [record for _, record in self._history]
         for entry in records:
             if entry["version"] is not None:
                 newest[entry["broadcast_id"]] = entry["version"]

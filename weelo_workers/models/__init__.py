@@ -1,5 +1,6 @@
 """The tables and their constraints, which make one of two conflicting writes fail. Constraint names are sentences."""
 
+from weelo_workers.models.audit import AuditRecord
 from weelo_workers.models.base import Base
 from weelo_workers.models.broadcasts import Broadcast, Hold, Offer, PassedOver, TransitionRecord, TruckRequest
 from weelo_workers.models.devices import Device
@@ -12,6 +13,7 @@ from weelo_workers.models.webhooks import Webhook, WebhookDelivery
 
 __all__ = [
     "Assignment",
+    "AuditRecord",
     "Base",
     "Broadcast",
     "Device",

@@ -78,7 +78,7 @@ class Broadcast(Base):
             "one_open_broadcast_per_customer", "customer_id", unique=True, postgresql_where=status_in(OPEN)
         ),
         Index("broadcasts_of_a_customer", "customer_id", "created_at"),
-        Index("broadcasts_by_age", "created_at"),
+        Index("broadcasts_newest_first", "created_at", "id"),
         Index("broadcasts_open_by_deadline", "expires_at", postgresql_where=status_in(OPEN)),
         Index("broadcasts_over_by_age", "state_changed_at", postgresql_where=status_in(FINAL)),
         one_of("status", BroadcastStatus, "a_broadcast_has_a_known_status"),

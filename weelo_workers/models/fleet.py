@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.models.base import Base, Id, one_of
+from weelo_workers.models.base import Base, Id, one_of, status_in
 
 
 class User(Base):
@@ -32,7 +32,21 @@ class User(Base):
     phone: Mapped[str | None]
     created_at: Mapped[datetime]
 
-    __table_args__ = (one_of("role", Role, "a_user_has_a_known_role"),)
+    __table_args__ = (
+        # The digits in reverse order, so that a number without its country code is a prefix.
+        Index(
+            "users_by_phone",
+            text("reverse(regexp_replace(phone, '[^0-9]', '', 'g')) text_pattern_ops"),
+            postgresql_where=text("phone IS NOT NULL"),
+        ),
+        Index(
+            "transporters_newest_first",
+            "created_at",
+            "id",
+            postgresql_where=status_in({Role.TRANSPORTER}, column="role"),
+        ),
+        one_of("role", Role, "a_user_has_a_known_role"),
+    )
 
 
 class Transporter(Base):

@@ -374,6 +374,7 @@ CATALOG: dict[type[Event], Route] = {
     offers.TruckConfirmed: Route("truck_confirmed", (customer,), pushed=always),
     offers.HoldExpired: Route("hold_expired", (named_transporter,)),
     fleet.DriverStatusChanged: Route("driver_status_changed", (named_transporter,)),
+    fleet.AvailabilityChanged: Route("availability_changed", (named_transporter,)),
     trips.TripAssigned: Route("trip_assigned", (driver,), pushed=while_unanswered),
     trips.TripCancelled: Route("trip_cancelled", (named_driver,), pushed=while_without_trip),
     trips.TruckLost: Route("truck_lost", (customer,), pushed=always),

@@ -77,6 +77,11 @@ TABLES: Mapping[str, Columns] = {
         ),
         {"vehicle_number": PLATE, "note": NOTHING},
     ),
+    "audit": Columns(
+        _kept("id at actor_id actor command command_id subject subject_id outcome code"),
+        {"reason": WORD},
+        json={"details": "the other fields of an operator's command: ids, times, states and codes"},
+    ),
     "transitions": Columns(
         _kept(
             "id broadcast_id subject subject_id name from_status to_status version at occurred_at command_id cause"

@@ -78,16 +78,18 @@ FORGET = (
     + """
 forget(ARGV[1])
 redis.call('HDEL', P..'stamp', ARGV[1])
-redis.call('DEL', O..'full:'..ARGV[1], O..'moved:'..ARGV[1])
+redis.call('DEL', O..'full:'..ARGV[1], O..'moved:'..ARGV[1], P..'offline:'..ARGV[1])
 return 1
 """
 )
 
-# Arguments: id, stamp.
+# Arguments: id, stamp, the TTL in seconds.
 GO_OFFLINE = (
     _COMMON
     + """
 if outdated(ARGV[1], ARGV[2]) then return 0 end
+local seen = redis.call('ZSCORE', P..'seen', ARGV[1])
+if seen and tonumber(seen) >= now() - ARGV[3] then redis.call('SET', P..'offline:'..ARGV[1], 1, 'PX', math.ceil(ARGV[3] * 1000)) end
 forget(ARGV[1])
 return 1
 """
@@ -271,6 +273,31 @@ local ids, add = collector()
 for first = 2, #ARGV, 1000 do add({unpack(ARGV, first, math.min(first + 999, #ARGV))}) end
 local found = split(ids, now() - tonumber(ARGV[1]))
 return found
+"""
+)
+
+# Arguments: the TTL in seconds, ids. Returns for each id: the time of the last sign of life ('' if offline), whether it is
+# within the TTL, and "longitude,latitude" ('' if unknown).
+STATES = (
+    _COMMON
+    + """
+local alive_since = now() - tonumber(ARGV[1])
+local states = {}
+for n = 2, #ARGV do
+  local seen = redis.call('ZSCORE', P..'seen', ARGV[n])
+  states[#states + 1] = seen or ''
+  states[#states + 1] = seen and tonumber(seen) >= alive_since and 1 or 0
+  states[#states + 1] = redis.call('HGET', P..'at', ARGV[n]) or ''
+end
+return states
+"""
+)
+
+# Argument: the TTL in seconds. Returns the ids of all transporters with a sign of life within it.
+ONLINE = (
+    _COMMON
+    + """
+return redis.call('ZRANGEBYSCORE', P..'seen', now() - tonumber(ARGV[1]), '+inf')
 """
 )
 

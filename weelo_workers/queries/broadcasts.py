@@ -23,6 +23,7 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    literal,
     or_,
     select,
 )
@@ -219,13 +220,19 @@ def offered_with_slot(session: Session, truck_request_id: UUID, transporter_id: 
 
 
 def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[str, Any]] | None:
-    """Return all transitions in order; None unless the reader is the customer or an admin."""
+    """Return all transitions in order; None unless the reader is the customer or an admin.
+
+    Only an admin gets those of offers: they contain the transporters' reasons for declining.
+    """
     broadcast = session.get(Broadcast, broadcast_id)
     if broadcast is None or (reader.role is not Role.ADMIN and broadcast.customer_id != reader.id):
         return None
     records = session.scalars(
         select(TransitionRecord)
-        .where(TransitionRecord.broadcast_id == broadcast_id)
+        .where(
+            TransitionRecord.broadcast_id == broadcast_id,
+            or_(literal(reader.role is Role.ADMIN), TransitionRecord.subject != TransitionSubject.OFFER),
+        )
         .order_by(TransitionRecord.version, TransitionRecord.id)
     )
     return [

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Integer, Select, Uuid, bindparam, or_, tuple_
+from sqlalchemy import CTE, ColumnElement, DateTime, Integer, Select, Uuid, bindparam, or_, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -54,6 +55,23 @@ class PageRequest:
         time, tie = _decode(self.cursor) if self.cursor is not None else (None, None)
         where = {"before": time, "before_tie": tie, "rows": self.limit + 1}
         return self._cut(list(session.execute(query.select, {**parameters, **where})), query.time, query.tie)
+
+    def run_around(
+        self,
+        session: Session,
+        query: Select[Any, Any],
+        time: InstrumentedAttribute[datetime],
+        tie: InstrumentedAttribute[UUID],
+        around: Callable[[CTE], Select[Any]],
+    ) -> tuple[list[Any], str | None]:
+        """Do the same as `apply_to_columns`, for one statement around the rows of the page.
+
+        `query` finds rows. `around` returns the statement for the page of them, which has the same columns `time` and
+        `tie`. What it adds is computed for the rows of the page only.
+        """
+        page = self._cutout(query, time, tie).cte("page")
+        statement = around(page).order_by(page.c[time.key].desc(), page.c[tie.key].desc())
+        return self._cut(list(session.execute(statement)), time.key, tie.key)
 
     def _cutout(self, query: Select[Any], time: Any, tie: Any) -> Select[Any]:
         if self.cursor is not None:
