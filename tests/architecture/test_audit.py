@@ -7,6 +7,8 @@ from weelo_api.http.declared import declared
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.statuses import Role
 
+OF_THE_COMMAND_LINE = {"person.erase"}
+
 
 def commands_of_operators() -> set[str]:
     """Return the names of the commands whose routes are for admins only."""
@@ -17,7 +19,7 @@ def commands_of_operators() -> set[str]:
 
 def test_every_command_of_operators_is_audited_and_no_other() -> None:
     audited = {name for name, command in REGISTRY.items() if command.audit is not None}
-    assert commands_of_operators() == audited
+    assert commands_of_operators() | OF_THE_COMMAND_LINE == audited
     assert len(audited) >= 5
 
 

@@ -23,4 +23,4 @@ class ErasePerson(
     """
 
     person_id: UUID
-    reason: str = ""
+    reason: str

@@ -14,7 +14,7 @@ from weelo_workers.messaging.claim import ClaimedRow
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import AuditRecord
 
-NO_USER = "system"
+NO_USER = "weelo"
 """The actor of an operator's command that no user has sent."""
 
 

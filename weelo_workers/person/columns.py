@@ -47,7 +47,7 @@ TABLES: Mapping[str, Columns] = {
     "devices": Columns(_kept("id user_id platform registered_at"), {"token": WORD}, rows_deleted=True),
     "broadcasts": Columns(
         _kept(
-            "id kind customer_id status state_changed_at version distance_km trucks_needed keyed radius_step radius_km"
+            "id kind customer_id status state_changed_at version distance_km trucks_needed keyed first_won_at filled_at radius_step radius_km"
             " reoffer_rounds transporters_notified end_reason expires_at created_at"
         ),
         {"goods_type": NOTHING, "notes": NOTHING},
@@ -73,14 +73,13 @@ TABLES: Mapping[str, Columns] = {
     "assignments": Columns(
         _kept(
             "id trip_id broadcast_id truck_request_id transporter_id driver_id vehicle_id status reason_code"
-            " replaced_drivers expires_at created_at state_changed_at"
+            " ring replaced_drivers expires_at created_at state_changed_at"
         ),
         {"vehicle_number": PLATE, "note": NOTHING},
     ),
     "audit": Columns(
-        _kept("id at actor_id actor command command_id subject subject_id outcome code"),
+        _kept("id at actor_id actor command command_id subject subject_id outcome code details"),
         {"reason": WORD},
-        json={"details": "the other fields of an operator's command: ids, times, states and codes"},
     ),
     "transitions": Columns(
         _kept(

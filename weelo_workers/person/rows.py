@@ -39,6 +39,7 @@ from sqlalchemy.orm import aliased
 
 from weelo_workers.models import (
     Assignment,
+    AuditRecord,
     Base,
     Broadcast,
     EventRecord,
@@ -275,7 +276,13 @@ PARTS: tuple[Part, ...] = (
         called="transitions of offers",
         which=and_(TransitionRecord.subject == "offer", TransitionRecord.subject_id == PERSON),
     ),
-    _part("audit", lambda row: row.subject_id == PERSON, called="audit of a person"),
+    _part(
+        "audit",
+        lambda row: row.subject_id == PERSON,
+        called="audit of a person",
+        # The reason for an export or an erasure does not name the person.
+        which=AuditRecord.command.not_like("person.%"),
+    ),
     _part(
         "audit",
         lambda row: row.subject_id.in_(_THEIR_BROADCASTS),
