@@ -12,11 +12,11 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from weelo_api.websocket.hub import hub
-from weelo_api.with_timeout import NoThread, WithTimeout
 from weelo_workers.metrics import merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.queries import backlog as queries
+from weelo_workers.with_timeout import NoThread, WithTimeout
 
 log = logging.getLogger(__name__)
 
