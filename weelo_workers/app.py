@@ -292,6 +292,16 @@ def _tolerate_disconnects(**_: Any) -> None:
 
 
 @signals.worker_init.connect
+def _count_worker(**_: Any) -> None:
+    counters.count_start("worker")
+
+
+@signals.beat_init.connect
+def _count_beat(**_: Any) -> None:
+    counters.count_start("beat")
+
+
+@signals.worker_init.connect
 @signals.beat_init.connect
 def _serve_metrics(**_: Any) -> None:
     counters.initialize()
@@ -313,6 +323,7 @@ def _after_fork(**_: Any) -> None:
         server.drop_inherited()
     multiprocess_dir.make_again_if_deleted()
     counters.open_files()
+    counters.count_start("child")
     drop_inherited_connections()
     bus.cache_clear()
     # No command has this id. The search for it opens the connection and prepares the statements before the first real

@@ -34,8 +34,11 @@ class WithTimeout(Generic[Result]):
         self._call: Future[Result] | None = None
         self._until = 0.0
 
-    def begin(self) -> Future[Result]:
-        """Begin a call unless one is running, and return its future. Raises NoThread."""
+    def begin(self) -> Callable[[], Result]:
+        """Begin a call unless one is running. Return a function that waits for its result, as `__call__` does.
+
+        So several functions can be called at once. Raises NoThread.
+        """
         with self._lock:
             if self._call is None or self._call.done():
                 begun: Future[Result] = Future()
@@ -44,13 +47,13 @@ class WithTimeout(Generic[Result]):
                 except RuntimeError as refusal:
                     raise NoThread(str(refusal)) from None
                 self._call, self._until = begun, time.monotonic() + self._seconds
-            return self._call
+            call, until = self._call, self._until
+        return lambda: call.result(max(LEAST_WAIT_SECONDS, until - time.monotonic()))
 
     def __call__(self) -> Result:
         """Return the function's result, or raise its exception. Raises TimeoutError if the function takes too long,
         and NoThread."""
-        call = self.begin()
-        return call.result(max(LEAST_WAIT_SECONDS, self._until - time.monotonic()))
+        return self.begin()()
 
     def _run(self, call: Future[Result]) -> None:
         try:
