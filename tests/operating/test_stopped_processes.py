@@ -82,28 +82,22 @@ def test_the_checks_that_beat_runs_are_served(operated: System, rows: Rows) -> N
     assert {dict(labels)["check"] for name, labels in served if name == "weelo_check_failing"} == stored
 
 
-def test_a_worker_whose_parent_is_stopped_is_named(operated: System) -> None:
-    with stopped(operated.pids("fleet")):
-        eventually(lambda: is_failing(operated, "worker-not-consuming"), within=15)
-        assert of(scrape(f"{operated.url}/metrics"), "weelo_consumers", queue="fleet") == 0
-        assert "queue fleet: no worker consumes it" in doctor(operated)
-    eventually(lambda: not is_failing(operated, "worker-not-consuming"), within=15)
-
-
-def test_a_worker_whose_children_are_stopped_is_named_although_its_parent_runs(operated: System) -> None:
+def test_a_stopped_worker_and_stopped_children_of_another_are_named(operated: System) -> None:
     parent, *children = operated.pids("trips")
     assert {psutil.Process(child).ppid() for child in children} == {parent}
-    url = worker_urls(operated)["trips"]
-    with stopped(children):
-        eventually(lambda: is_failing(operated, "worker-not-consuming"), within=25)
-        figures = scrape(f"{operated.url}/metrics")
-        assert of(figures, "weelo_consumers", queue="trips") == 1
-        assert of(figures, "weelo_queue_held_seconds", queue="trips") > 5
-        reason = why_not_ready(url)
+    url, ready = f"{operated.url}/metrics", worker_urls(operated)["trips"]
+    with stopped([*operated.pids("fleet"), *children]):
+        eventually(lambda: is_failing(operated, "worker-not-consuming"), within=15)
+        eventually(lambda: of(scrape(url), "weelo_consumers", queue="fleet") == 0, within=15)
+        eventually(lambda: of(scrape(url), "weelo_queue_held_seconds", queue="trips") > 6, within=25)
+        assert of(scrape(url), "weelo_consumers", queue="trips") == 1, "its parent runs"
+        reason = why_not_ready(ready)
         assert reason is not None and "child process" in reason
-        assert [line for line in doctor(operated) if line.startswith("queue trips: a message has waited")]
+        found = doctor(operated)
+        assert "queue fleet: no worker consumes it" in found
+        assert [line for line in found if line.startswith("queue trips: a message has waited")]
     eventually(lambda: not is_failing(operated, "worker-not-consuming"), within=15)
-    eventually(lambda: why_not_ready(url) is None)
+    eventually(lambda: why_not_ready(ready) is None)
 
 
 def test_beat_that_is_stopped_is_named_by_other_processes(operated: System, rows: Rows) -> None:
