@@ -107,7 +107,7 @@ def database_roles(_look: Examination) -> Iterator[str]:
 
 @check(
     "replica",
-    remedy="repair the replication, or unset DATABASE_READ_URL: the API then reads from the primary",
+    remedy="repair the replication, or unset the variable: the API then reads from the primary",
 )
 def read_replica(look: Examination) -> Iterator[str]:
     """Find a DATABASE_READ_URL that is no replica of the primary, or does not follow it."""
