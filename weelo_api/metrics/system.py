@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
@@ -86,15 +85,12 @@ class _Rows:
 @WithTimeout
 def _rows() -> _Rows:
     with autocommit_engine().connect() as connection:
-        before = time.time()
-        there = health.database_time(connection)
-        skew = (before + time.time()) / 2 - there
         return _Rows(
             mailbox.by_queue(connection),
             mailbox.unsent_events(connection),
             health.seconds_since_sweep(connection),
             health.check_states(connection),
-            skew,
+            health.clock_skew(connection),
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -36,7 +37,8 @@ def check_states(connection: Connection) -> CheckStates:
     return CheckStates(failing, connection.execute(_LAST_RUN).scalar())
 
 
-def database_time(connection: Connection) -> float:
-    """Return the time of the database's clock, in seconds since the epoch."""
-    seconds: float = connection.execute(_CLOCK).scalar_one()
-    return seconds
+def clock_skew(connection: Connection) -> float:
+    """Return how many seconds the clock of this machine is ahead of the database's; negative: behind."""
+    before = time.time()
+    there: float = connection.execute(_CLOCK).scalar_one()
+    return (before + time.time()) / 2 - there
