@@ -29,6 +29,7 @@ from weelo_workers.backoff import backoff
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.doctor.recording import run_checks
+from weelo_workers.market import counters as market_counters
 from weelo_workers.messaging.batches import execute_batches
 from weelo_workers.messaging.beat_heartbeats import BeatHeartbeats
 from weelo_workers.messaging.bus import Bus
@@ -50,6 +51,7 @@ from weelo_workers.messaging.worker_heartbeats import (
 from weelo_workers.metrics import counters, multiprocess_dir
 from weelo_workers.metrics.server import MetricsServer
 from weelo_workers.models.engine import DATABASE_ERRORS, connect, drop_inherited_connections, engine
+from weelo_workers.notifications import live_stream
 from weelo_workers.presence import evict_closed, evict_stale
 from weelo_workers.settings import settings
 
@@ -61,7 +63,7 @@ PROBE_AFTER_SECONDS = 5.0
 PROBE_AGAIN_SECONDS = 5.0
 LONGEST_PROBE_PAUSE_SECONDS = 20.0
 
-DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks")
+DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks", "person")
 
 app = Celery("weelo", config_source=celery_settings())
 
@@ -148,7 +150,8 @@ class BackoffConsumer(Consumer):
 
 
 def load_handlers() -> None:
-    """Import every module of every domain, so that each handler's @handles runs."""
+    """Import every module of every domain, so that each handler's @handles runs, and the function that counts outcomes."""
+    import_module("weelo_workers.market.counting")
     for domain in DOMAINS:
         for module in iter_modules([str(Path(__file__).parent / domain)]):
             import_module(f"weelo_workers.{domain}.{module.name}")
@@ -238,6 +241,8 @@ class SweepingScheduler(Scheduler):
         if time.monotonic() >= self._delete_unacked_next:
             self._delete_unacked_next = time.monotonic() + DELETE_UNACKED_EVERY_SECONDS
             delete_settled_unacked(self._bus.engine)
+            with suppress(RedisError):
+                live_stream.trim()
         if time.monotonic() >= self._probe_next:
             self._probe_queues()
 
@@ -305,6 +310,7 @@ def _count_beat(**_: Any) -> None:
 @signals.beat_init.connect
 def _serve_metrics(**_: Any) -> None:
     counters.initialize()
+    market_counters.initialize()
     if server := _own_metrics():
         server.start()
 

@@ -27,6 +27,7 @@ from weelo_workers.cli.options import (
     data_dir_option,
     use_running_system,
 )
+from weelo_workers.cli.person import person
 
 SANDBOX_DATA_DIR = Path(".weelo-sandbox")
 port_type = click.IntRange(1, 65_535)
@@ -41,6 +42,7 @@ def weelo() -> None:
 
 weelo.add_command(doctor)
 weelo.add_command(mailbox_commands)
+weelo.add_command(person)
 
 
 @weelo.command()
