@@ -15,7 +15,7 @@ from weelo_workers.doctor.examine import in_order
 from weelo_workers.metrics.listing import LABELS, Listed
 
 METRICS = {each.name: each for each in all_metrics()}
-UNIT = re.compile(r"_(?:seconds|bytes|km|ratio)(?:_total)?$")
+UNIT = re.compile(r"_(?:seconds|bytes|km|ratio)(?:_|$)")
 # A gauge without a unit counts things or is a switch, and its help says so.
 COUNT_OR_SWITCH = re.compile(r"Number of |1 if .+, else 0")
 HAS_AN_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-|\d{5,}|@")
