@@ -539,7 +539,7 @@ class AuditEntry(TypedDict):
     command: str
     commandId: str | None
     subject: str
-    subjectId: str
+    subjectId: str | None
     reason: str
     outcome: Literal["applied", "rejected"]
     code: str | None

@@ -31,7 +31,9 @@ IRREPLACEABLE = re.compile(
 ALLOWED = {
     PYTHON: {
         "weelo_workers/clock.py": "the clock itself",
-        "weelo_workers/cli.py": "times in a token: they are compared with the plain clock",
+        "weelo_workers/cli/__init__.py": "times in a token: they are compared with the plain clock",
+        "weelo_workers/queries/health.py": "how far the plain clock differs from the plain clock of PostgreSQL",
+        "weelo_workers/metrics/counters.py": "when a process began",
         "weelo_workers/runtime/system.py": "when the process of `weelo up` began",
         "weelo_workers/runtime/console_log.py": "the time in front of a line on the terminal",
         "weelo_workers/notifications/live_stream.py": "the ids of stream entries, which have Redis's own time",
@@ -45,6 +47,9 @@ ALLOWED = {
         "weelo_workers/models/sandbox.py": "the clock itself",
         "weelo_api/sandbox/mover.py": "the offset is the difference to the plain clock",
         "weelo_workers/webhooks/leases.py": "a lease limits the real time of a process",
+        "weelo_workers/messaging/beat_heartbeats.py": "a heartbeat is of the real time of a process",
+        "weelo_workers/queries/health.py": "the age of such a heartbeat",
+        "weelo_workers/doctor/recording.py": "checks run in real time",
         "weelo_workers/models/replica.py": "the lag of a standby, which PostgreSQL measures by its own clock",
     },
     IRREPLACEABLE: {},

@@ -313,9 +313,9 @@ class AuditView(Wire):
     """The name of the command."""
     command_id: CommandId | None
     subject: Annotated[str, Field(examples=["broadcast"])]
-    """What the action was about: `broadcast`, `assignment`, `transporter`, `command` or a person."""
-    subject_id: Annotated[UUID, Field(examples=["6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10"])]
-    """The id of what the action was about."""
+    """What the action was about: `broadcast`, `assignment`, `transporter`, `command`, a person, or a check of `weelo doctor`."""
+    subject_id: Annotated[UUID | None, Field(examples=["6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10"])]
+    """The id of what the action was about; null for a repair, which may be about many things."""
     reason: Annotated[str, Field(examples=["The customer asked for it by telephone."])]
     """The operator's own words."""
     outcome: AuditOutcome

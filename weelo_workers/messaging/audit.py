@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -45,13 +47,21 @@ def record(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any]) -> None:
     )
 
 
+def account() -> str:
+    """Return the actor of an action by the command line: the program, and the account of the operating system."""
+    try:
+        return f"weelo ({getpass.getuser()})"
+    except (KeyError, OSError):  # a container may run as a user without a name
+        return f"weelo ({os.getuid()})"
+
+
 def write(
     connection: Connection,
     *,
     actor: str,
     command: str,
     subject: str,
-    subject_id: UUID,
+    subject_id: UUID | None,
     reason: str,
     code: str | None = None,
     details: dict[str, Any] | None = None,

@@ -138,6 +138,9 @@ KEPT = {
     "devices": "until the app signs out, FCM reports the device as gone, or the user has ten newer ones",
     "webhooks": "until the owner deletes it",
     "audit": "for ever, as evidence of what operators did",
+    "beat_heartbeats": "a day after the last sweep: one row per process of beat",
+    "check_results": "a day after the last run: one row per check of the doctor",
+    "check_runs": "for ever: one row",
     "erasures": "for ever: ids, times and numbers, as evidence",
 }
 """The tables whose rows no rule deletes, and how long their rows exist."""

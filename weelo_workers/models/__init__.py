@@ -6,6 +6,7 @@ from weelo_workers.models.broadcasts import Broadcast, Hold, Offer, PassedOver, 
 from weelo_workers.models.devices import Device
 from weelo_workers.models.erasures import Erasure
 from weelo_workers.models.fleet import Driver, Transporter, User, Vehicle
+from weelo_workers.models.health import BeatHeartbeat, CheckResult, CheckRun
 from weelo_workers.models.log import EventRecord, LogHead, LogLine
 from weelo_workers.models.mailbox import MailboxRow, Replay
 from weelo_workers.models.trips import Assignment, driver_busy, slots_given_back, vehicle_busy
@@ -15,7 +16,10 @@ __all__ = [
     "Assignment",
     "AuditRecord",
     "Base",
+    "BeatHeartbeat",
     "Broadcast",
+    "CheckResult",
+    "CheckRun",
     "Device",
     "Driver",
     "Erasure",

@@ -26,7 +26,7 @@ class AuditRecord(Base):
     command: Mapped[str]
     command_id: Mapped[UUID | None]
     subject: Mapped[str]
-    subject_id: Mapped[UUID]
+    subject_id: Mapped[UUID | None]
     reason: Mapped[str]
     outcome: Mapped[str]
     code: Mapped[str | None]

@@ -1,86 +1,36 @@
-"""The API's metrics for Prometheus: figures from the database, and the counters of all processes of this API."""
+"""The API's metrics for Prometheus: figures of the whole system, and the counters of all processes of this API."""
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from weelo_api.metrics.system import System
 from weelo_api.websocket.hub import hub
-from weelo_api.with_timeout import NoThread, WithTimeout
 from weelo_workers.metrics import counters, merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
-from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
-from weelo_workers.queries import backlog as queries
-
-log = logging.getLogger(__name__)
 
 PUBLISH_EVERY_SECONDS = 0.5
 
 SOCKETS_OPEN = Gauge(
-    "weelo_sockets_open", "WebSockets open", multiprocess_mode="livesum", registry=IN_THIS_PROCESS
+    "weelo_sockets_open", "Number of open WebSockets", multiprocess_mode="livesum", registry=IN_THIS_PROCESS
 )
 FRAMES_SENT = Counter("weelo_frames_sent", "Frames sent to sockets", registry=IN_THIS_PROCESS)
 FRAMES_FAILED = Counter(
     "weelo_frames_failed", "Frames not sent because the client was gone or too slow", registry=IN_THIS_PROCESS
 )
+
+
 ACCEPT_FRAME_SECONDS = Histogram(
     "weelo_accept_frame_seconds",
     "Seconds from an accept stored to the frame with its outcome written to a socket that was open meanwhile",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
     registry=IN_THIS_PROCESS,
 )
-
-
-@WithTimeout
-def _rows() -> tuple[list[queries.Backlog], queries.Unsent]:
-    with autocommit_engine().connect() as connection:
-        return queries.by_queue(connection), queries.unsent_events(connection)
-
-
-class Backlog(Collector):
-    """Queries the primary at each scrape, so that every API process returns the same figures. A replica may lag."""
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        up = GaugeMetricFamily("weelo_database_up", "1 if the database answered this scrape")
-        try:
-            backlog, unsent = _rows()
-        except (TimeoutError, NoThread, *DATABASE_ERRORS) as error:
-            log.warning("no metrics from the database: %s", error or "it does not answer")
-            up.add_metric([], 0)
-            yield up
-            return
-        up.add_metric([], 1)
-        yield up
-        depth = GaugeMetricFamily(
-            "weelo_queue_depth", "Due and unsettled rows of the mailbox", labels=["queue"]
-        )
-        oldest = GaugeMetricFamily(
-            "weelo_queue_oldest_seconds", "How long the oldest of them has been due", labels=["queue"]
-        )
-        later = GaugeMetricFamily("weelo_timers_pending", "Rows that are not due yet", labels=["queue"])
-        failing = GaugeMetricFamily(
-            "weelo_failing", "Rows that failed and will be tried again", labels=["queue"]
-        )
-        parked = GaugeMetricFamily("weelo_parked", "Rows given up on after repeated errors", labels=["queue"])
-        for line in backlog:
-            depth.add_metric([line.queue], line.due)
-            oldest.add_metric([line.queue], line.oldest_seconds)
-            later.add_metric([line.queue], line.later)
-            failing.add_metric([line.queue], line.failing)
-            parked.add_metric([line.queue], line.parked)
-        yield from (depth, oldest, later, failing, parked)
-        yield GaugeMetricFamily(
-            "weelo_events_unsent", "Events that are not delivered yet", value=unsent.count
-        )
-        yield GaugeMetricFamily(
-            "weelo_events_unsent_age_seconds", "Age of the oldest of them", value=unsent.oldest_seconds
-        )
 
 
 class ProcessCounters(Collector):
@@ -134,7 +84,7 @@ def start_publisher() -> None:
 
 
 REGISTRY = CollectorRegistry()
-REGISTRY.register(Backlog())
+REGISTRY.register(System())
 REGISTRY.register(ProcessCounters())
 
 
