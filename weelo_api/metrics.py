@@ -17,6 +17,7 @@ from weelo_workers.metrics import merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.queries import backlog as queries
+from weelo_workers.queries.clock_skew import clock_skew
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,14 @@ FRAMES_FAILED = Counter(
 
 
 @WithTimeout
-def _rows() -> tuple[list[queries.Backlog], queries.Unsent]:
+def _rows() -> tuple[list[queries.Backlog], queries.Unsent, dict[str, float], float]:
     with autocommit_engine().connect() as connection:
-        return queries.by_queue(connection), queries.unsent_events(connection)
+        return (
+            queries.by_queue(connection),
+            queries.unsent_events(connection),
+            queries.oldest_timers(connection),
+            clock_skew(connection),
+        )
 
 
 class Backlog(Collector):
@@ -43,7 +49,7 @@ class Backlog(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         up = GaugeMetricFamily("weelo_database_up", "1 if the database answered this scrape")
         try:
-            backlog, unsent = _rows()
+            backlog, unsent, timers, skew = _rows()
         except (TimeoutError, NoThread, *DATABASE_ERRORS) as error:
             log.warning("no metrics from the database: %s", error or "it does not answer")
             up.add_metric([], 0)
@@ -69,6 +75,17 @@ class Backlog(Collector):
             failing.add_metric([line.queue], line.failing)
             parked.add_metric([line.queue], line.parked)
         yield from (depth, oldest, later, failing, parked)
+        oldest_timers = GaugeMetricFamily(
+            "weelo_timer_oldest_seconds",
+            "How long the oldest due timer of each kind has been due; 0 if none is due",
+            labels=["name"],
+        )
+        for name, seconds in timers.items():
+            oldest_timers.add_metric([name], seconds)
+        yield oldest_timers
+        yield GaugeMetricFamily(
+            "weelo_clock_skew_seconds", "The database's clock minus this machine's clock", value=skew
+        )
         yield GaugeMetricFamily(
             "weelo_events_unsent", "Events that are not delivered yet", value=unsent.count
         )

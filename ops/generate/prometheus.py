@@ -20,13 +20,9 @@ def rules(pace: Pace) -> dict[str, Any]:
     recordings = [rule for slo in SLOS for rule in slo.recordings(pace)]
     return {
         "groups": [
-            {"name": "weelo-slos", "interval": _seconds(pace), "rules": recordings},
-            {"name": "weelo-market", "interval": _seconds(pace), "rules": _fill_ratios(pace)},
-            {
-                "name": "weelo-alerts",
-                "interval": _seconds(pace),
-                "rules": [alert.rule(pace) for alert in alerts(pace)],
-            },
+            {"name": "weelo-slos", "rules": recordings},
+            {"name": "weelo-market", "rules": _fill_ratios(pace)},
+            {"name": "weelo-alerts", "rules": [alert.rule(pace) for alert in alerts(pace)]},
         ]
     }
 

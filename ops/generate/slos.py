@@ -20,14 +20,21 @@ class Slo:
     """The share of events that must be good."""
 
     name: str
-    """The name in recorded series: `weelo:NAME:burn_rate:5m`."""
-    good: str
-    """The counter of good events."""
-    total: str
-    """The counter of all events."""
+    """The value of the counters' label `slo`, and the name in recorded series: `weelo:NAME:burn_rate:5m`."""
     objective: float
+    """The share of events that should be good."""
     floor: float
     """Events in an hour below which the burn rate proves nothing: one bad event would be most of them."""
+
+    @property
+    def total(self) -> str:
+        """The counter of all events."""
+        return f'weelo_slo_events_total{{slo="{self.name}"}}'
+
+    @property
+    def good(self) -> str:
+        """The counter of the events that were in time."""
+        return f'weelo_slo_good_events_total{{slo="{self.name}"}}'
 
     @property
     def events(self) -> str:
@@ -65,18 +72,6 @@ class Slo:
         return f"(1 - {good} / ({total} > 0)) / {1 - self.objective:.4g}"
 
 
-ACCEPT_TO_FRAME = Slo(
-    "accept_to_frame",
-    good='weelo_accept_to_frame_seconds_bucket{le="1.0"}',
-    total="weelo_accept_to_frame_seconds_count",
-    objective=0.99,
-    floor=20,
-)
-TIMER_LATENESS = Slo(
-    "timer_lateness",
-    good='weelo_timer_late_seconds_bucket{le="1.0"}',
-    total="weelo_timer_late_seconds_count",
-    objective=0.999,
-    floor=100,
-)
+ACCEPT_TO_FRAME = Slo("accept_to_frame", objective=0.99, floor=20)
+TIMER_LATENESS = Slo("timer_lateness", objective=0.999, floor=100)
 SLOS = (ACCEPT_TO_FRAME, TIMER_LATENESS)
