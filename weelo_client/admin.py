@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import cast
 
 from weelo_client.commands import FRESH_KEY, Commands, Key
-from weelo_client.shapes import Assignment, EndOutcome, OperatorReason
+from weelo_client.shapes import Assignment, EndOutcome, Market, OperatorReason
 
 
 class AdminCommands(Commands):
+    def market(
+        self, start: datetime | None = None, end: datetime | None = None, area: str | None = None
+    ) -> Market:
+        """Return the market figures of the requests that were created from `start` until before `end`.
+
+        By default these are the requests of the last 24 hours; at most 31 days. The times have a time zone. `area`: only
+        the requests of this area.
+        """
+        window = {"from": start, "to": end}
+        query = {name: moment.isoformat() for name, moment in window.items() if moment is not None}
+        return cast(Market, self.get("/admin/market", **query, area=area))
+
     def end_trip(
         self,
         assignment_id: str,

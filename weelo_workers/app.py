@@ -28,6 +28,7 @@ from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
 from weelo_workers.backoff import backoff
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.market import counters as market_counters
 from weelo_workers.messaging.batches import execute_batches
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.celery_settings import celery_settings
@@ -142,7 +143,8 @@ class BackoffConsumer(Consumer):
 
 
 def load_handlers() -> None:
-    """Import every module of every domain, so that each handler's @handles runs."""
+    """Import every module of every domain, so that each handler's @handles runs, and the function that counts outcomes."""
+    import_module("weelo_workers.market.counting")
     for domain in DOMAINS:
         for module in iter_modules([str(Path(__file__).parent / domain)]):
             import_module(f"weelo_workers.{domain}.{module.name}")
@@ -278,6 +280,7 @@ def _tolerate_disconnects(**_: Any) -> None:
 @signals.beat_init.connect
 def _serve_metrics(**_: Any) -> None:
     counters.initialize()
+    market_counters.initialize()
     if server := _own_metrics():
         server.start()
 

@@ -43,6 +43,8 @@ class OfferedBroadcast:
     broadcast: Broadcast
     slots: list[TruckRequest]
     assignments: list[Assignment]
+    step: int
+    """The step of the search that made the offer."""
 
 
 def lock_offered_with_trucks(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> OfferedBroadcast:
@@ -53,13 +55,18 @@ def lock_offered_with_trucks(uow: UnitOfWork, broadcast_id: UUID, transporter_id
     ).all()
     if broadcast is None or not found:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
-    slots = {slot.id: slot for slot, _ in found}
-    assignments = [assignment for _, assignment in found if assignment is not None]
-    return OfferedBroadcast(broadcast, list(slots.values()), sorted(assignments, key=lambda a: a.created_at))
+    slots = {slot.id: slot for slot, _, _ in found}
+    assignments = [assignment for _, assignment, _ in found if assignment is not None]
+    return OfferedBroadcast(
+        broadcast,
+        list(slots.values()),
+        sorted(assignments, key=lambda a: a.created_at),
+        step=found[0].step,
+    )
 
 
 _OFFERED = (
-    select(TruckRequest, Assignment)
+    select(TruckRequest, Assignment, Offer.step)
     .join(Offer, Offer.broadcast_id == TruckRequest.broadcast_id)
     .outerjoin(Assignment, Assignment.truck_request_id == TruckRequest.id)
     .where(Offer.broadcast_id == bindparam("broadcast"), Offer.transporter_id == bindparam("own"))

@@ -24,7 +24,7 @@ from weelo_workers.messaging import crashes, failures
 from weelo_workers.messaging.callers import KnownCallers, caller_of, ensure_user
 from weelo_workers.messaging.claim import ClaimedRow, claim
 from weelo_workers.messaging.handlers import event_writer, handler_for
-from weelo_workers.messaging.run import RejectedAfterWriting, rejection, run
+from weelo_workers.messaging.run import RejectedAfterWriting, reject_again, run
 from weelo_workers.messaging.settle import settle
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.messaging.wakeup import BrokerUnavailable, Waker, WakeUp
@@ -172,7 +172,7 @@ class Bus:
             new_caller = caller if caller is not None and caller not in self._known_callers else None
             if new_caller is not None:
                 ensure_user(session, new_caller)
-            outcome = run(handler, row, uow) if rejected is None else rejection(rejected.refusal)
+            outcome = run(handler, row, uow) if rejected is None else reject_again(rejected, uow)
             settle(uow, row, outcome, swept=swept)
             if new_caller is not None:
                 uow.after_commit(partial(self._known_callers.add, new_caller))

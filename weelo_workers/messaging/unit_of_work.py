@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import Select, Table, bindparam, event as sqlalchemy_event, func, select
@@ -47,6 +47,13 @@ _SUBJECTS: dict[type[Base], str] = {
     Hold: "hold",
     Assignment: "assignment",
 }
+
+
+class Transitioned(NamedTuple):
+    """A transition that a unit of work has made: the row, and what the history records, by the columns of `transitions`."""
+
+    row: Broadcast | TruckRequest | Hold | Assignment
+    record: dict[str, Any]
 
 
 @lru_cache(maxsize=16)
@@ -87,7 +94,7 @@ class UnitOfWork:
         self._now = now
         self._events: list[EventEnvelope] = []
         self._sent: list[tuple[Command, datetime | None]] = []
-        self._history: list[dict[str, Any]] = []
+        self._history: list[Transitioned] = []
         self._after_commit: list[Callable[[], None]] = []
         self._known: list[Base] = []
         """Rows that were locked or created.
@@ -239,23 +246,22 @@ class UnitOfWork:
         occurred_at: datetime | None = None,
     ) -> None:
         broadcast_id = row.id if isinstance(row, Broadcast) else row.broadcast_id
-        self._history.append(
-            {
-                "broadcast_id": broadcast_id,
-                "subject": _SUBJECTS[type(row)],
-                "subject_id": row.id,
-                "name": name,
-                "from_status": before,
-                "to_status": row.status,
-                "version": row.version if isinstance(row, Broadcast) else None,
-                "at": self.now,
-                "occurred_at": occurred_at,
-                "command_id": self.command_id,
-                "cause": self.command_name,
-                "actor_id": self.caller.id if self.caller else None,
-                "details": details,
-            }
-        )
+        record = {
+            "broadcast_id": broadcast_id,
+            "subject": _SUBJECTS[type(row)],
+            "subject_id": row.id,
+            "name": name,
+            "from_status": before,
+            "to_status": row.status,
+            "version": row.version if isinstance(row, Broadcast) else None,
+            "at": self.now,
+            "occurred_at": occurred_at,
+            "command_id": self.command_id,
+            "cause": self.command_name,
+            "actor_id": self.caller.id if self.caller else None,
+            "details": details,
+        }
+        self._history.append(Transitioned(row, record))
 
     # --- publish ---------------------------------------------------------------------------------------
 
@@ -297,6 +303,16 @@ class UnitOfWork:
         self._after_commit.insert(0 if first else len(self._after_commit), act)
 
     # --- called by the bus ------------------------------------------------------------------------
+
+    @property
+    def transitions(self) -> Sequence[Transitioned]:
+        """The transitions so far, creations of rows included, in order."""
+        return self._history
+
+    @property
+    def known(self) -> Sequence[Base]:
+        """The rows that were locked or created, in order."""
+        return self._known
 
     @property
     def has_written(self) -> bool:
@@ -353,16 +369,17 @@ class UnitOfWork:
     def _numbered_history(self) -> list[dict[str, Any]]:
         """Return the history. An entry of a slot, a hold or an assignment gets the broadcast's version after the command."""
         newest: dict[UUID, int] = {}
-        for entry in self._history:
+        records = [each.record for each in self._history]
+        for entry in records:
             if entry["version"] is not None:
                 newest[entry["broadcast_id"]] = entry["version"]
-        for entry in self._history:
+        for entry in records:
             if entry["version"] is None:
                 broadcast_id = entry["broadcast_id"]
                 if broadcast_id not in newest:
                     newest[broadcast_id] = self.session.get_one(Broadcast, broadcast_id).version
                 entry["version"] = newest[broadcast_id]
-        return self._history
+        return records
 
     # --- called by the session ----------------------------------------------------------------------
 

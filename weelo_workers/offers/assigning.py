@@ -33,10 +33,13 @@ def assign(
     assignments: Sequence[Assignment],
     allocations: Sequence[Allocation],
     transporter_id: UUID,
+    *,
+    step: int,
 ) -> list[Assignment]:
     """Insert an assignment for each allocation, set the drivers' answer timers, and publish the result.
 
-    `slots`, `assignments`: all slots and all assignments of the broadcast.
+    `slots`, `assignments`: all slots and all assignments of the broadcast. `step`: the step of the search that made the
+    offer to this transporter.
     """
     if len(allocations) == sum(slot.status in slot_lifecycle.OPEN for slot in slots):
         # This query comes first, because a query after a change makes the unit of work write that change with a
@@ -46,12 +49,19 @@ def assign(
     uow.advance_all([slot for slot, _, _ in allocations], slot_lifecycle.ASSIGN)
     uow.insert(*won)
     for assignment in won:
-        uow.record_created(assignment, "win")
+        uow.record_created(assignment, "win", step=step)
         uow.send(ExpireAssignment(assignment_id=assignment.id), at=assignment.expires_at)
     left = any(slot.status in slot_lifecycle.OPEN for slot in slots)
     assignments = [*assignments, *won]
-    transition = lifecycle.TAKE_SOME if left else lifecycle.TAKE_LAST
-    broadcast_transitions.advance_and_announce(uow, broadcast, transition, slots, why={"trucks": len(won)})
+    broadcast_transitions.advance_and_announce(
+        uow,
+        broadcast,
+        lifecycle.TAKE_SOME if left else lifecycle.TAKE_LAST,
+        slots,
+        why={"trucks": len(won)},
+        first_won_at=broadcast.first_won_at or uow.now,
+        filled_at=broadcast.filled_at or (None if left else uow.now),
+    )
     _tell(uow, broadcast, slots, won, assignments)
     broadcast_transitions.start_if_under_way(uow, broadcast, slots, assignments)
     broadcast_transitions.trucks_taken(uow, transporter_id)
