@@ -17,7 +17,16 @@ def create_app() -> Flask:
     from weelo_api import openapi
     from weelo_api.commands import rate_limit_headers
     from weelo_api.docs_site import routes as docs_site
-    from weelo_api.http import access, addresses, compression, cors, errors, headers, request_ids
+    from weelo_api.http import (
+        access,
+        addresses,
+        compression,
+        cors,
+        errors,
+        headers,
+        request_ids,
+        request_metrics,
+    )
     from weelo_api.http.json_body import JsonBody
     from weelo_api.views import (
         broadcasts,
@@ -42,6 +51,7 @@ def create_app() -> Flask:
     )
     app.request_class = JsonBody
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    request_metrics.register(app)
     compression.register(app)
     request_ids.register(app)
     errors.register(app)

@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache, partial
 from importlib import import_module
-from math import inf
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
@@ -20,6 +19,7 @@ from uuid import UUID
 from celery import Celery, signals
 from celery.beat import Scheduler
 from celery.exceptions import CPendingDeprecationWarning
+from celery.worker import state
 from celery.worker.consumer import Consumer
 from celery.worker.state import maybe_shutdown
 from kombu.transport import redis as redis_transport
@@ -28,11 +28,15 @@ from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
 from weelo_workers.backoff import backoff
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.doctor.recording import run_checks
 from weelo_workers.market import counters as market_counters
 from weelo_workers.messaging.batches import execute_batches
+from weelo_workers.messaging.beat_heartbeats import BeatHeartbeats
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.celery_settings import celery_settings
 from weelo_workers.messaging.celery_waker import CeleryWaker
+from weelo_workers.messaging.consumer_monitor import ConsumerMonitor
+from weelo_workers.messaging.program_health import ProgramHealth
 from weelo_workers.messaging.retention import run_purger
 from weelo_workers.messaging.sweep import next_sweep_in, sweep, wake_again_after_outage
 from weelo_workers.messaging.unacked import delete_settled_unacked
@@ -40,7 +44,7 @@ from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
 from weelo_workers.messaging.worker_heartbeats import (
     NO_COMMAND,
     REPORT_EVERY_SECONDS,
-    queues_consumed,
+    consumption,
     record_consumption,
     report,
 )
@@ -54,7 +58,9 @@ log = logging.getLogger(__name__)
 
 BACKGROUND_THREADS = 4
 DELETE_UNACKED_EVERY_SECONDS = 10.0
+PROBE_AFTER_SECONDS = 5.0
 PROBE_AGAIN_SECONDS = 5.0
+LONGEST_PROBE_PAUSE_SECONDS = 60.0
 
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks")
 
@@ -151,6 +157,7 @@ def load_handlers() -> None:
 
 
 _waker = CeleryWaker()
+_health = ProgramHealth()
 
 
 @lru_cache(maxsize=1)
@@ -175,6 +182,10 @@ class SweepingScheduler(Scheduler):
             _waker,
             after_commit_executor=self._background.submit,
         )
+        self._heartbeats = _health.beat = BeatHeartbeats(self._bus.engine)
+        # The checks have a thread and connections of their own, because their queries may be slow.
+        checked = connect(settings().database_url, pool_size=1, sandbox=settings().is_sandbox)
+        threading.Thread(target=run_checks, args=(checked,), name="checks", daemon=True).start()
         # The purger has a thread of its own, because a long batch must not delay a timer.
         ages = (settings().event_retention_days, settings().history_retention_days)
         threading.Thread(target=run_purger, args=(engine(), *ages), name="purger", daemon=True).start()
@@ -184,7 +195,8 @@ class SweepingScheduler(Scheduler):
         self._batching: Future[int] | None = None
         self._tidy_next = self._delete_unacked_next = self._probe_next = 0.0
         self._outages_ended = 0
-        self._unconsumed, self._probes = set(QUEUES), 0
+        self._probes = dict.fromkeys(QUEUES, 0)
+        self._probe_again = dict.fromkeys(QUEUES, 0.0)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Sweep once.
@@ -197,6 +209,7 @@ class SweepingScheduler(Scheduler):
             self._batching = self._batches.submit(execute_batches, engine())
         self._look_for_the_broker()
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
+        self._heartbeats.record_sweep()
         if time.monotonic() >= self._tidy_next and (self._tidying is None or self._tidying.done()):
             self._tidy_next = time.monotonic() + settings().sweep_seconds
             self._tidying = self._background.submit(self._purge_redis)
@@ -227,23 +240,27 @@ class SweepingScheduler(Scheduler):
         if time.monotonic() >= self._delete_unacked_next:
             self._delete_unacked_next = time.monotonic() + DELETE_UNACKED_EVERY_SECONDS
             delete_settled_unacked(self._bus.engine)
-        if self._unconsumed and time.monotonic() >= self._probe_next:
+        if time.monotonic() >= self._probe_next:
             self._probe_queues()
 
     def _probe_queues(self) -> None:
-        """Send a message without a command to each queue for which no consumption has been recorded.
+        """Send a message without a command to each queue of which no message has been consumed for some seconds.
 
-        The message stays in its queue until a worker consumes it. Further messages follow at doubling intervals, in
-        case one was lost.
+        Its consumption proves that workers and database respond also while there is nothing to do. The message stays in
+        its queue until a worker consumes it. Further messages follow at growing intervals, in case one was lost.
         """
-        self._probes += 1
-        self._probe_next = time.monotonic() + backoff(self._probes, first=PROBE_AGAIN_SECONDS, longest=inf)
-        with suppress(RedisError):
-            self._unconsumed -= queues_consumed()
-        names = {command.queue: name for name, command in REGISTRY.items() if not command.runs_in_background}
-        with suppress(BrokerUnavailable):
-            for queue in self._unconsumed:
-                _waker.wake(WakeUp(NO_COMMAND, names[queue], queue))
+        now = time.monotonic()
+        self._probe_next = now + 1.0
+        with suppress(RedisError, BrokerUnavailable):
+            for queue, seen in consumption().items():
+                if seen.consumed_seconds < PROBE_AFTER_SECONDS:
+                    self._probes[queue], self._probe_again[queue] = 0, 0.0
+                elif now >= self._probe_again[queue]:
+                    self._probes[queue] += 1
+                    self._probe_again[queue] = now + backoff(
+                        self._probes[queue], first=PROBE_AGAIN_SECONDS, longest=LONGEST_PROBE_PAUSE_SECONDS
+                    )
+                    _waker.wake(WakeUp(NO_COMMAND, _PROBE_NAMES[queue], queue))
 
 
 def _task_for(name: str) -> None:
@@ -268,12 +285,22 @@ def _background_pool() -> ThreadPoolExecutor:
 def _own_metrics() -> MetricsServer | None:
     """Return the metrics server of this worker and its children, or of beat; None without METRICS_PORT."""
     port = settings().metrics_port
-    return MetricsServer(settings().metrics_host, port) if port else None
+    return MetricsServer(settings().metrics_host, port, _health.why_not_ready) if port else None
 
 
 @signals.worker_init.connect
 def _tolerate_disconnects(**_: Any) -> None:
     redis_transport.Channel.QoS = DisconnectTolerantQoS
+
+
+@signals.worker_init.connect
+def _count_worker(**_: Any) -> None:
+    counters.count_start("worker")
+
+
+@signals.beat_init.connect
+def _count_beat(**_: Any) -> None:
+    counters.count_start("beat")
 
 
 @signals.worker_init.connect
@@ -299,6 +326,7 @@ def _after_fork(**_: Any) -> None:
         server.drop_inherited()
     multiprocess_dir.make_again_if_deleted()
     counters.open_files()
+    counters.count_start("child")
     drop_inherited_connections()
     bus.cache_clear()
     # No command has this id. The search for it opens the connection and prepares the statements before the first real
@@ -310,10 +338,20 @@ def _after_fork(**_: Any) -> None:
 def _start_heartbeat(sender: Any, **_: Any) -> None:
     """Report which queues this worker consumes, now and every few seconds, from its own event loop."""
     queues = [queue.name for queue in sender.task_consumer.queues]
-    report(sender.hostname, queues)
-    sender.timer.call_repeatedly(REPORT_EVERY_SECONDS, report, (sender.hostname, queues))
+    monitor = _health.consumers = ConsumerMonitor(queues)
+
+    def observe() -> None:
+        # Threads of the pool change these sets. If that happens here, the next observation counts.
+        with suppress(RuntimeError):
+            waiting = {each.id: each.name for each in state.reserved_requests - state.active_requests}
+            monitor.tick(waiting, state.total_count)
+        report(sender.hostname, queues, monitor.held(), monitor.accepted())
+
+    observe()
+    sender.timer.call_repeatedly(REPORT_EVERY_SECONDS, observe)
 
 
 load_handlers()
+_PROBE_NAMES = {command.queue: name for name, command in REGISTRY.items() if not command.runs_in_background}
 for _name in REGISTRY:
     _task_for(_name)

@@ -24,8 +24,10 @@ def tune_garbage_collector() -> None:
     atexit.register(gc.freeze)
 
 
-def start_server(*, always_share_metrics: bool = False) -> None:
+def start_server(*, always_share_metrics: bool = False, share_metrics: bool = True) -> None:
     """Prepare a process that serves: tune it, and let it share its metrics with the processes that it forks.
+
+    `share_metrics`: False for a program whose metrics are not ours (Flower). They would appear at /metrics.
 
     prometheus_client reads PROMETHEUS_MULTIPROC_DIR while it is imported, so call this function before that import.
     Raises RuntimeError if prometheus_client was imported already.
@@ -36,7 +38,8 @@ def start_server(*, always_share_metrics: bool = False) -> None:
     request_ids.label_log_records()
     from weelo_workers.metrics import multiprocess_dir  # noqa: PLC0415 (it imports pydantic)
 
-    multiprocess_dir.open_dir(always=always_share_metrics)
+    if share_metrics:
+        multiprocess_dir.open_dir(always=always_share_metrics)
     from weelo_workers.messaging import kombu_channel  # noqa: PLC0415 (it imports kombu)
 
     kombu_channel.install()

@@ -31,7 +31,7 @@ IRREPLACEABLE = re.compile(
 ALLOWED = {
     PYTHON: {
         "weelo_workers/clock.py": "the clock itself",
-        "weelo_workers/cli.py": "times in a token: they are compared with the plain clock",
+        "weelo_workers/cli/__init__.py": "times in a token: they are compared with the plain clock",
         "weelo_workers/runtime/system.py": "when the process of `weelo up` began",
         "weelo_workers/runtime/console_log.py": "the time in front of a line on the terminal",
         "weelo_workers/notifications/socket_sessions.py": "the order in which sockets were opened",

@@ -17,10 +17,10 @@ from tests.support.webhook_receiver import WebhookReceiver
 from weelo_workers import presence
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.doctor.checks.redis import unfit
 from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.messaging.redis_rights import refused_write
 from weelo_workers.presence import Point, PresenceUnavailable
-from weelo_workers.queries.doctor import unfit
 from weelo_workers.runtime.embedded import Valkey
 
 pytestmark = pytest.mark.xdist_group("redis refuses")

@@ -22,6 +22,7 @@ from weelo_api.commands.internal import wake
 from weelo_api.commands.load_shedding import LoadShedder
 from weelo_api.commands.outcome_waiters import Waiting, outcome_waiters
 from weelo_api.commands.rate_limit import take_token
+from weelo_api.http import request_metrics
 from weelo_api.http.access import caller
 from weelo_api.http.declared import ensure_declared
 from weelo_api.http.errors import problem_response, validation_error
@@ -70,6 +71,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     command_id = command_id_of_request(user.id)
     # The repetition of an accepted request is no new work, so it is not shed.
     if (refusal := _shedder.refusal(command)) and not (has_idempotency_key() and find(command_id, user)):
+        request_metrics.because(request_metrics.SHED)
         raise refusal
     wait = _preferred_wait()
     with outcome_waiters().expecting(command_id) as waiting, _waiting_place(wait) as seconds:

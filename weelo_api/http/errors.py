@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import BadRequest, HTTPException
 
+from weelo_api.http import request_metrics
 from weelo_workers.contracts.rejections import Code, Rejected, problem_body
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_outage
 
@@ -30,6 +31,7 @@ _BY_STATUS = {
 
 
 def problem_response(body: dict[str, Any]) -> Response:
+    request_metrics.REFUSALS.labels(body["code"]).inc()
     response = Response(json.dumps(body), body["status"], content_type="application/problem+json")
     if "retryAfter" in body:
         response.headers["Retry-After"] = str(body["retryAfter"])
@@ -126,6 +128,7 @@ def register(app: Flask) -> None:
         if not (is_outage(error) or is_contention(error)):
             return _unexpected(error)
         log.warning("the database is not available: %s", str(error).splitlines()[0])
+        request_metrics.because(request_metrics.DATABASE)
         return problem(Code.SERVICE_UNAVAILABLE, "Try again in a moment.", retryAfter=1)
 
     for error_class in DATABASE_ERRORS:

@@ -93,11 +93,16 @@ def raise_file_limit() -> None:
 def post_worker_init(worker: Any) -> None:
     """Start the threads for live events and for the metrics. The worker's main thread calls this before it serves."""
     from weelo_api.commands.outcome_waiters import outcome_waiters
+    from weelo_api.http import request_metrics
     from weelo_api.metrics import start_publisher
     from weelo_api.server.worker import reporting_no_threads
     from weelo_api.websocket.hub import hub
 
     multiprocess_dir.make_again_if_deleted()
+    from weelo_workers.metrics import counters
+
+    counters.count_start("api")
+    request_metrics.initialize()
     with reporting_no_threads():
         outcome_waiters()
         hub()

@@ -58,6 +58,7 @@ __all__ = [
     "heartbeat",
     "index_broadcast",
     "is_warm",
+    "kinds_as_stored",
     "last_position",
     "mark_full",
     "mark_offered",
@@ -140,11 +141,16 @@ def online(
     """
     arguments: list[str | int] = [
         str(transporter_id),
-        json.dumps(sorted({*free_kinds, *(f"{_BUSY}{kind}" for kind in busy_kinds)})),
+        kinds_as_stored(free_kinds, busy_kinds),
         repr(stamp),
         int(heard),
     ]
     return bool(_run(GO_ONLINE, arguments))
+
+
+def kinds_as_stored(free_kinds: Collection[str], busy_kinds: Collection[str]) -> str:
+    """Return the JSON with the kinds of a transporter's trucks that `online` stores."""
+    return json.dumps(sorted({*free_kinds, *(f"{_BUSY}{kind}" for kind in busy_kinds)}))
 
 
 def offline(transporter_id: UUID, *, stamp: float) -> None:

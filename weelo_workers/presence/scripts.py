@@ -350,3 +350,11 @@ end
 return 1
 """
 )
+
+# Arguments: TTL of presence in seconds. Returns how many transporters have sent a heartbeat within it.
+COUNT_ONLINE = (
+    LUA_NOW
+    + """
+return redis.call('ZCOUNT', 'weelo:presence:seen', now() - ARGV[1], '+inf')
+"""
+)

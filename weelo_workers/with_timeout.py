@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
@@ -10,6 +11,7 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 PROBE_SECONDS = 2.0
+LEAST_WAIT_SECONDS = 0.05
 
 
 class NoThread(Exception):
@@ -21,7 +23,8 @@ class WithTimeout(Generic[Result]):
 
     Statement time-outs are enforced by PostgreSQL's server process, and TCP keepalives are answered by the kernel of
     its machine. So neither ends a query whose server process is stopped or waits for a hung disk. Callers that arrive
-    while the function runs wait for the same result, so hanging calls do not pile up.
+    while the function runs wait for the same result, until the time of the call that has begun it is over. So neither
+    hanging calls nor waiting callers pile up.
     """
 
     def __init__(self, function: Callable[[], Result], seconds: float = PROBE_SECONDS) -> None:
@@ -29,10 +32,13 @@ class WithTimeout(Generic[Result]):
         self._seconds = seconds
         self._lock = threading.Lock()
         self._call: Future[Result] | None = None
+        self._until = 0.0
 
-    def __call__(self) -> Result:
-        """Return the function's result, or raise its exception. Raises TimeoutError if the function takes too long,
-        and NoThread."""
+    def begin(self) -> Callable[[], Result]:
+        """Begin a call unless one is running. Return a function that waits for its result, as `__call__` does.
+
+        So several functions can be called at once. Raises NoThread.
+        """
         with self._lock:
             if self._call is None or self._call.done():
                 begun: Future[Result] = Future()
@@ -40,9 +46,14 @@ class WithTimeout(Generic[Result]):
                     threading.Thread(target=self._run, args=(begun,), daemon=True).start()
                 except RuntimeError as refusal:
                     raise NoThread(str(refusal)) from None
-                self._call = begun
-            call = self._call
-        return call.result(self._seconds)
+                self._call, self._until = begun, time.monotonic() + self._seconds
+            call, until = self._call, self._until
+        return lambda: call.result(max(LEAST_WAIT_SECONDS, until - time.monotonic()))
+
+    def __call__(self) -> Result:
+        """Return the function's result, or raise its exception. Raises TimeoutError if the function takes too long,
+        and NoThread."""
+        return self.begin()()
 
     def _run(self, call: Future[Result]) -> None:
         try:
