@@ -87,6 +87,18 @@ def _processes(pace: Pace) -> Iterator[Alert]:
         "No API process answers Prometheus.",
         "Look at the API's containers and their logs. If they run, look at the proxy and the network.",
     )
+    window = pace.duration(FIVE_MINUTES)
+    refused = f"sum by (cause) (increase(weelo_unavailable_total[{window}]))"
+    requests = f"scalar(sum(increase(weelo_http_requests_total[{window}])))"
+    yield Alert(
+        "WeeloApiUnavailable",
+        "page",
+        f"{refused} / {requests} > 0.05 and {refused} >= {pace.at_least(10)}",
+        120,
+        "A failover or a short burst is over within two minutes, and clients retry.",
+        "{{ $value | humanizePercentage }} of all requests are answered 503, because of: {{ $labels.cause }}.",
+        "shed: scale the oldest queue. database: look at PostgreSQL. other: read the API's log.",
+    )
     yield Alert(
         "WeeloSweepDead",
         "page",
@@ -105,13 +117,16 @@ def _processes(pace: Pace) -> Iterator[Alert]:
         "No worker consumes the queue {{ $labels.queue }}; beat executes its commands one after another.",
         "Restart the worker of this queue. `weelo doctor` says what is known about it.",
     )
+    window = pace.duration(900)
+    # A container that is restarted counts from 1 again, which is no increase, but its time of start changes.
     yield Alert(
         "WeeloProcessesRestarting",
         "ticket",
-        f"sum by (kind) (increase(weelo_process_restarts_total[{pace.duration(900)}])) >= 3",
+        f"sum by (instance, kind) (increase(weelo_process_starts_total[{window}])) >= 3"
+        f" or sum by (instance, kind) (changes(weelo_process_start_timestamp_seconds[{window}])) >= 3",
         0,
         "The window of 15 minutes is the delay: three restarts in it are no deploy.",
-        "Processes of {{ $labels.kind }} were restarted {{ $value | humanize }} times in 15 minutes.",
+        "Processes of the kind {{ $labels.kind }} at {{ $labels.instance }} started {{ $value | humanize }} times in 15 minutes.",
         "Read the log of the process before its end: a crash, too little memory, or a setting.",
     )
     yield Alert(

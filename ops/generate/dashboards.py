@@ -145,13 +145,25 @@ def _system() -> dashboard.Dashboard:
             Graph(
                 "HTTP responses by status",
                 "Responses of the API per second.",
-                [Query(f"sum by (status) (rate(weelo_http_responses_total[{RATE}]))", "{{status}}")],
+                [Query(f"sum by (status) (rate(weelo_http_requests_total[{RATE}]))", "{{status}}")],
+                "reqps",
+            ),
+            Graph(
+                "Requests answered 503 by cause",
+                "shed: too much waits in a queue. database: PostgreSQL does not answer.",
+                [Query(f"sum by (cause) (rate(weelo_unavailable_total[{RATE}]))", "{{cause}}")],
+                "reqps",
+            ),
+            Graph(
+                "Refusals by code",
+                "Answers with a problem, per second. Many of them are ordinary, such as a truck that is taken.",
+                [Query(f"topk(10, sum by (code) (rate(weelo_refusals_total[{RATE}])))", "{{code}}")],
                 "reqps",
             ),
             Graph(
                 "HTTP duration",
                 "Seconds for a response: median, 95 % and 99 %.",
-                _quantiles("weelo_http_response_seconds_bucket"),
+                _quantiles("weelo_http_request_seconds_bucket"),
                 "s",
             ),
         ],
@@ -191,6 +203,11 @@ def _system() -> dashboard.Dashboard:
         "Delivery",
         [
             Graph(
+                "Transporters online",
+                "Transporters with a heartbeat within PRESENCE_TTL_SECONDS.",
+                [Query("max(weelo_transporters_online)", "online")],
+            ),
+            Graph(
                 "Sockets",
                 "Open WebSockets of all API processes.",
                 [Query("sum(weelo_sockets_open)", "open")],
@@ -222,9 +239,14 @@ def _system() -> dashboard.Dashboard:
         "Processes",
         [
             Graph(
-                "Restarts by kind",
-                "Processes that ended and were replaced, per hour.",
-                [Query("sum by (kind) (increase(weelo_process_restarts_total[1h]))", "{{kind}}")],
+                "Processes",
+                "Running processes by kind. child: a process of a worker.",
+                [Query("sum by (kind) (weelo_processes)", "{{kind}}")],
+            ),
+            Graph(
+                "Starts by kind",
+                "Processes that started within an hour. child: a process of a worker.",
+                [Query("sum by (kind) (increase(weelo_process_starts_total[1h]))", "{{kind}}")],
             ),
             Graph(
                 "Transactions retried",

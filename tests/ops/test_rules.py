@@ -54,6 +54,13 @@ def pushes(sent: str, later: str) -> dict[str, str]:
     return {'weelo_pushes_total{result="sent"}': sent, 'weelo_pushes_total{result="later"}': later}
 
 
+def answers(all_of_them: str, unavailable: str) -> dict[str, str]:
+    return {
+        'weelo_http_requests_total{status="202"}': all_of_them,
+        'weelo_unavailable_total{cause="shed"}': unavailable,
+    }
+
+
 def posts(delivered: str, timeout: str) -> dict[str, str]:
     return {
         'weelo_webhook_attempts_total{result="delivered"}': delivered,
@@ -73,11 +80,14 @@ def timer(oldest: str, fired: str) -> dict[str, str]:
 API = 'up{job="weelo-api", instance="a"}'
 OTHER = 'up{job="weelo-api", instance="b"}'
 OFFERS = {"queue": "offers"}
+WORKER = '{kind="worker", instance="a"}'
 
 CASES = [
     Case("WeeloApiDown", "all processes gone", {API: "1x8 0x20", OTHER: "1x8 stale"}, "4m"),
     Case("WeeloApiDown", "one of two gone", {API: "1x8 0x20", OTHER: "1x30"}, quiet_at="4m"),
     Case("WeeloApiDown", "never scraped", {"other": "1x30"}, "2m", "45s"),
+    Case("WeeloApiUnavailable", "shed", answers("0+9x40", "0+3x40"), "6m"),
+    Case("WeeloApiUnavailable", "a moment", answers("0+9x40", "0x4 9x40"), quiet_at="9m"),
     Case("WeeloSweepDead", "no sweep", {"weelo_sweep_last_seconds": "0+15x20"}, "3m", "30s"),
     Case("WeeloSweepDead", "a failover", {"weelo_sweep_last_seconds": "1 15 30 1x20"}, quiet_at="1m"),
     Case(
@@ -97,16 +107,23 @@ CASES = [
         },
         quiet_at="4m",
     ),
+    Case("WeeloProcessesRestarting", "children", {f"weelo_process_starts_total{WORKER}": "2x4 2+1x20"}, "5m"),
     Case(
         "WeeloProcessesRestarting",
-        "a loop",
-        {'weelo_process_restarts_total{kind="offers"}': "0x4 1+1x20"},
+        "a container",
+        {
+            f"weelo_process_starts_total{WORKER}": "1x40",
+            f"weelo_process_start_timestamp_seconds{WORKER}": "5x4 5+9x20",
+        },
         "5m",
     ),
     Case(
         "WeeloProcessesRestarting",
         "a deploy",
-        {'weelo_process_restarts_total{kind="offers"}': "0x4 1x80"},
+        {
+            f"weelo_process_starts_total{WORKER}": "1x40",
+            f"weelo_process_start_timestamp_seconds{WORKER}": "5x4 9x80",
+        },
         quiet_at="5m",
     ),
     Case(
