@@ -13,7 +13,7 @@ import yaml
 from ops.generate.alerts import alerts
 from ops.generate.files import FOLDER
 from ops.generate.pace import Pace
-from tests.ops.promtool import promtool
+from tests.support.prometheus import promtool
 
 RULES = FOLDER / "prometheus/rules.yml"
 

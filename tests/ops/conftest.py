@@ -1,0 +1,77 @@
+"""One running system with servers and outside parties of its own, watched by a real Prometheus."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from ops.generate.pace import Pace
+from tests.support.fcm_server import FcmServer
+from tests.support.prometheus import Prometheus
+from tests.support.system import System
+from tests.support.webhook_receiver import WebhookReceiver
+from weelo_workers.models.engine import connect
+from weelo_workers.runtime.embedded import Postgres, Valkey
+
+SKEWED = Path(__file__).parent / "skewed"
+
+PACE = Pace(scale=1 / 60, floor=0.1, interval=1)
+"""A minute of the rules takes a second."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """The system, its servers, the outside parties that it calls, and what watches it."""
+
+    system: System
+    prometheus: Prometheus
+    postgres: Postgres
+    valkey: Valkey
+    engine: Engine
+    fcm: FcmServer
+    receiver: WebhookReceiver
+    clock: Path
+    """The file with the seconds by which the clocks of all processes are ahead of PostgreSQL's."""
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    folder = tmp_path_factory.mktemp("watched")
+    folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user, who needs access
+    skewed = folder / "skewed"
+    shutil.copytree(SKEWED, skewed)
+    postgres, valkey = Postgres(folder, {"fsync": "off"}), Valkey(folder)
+    fcm, receiver = FcmServer(), WebhookReceiver()
+    try:
+        url = postgres.start()
+        system = System(
+            folder / "data",
+            folder / "log",
+            DATABASE_URL=url,
+            REDIS_URL=valkey.start(),
+            FCM_ENDPOINT=fcm.url,
+            PYTHONPATH=str(skewed),
+            BROADCAST_TIMEOUT_SECONDS="5",
+            RADIUS_STEP_SECONDS="1",
+        )
+        engine = connect(url)
+        try:
+            # On other days nearly all slots were filled.
+            history = {'weelo:fill_ratio:1h{area="default"}': 0.95}
+            target = {"weelo-api": system.url.removeprefix("http://")}
+            prometheus = Prometheus(folder / "prometheus", PACE, target, history)
+            yield Watched(system, prometheus, postgres, valkey, engine, fcm, receiver, skewed / "seconds")
+            prometheus.stop()
+        finally:
+            engine.dispose()
+            system.stop()
+    finally:
+        fcm.close()
+        receiver.close()
+        postgres.remove()
+        valkey.remove()
