@@ -19,6 +19,8 @@ from typing import Any, Literal, get_args, get_origin
 from annotated_types import Ge, Gt, Le
 from pydantic.fields import FieldInfo
 
+from ops.generate.alerts import alerts
+from ops.generate.pace import Pace
 from tests.architecture import api, compose
 from tests.architecture.breaking import breaking_changes
 from tests.support.sources import ROOT
@@ -281,8 +283,19 @@ def _close_codes() -> str:
     return "\n".join(["| close code | when | what to do |", "|---|---|---|", *rows])
 
 
+def _alerts() -> str:
+    """Return a table of the alerts, and of how long each one waits and why."""
+    rows = [
+        f"| [{each.name}](#{each.anchor}){f' ({each.extra})' if each.extra else ''} | {each.severity}"
+        f" | {each.wait:g} s | {each.because} |"
+        for each in alerts(Pace())
+    ]
+    return "\n".join(["| alert | severity | waits | because |", "|---|---|---|---|", *rows])
+
+
 _BLOCKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
+    "alerts": _alerts,
     "compose": _compose,
     "close-codes": _close_codes,
     "reasons": _reasons,
