@@ -46,7 +46,7 @@ def configuration(pace: Pace) -> dict[str, Any]:
     """Return the configuration for Docker Compose, in which each service's name leads to all its containers."""
     return {
         "global": {"scrape_interval": _seconds(pace), "evaluation_interval": _seconds(pace)},
-        "rule_files": ["/etc/prometheus/rules.yml"],
+        "rule_files": ["rules.yml"],
         "scrape_configs": [
             _job("weelo-api", ["api"], API_PORT),
             _job("weelo-workers", [*QUEUES, "beat"], METRICS_PORT),

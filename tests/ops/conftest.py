@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from ops.generate.pace import Pace
 from tests.support.fcm_server import FcmServer
-from tests.support.prometheus import Prometheus
+from tests.support.prometheus import Prometheus, watching
 from tests.support.system import System
 from tests.support.webhook_receiver import WebhookReceiver
 from weelo_workers.models.engine import connect
@@ -64,7 +64,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             # On other days nearly all slots were filled.
             history = {'weelo:fill_ratio:1h{area="default"}': 0.95}
             target = {"weelo-api": system.url.removeprefix("http://")}
-            prometheus = Prometheus(folder / "prometheus", PACE, target, history)
+            (folder / "prometheus").mkdir()
+            prometheus = watching(folder / "prometheus", PACE, target, history)
             yield Watched(system, prometheus, postgres, valkey, engine, fcm, receiver, skewed / "seconds")
             prometheus.stop()
         finally:

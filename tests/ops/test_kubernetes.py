@@ -26,7 +26,7 @@ from weelo_workers.settings import Settings
 VERSIONS = ("1.30", "1.33", "1.37")
 """Versions of Kubernetes: the oldest that knows `preStop.sleep` by default, and later ones."""
 
-KEDA = {"ScaledObject": ScaledObject, "TriggerAuthentication": TriggerAuthentication}
+KEDA: dict[str, Any] = {"ScaledObject": ScaledObject, "TriggerAuthentication": TriggerAuthentication}
 MANIFESTS: dict[str, dict[str, Any]] = {
     f"{path.parent.name}/{document['kind']}/{document['metadata']['name']}": document
     for path in sorted((FOLDER / "kubernetes").rglob("*.yaml"))

@@ -33,37 +33,46 @@ def promtool(*arguments: object) -> str:
     return done.stdout
 
 
-class Prometheus:
-    """A running Prometheus that scrapes these targets and evaluates the rules. Skips the test where it is missing."""
+def watching(
+    folder: Path, pace: Pace, targets: Mapping[str, str], history: Mapping[str, float]
+) -> Prometheus:
+    """Start a Prometheus that scrapes these targets and evaluates the rules at this pace.
 
-    def __init__(
-        self, folder: Path, pace: Pace, targets: Mapping[str, str], history: Mapping[str, float]
-    ) -> None:
-        """Start it. `targets`: addresses by job. `history`: series and their value at this hour of days before."""
+    `targets`: addresses by job. `history`: series, and their value at this hour of days before.
+    """
+    _write_history(folder, history)
+    (folder / "rules.yml").write_text(as_yaml(rules(pace)))
+    configuration = folder / "prometheus.yml"
+    configuration.write_text(yaml.safe_dump(_configuration(pace, targets)))
+    return Prometheus(folder, configuration)
+
+
+class Prometheus:
+    """A running Prometheus. Skips the test where it is missing."""
+
+    def __init__(self, folder: Path, configuration: Path) -> None:
+        """Start it. `folder`: for its data and its log."""
         if shutil.which("prometheus") is None:
             pytest.skip(MISSING)
-        folder.mkdir()
-        data = folder / "data"
-        if history:
-            _write_history(folder / "history.txt", history)
-            promtool("tsdb", "create-blocks-from", "openmetrics", folder / "history.txt", data)
-        (folder / "rules.yml").write_text(as_yaml(rules(pace)))
-        (folder / "prometheus.yml").write_text(yaml.safe_dump(_configuration(pace, targets)))
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self._log = (folder / "log").open("w")
         self._process = subprocess.Popen(
             [
                 "prometheus",
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={data}",
+                f"--config.file={configuration}",
+                f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address=127.0.0.1:{port}",
                 "--log.level=warn",
             ],
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
-        eventually(self._is_ready, within=20)
+        try:
+            eventually(self._is_ready, within=20)
+        except AssertionError:
+            self.stop()
+            raise
 
     def stop(self) -> None:
         self._process.terminate()
@@ -78,13 +87,12 @@ class Prometheus:
         found = self._get("/api/v1/alerts")["alerts"]
         return {alert["labels"]["alertname"]: alert for alert in found if alert["state"] == "firing"}
 
-    def value(self, query: str) -> float | None:
-        """Return the value of a query with one result, None without a result."""
-        result = self._get("/api/v1/query", query=query)["result"]
-        return float(result[0]["value"][1]) if result else None
+    def rules(self) -> list[str]:
+        """Return the names of the loaded rules, in their order."""
+        return [rule["name"] for group in self._get("/api/v1/rules")["groups"] for rule in group["rules"]]
 
-    def _get(self, path: str, **parameters: str) -> dict[str, Any]:
-        answer = httpx.get(self.url + path, params=parameters, timeout=10)
+    def _get(self, path: str) -> dict[str, Any]:
+        answer = httpx.get(self.url + path, timeout=10)
         answer.raise_for_status()
         data: dict[str, Any] = answer.json()["data"]
         return data
@@ -108,7 +116,7 @@ def _configuration(pace: Pace, targets: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _write_history(file: Path, history: Mapping[str, float]) -> None:
+def _write_history(folder: Path, history: Mapping[str, float]) -> None:
     """Write the values of each minute around this hour, one, two, three and seven days ago."""
     now = int(time.time())
     lines = []
@@ -116,4 +124,5 @@ def _write_history(file: Path, history: Mapping[str, float]) -> None:
         for days in (7, 3, 2, 1):
             begin = now - days * 86_400 - 600
             lines += [f"{series} {value} {at}" for at in range(begin, begin + 1_800, 60)]
-    file.write_text("\n".join([*lines, "# EOF", ""]))
+    (folder / "history.txt").write_text("\n".join([*lines, "# EOF", ""]))
+    promtool("tsdb", "create-blocks-from", "openmetrics", folder / "history.txt", folder / "data")
