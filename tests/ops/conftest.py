@@ -45,7 +45,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user, who needs access
     skewed = folder / "skewed"
     shutil.copytree(SKEWED, skewed)
-    postgres, valkey = Postgres(folder, {"fsync": "off"}), Valkey(folder)
+    # With the durable settings of production, because a check of the doctor looks at them.
+    postgres, valkey = Postgres(folder), Valkey(folder)
     fcm, receiver = FcmServer(), WebhookReceiver()
     try:
         url = postgres.start()
