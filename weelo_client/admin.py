@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import cast
 
 from weelo_client.commands import FRESH_KEY, Commands, Key
@@ -10,17 +9,14 @@ from weelo_client.shapes import Assignment, EndOutcome, Market, OperatorReason
 
 
 class AdminCommands(Commands):
-    def market(
-        self, start: datetime | None = None, end: datetime | None = None, area: str | None = None
-    ) -> Market:
+    def market(self, start: str | None = None, end: str | None = None, area: str | None = None) -> Market:
         """Return the market figures of the requests that were created from `start` until before `end`.
 
-        By default these are the requests of the last 24 hours; at most 31 days. The times have a time zone. `area`: only
-        the requests of this area.
+        By default these are the requests of the last 24 hours; at most 31 days. The times are in RFC 3339 with a zone.
+        `area`: only the requests of this area.
         """
-        window = {"from": start, "to": end}
-        query = {name: moment.isoformat() for name, moment in window.items() if moment is not None}
-        return cast(Market, self.get("/admin/market", **query, area=area))
+        query = {"from": start, "to": end, "area": area}
+        return cast(Market, self.get("/admin/market", **query))
 
     def end_trip(
         self,

@@ -29,7 +29,7 @@ class WonInRing(Wire):
     """How many trucks were won by offers of one ring."""
 
     ring: Annotated[str, Field(examples=["1", "last"])]
-    """The number of the step whose offer the transporter accepted, or `last` for the last step, which has no radius."""
+    """The number of the step whose offer the transporter accepted, or "last" for all portions of the last step."""
     trucks: Count
     """How many trucks were assigned."""
     share: Share
@@ -123,12 +123,12 @@ class MarketGroup(MarketFigures):
     """The figures of one area and one vehicle type.
 
     Requests, offers, times and lost accepts are those of the requests whose trucks all have this type; an order for trucks of
-    more than one type is in the group `several`. Slots and trucks are those of this type, in all requests.
+    more than one type is in the group "several". Slots and trucks are those of this type, in all requests.
     """
 
     area: Area
     vehicle_type: Annotated[str, Field(examples=["open"])]
-    """The type of vehicle, or `several`."""
+    """The type of vehicle, or "several"."""
 
 
 class MarketView(Wire):
