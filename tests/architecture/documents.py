@@ -25,6 +25,7 @@ from tests.architecture import api, compose
 from tests.architecture.breaking import breaking_changes
 from tests.support.sources import ROOT
 from weelo_api.websocket.close_codes import CloseCode
+from weelo_workers.app import load_handlers
 from weelo_workers.contracts.json_schema import DescribedEnum
 from weelo_workers.contracts.reasons import CustomerReason, ProviderReason, SystemReason
 from weelo_workers.contracts.statuses import (
@@ -44,6 +45,7 @@ from weelo_workers.contracts.statuses import (
 from weelo_workers.lifecycles import assignment, broadcast, hold, mailbox, truck_request
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 from weelo_workers.lifecycles.parties import PARTIES
+from weelo_workers.metrics.listing import LABELS, Listed, metrics
 from weelo_workers.settings import Settings
 
 LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
@@ -283,6 +285,9 @@ def _close_codes() -> str:
     return "\n".join(["| close code | when | what to do |", "|---|---|---|", *rows])
 
 
+# --- alerts and metrics ----------------------------------------------------------------------------------
+
+
 def _alerts() -> str:
     """Return a table of the alerts, and of how long each one waits and why."""
     rows = [
@@ -293,7 +298,30 @@ def _alerts() -> str:
     return "\n".join(["| alert | severity | waits | because |", "|---|---|---|---|", *rows])
 
 
+def _metrics() -> str:
+    rows = [
+        f"| `{each.name}` | {each.kind} | {', '.join(f'`{label}`' for label in each.labels) or '–'} | {each.help} |"
+        for each in all_metrics()
+    ]
+    return "\n".join(["| metric | kind | labels | meaning |", "|---|---|---|---|", *rows])
+
+
+def _metric_labels() -> str:
+    used = {label for each in all_metrics() for label in each.labels}
+    rows = [f"| `{label}` | {LABELS[label]} |" for label in sorted(used)]
+    return "\n".join(["| label | values |", "|---|---|", *rows])
+
+
+def all_metrics() -> list[Listed]:
+    """Return all metrics of the API, the workers and beat."""
+    api.app()
+    load_handlers()
+    return metrics()
+
+
 _BLOCKS: dict[str, Callable[[], str]] = {
+    "metrics": _metrics,
+    "metric-labels": _metric_labels,
     "settings": _settings,
     "alerts": _alerts,
     "compose": _compose,

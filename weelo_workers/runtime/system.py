@@ -10,9 +10,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -122,13 +123,14 @@ def _serve(
     for variable, address in _brokers(environment).items():
         _check_redis(variable, address, options)
     undo.callback(data.withdraw)
-    _announce(options, data, provided, servers)
+    announce = partial(_announce, options, data, provided, servers)
+    announce()
 
     stopping.interrupts = False
     supervisor = Supervisor(console_log, data.children_file)
     # ExitStack undoes in reverse order, so the processes stop before the servers that they use.
     undo.callback(supervisor.stop)
-    with _tended(servers, console_log, stopping.asked):
+    with _tended(servers, console_log, stopping.asked, announce):
         readiness = Readiness(supervisor, _brokers(environment))
         undo.callback(readiness.close)
         # The first check deletes the records of an earlier run, so it is made before the workers start.
@@ -277,14 +279,22 @@ def _start_servers(data: DataDir, console_log: ConsoleLog, undo: ExitStack) -> S
 
 @contextmanager
 def _tended(
-    servers: Sequence[EmbeddedServer], console_log: ConsoleLog, stop: threading.Event
+    servers: Sequence[EmbeddedServer],
+    console_log: ConsoleLog,
+    stop: threading.Event,
+    announce: Callable[[], None],
 ) -> Iterator[None]:
-    """Restart servers that end. Each server has a thread of its own, because a start may take minutes."""
+    """Restart servers that end. Each server has a thread of its own, because a start may take minutes.
+
+    `announce` writes the data dir's description of the system again, with the new pid of the server.
+    """
 
     def tend(server: EmbeddedServer) -> None:
         while not stop.wait(TICK_SECONDS * 5):
             if server.pid() is None:
                 _start_again(server, console_log)
+                if not stop.is_set():
+                    announce()
 
     threads = [
         threading.Thread(target=tend, args=(server,), name=f"tender of {server.name}", daemon=True)
