@@ -129,6 +129,15 @@ def test_every_value_of_a_label_that_an_alert_waits_for_exists(operated: System)
     assert {"result": "delivered"} in series["weelo_webhook_attempts_total"]
 
 
+def test_every_process_measures_its_clock_against_the_database_s(operated: System) -> None:
+    urls = json.loads((operated.folder / "runtime.json").read_text())["metrics_urls"]
+    for url in (*urls.values(), f"{operated.url}/metrics"):
+        (skew,) = re.findall(
+            r"^weelo_clock_skew_seconds (\S+)$", httpx.get(url, timeout=10).text, re.MULTILINE
+        )
+        assert abs(float(skew)) < 0.5
+
+
 def scraped(system: System) -> Uses:
     """Return the labels of each metric at /metrics of the API."""
     return {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
@@ -13,10 +12,11 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
+from weelo_workers.clock import machine_skew
 from weelo_workers.contracts.queues import Queue
 from weelo_workers.doctor.checks.processes import idle_queues, late_sweep
 from weelo_workers.messaging.worker_heartbeats import Consumption, consumption
-from weelo_workers.metrics.gauges import ReadGauge
+from weelo_workers.metrics.gauges import CLOCK_SKEW, ReadGauge
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.presence.overview import count_online
 from weelo_workers.queries import backlog as mailbox, health
@@ -62,10 +62,6 @@ ONLINE = ReadGauge(
     "weelo_transporters_online",
     "Number of transporters who have sent a heartbeat within PRESENCE_TTL_SECONDS",
 )
-CLOCK_SKEW = ReadGauge(
-    "weelo_clock_skew_seconds",
-    "How far the clock of the API's machine is ahead of PostgreSQL's; negative: behind",
-)
 CHECK_FAILING = ReadGauge(
     "weelo_check_failing",
     "1 if the check of `weelo doctor` has a finding, else 0; see docs/runbooks/checks.md",
@@ -92,16 +88,13 @@ class _Rows:
 @WithTimeout
 def _rows() -> _Rows:
     with autocommit_engine().connect() as connection:
-        before = time.time()
-        there = health.database_time(connection)
-        skew = (before + time.time()) / 2 - there
         return _Rows(
             mailbox.by_queue(connection),
             mailbox.unsent_events(connection),
             mailbox.oldest_timers(connection),
             health.seconds_since_sweep(connection),
             health.check_states(connection),
-            skew,
+            machine_skew(connection),
         )
 
 

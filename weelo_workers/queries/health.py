@@ -13,7 +13,6 @@ _SWEPT = text("""
 """)
 _CHECKS = text("SELECT name, detail <> '' AS is_failing FROM check_results")
 _LAST_RUN = text("SELECT EXTRACT(EPOCH FROM ended_at)::float FROM check_runs")
-_CLOCK = text("SELECT EXTRACT(EPOCH FROM pg_catalog.clock_timestamp())::float")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,3 @@ def check_states(connection: Connection) -> CheckStates:
     """Return the stored results of the checks."""
     failing = {row.name: bool(row.is_failing) for row in connection.execute(_CHECKS)}
     return CheckStates(failing, connection.execute(_LAST_RUN).scalar())
-
-
-def database_time(connection: Connection) -> float:
-    """Return the time of the database's clock, in seconds since the epoch."""
-    seconds: float = connection.execute(_CLOCK).scalar_one()
-    return seconds

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import datetime
 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from weelo_workers.clock import machine_skew
 from weelo_workers.doctor.check import Examination, Severity, check
 from weelo_workers.doctor.errors import of_database
 from weelo_workers.models import replica, server
@@ -86,10 +85,7 @@ def database_durability(look: Examination) -> Iterator[str]:
 def clock_skew(look: Examination) -> Iterator[str]:
     """Find a clock of this machine that differs from PostgreSQL's, which decides when timers are due."""
     with look.database() as connection:
-        before = time.time()
-        there: datetime = connection.execute(text("SELECT pg_catalog.clock_timestamp()")).scalar_one()
-        middle = (before + time.time()) / 2
-    skew = middle - there.timestamp()
+        skew = machine_skew(connection)
     if abs(skew) > MOST_SKEW_SECONDS:
         ahead = "ahead of" if skew > 0 else "behind"
         yield f"clock: this machine's is {abs(skew):.1f} s {ahead} PostgreSQL's"
