@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from uuid import uuid4
@@ -185,12 +186,19 @@ def killed_children(watched: Watched) -> Iterator[None]:
 
 
 @contextmanager
-def accepts_without_worker(watched: Watched) -> Iterator[None]:
-    """Send accepts while no worker consumes their queue, and a socket waits for their outcomes."""
+def slow_accepts(watched: Watched) -> Iterator[None]:
+    """Send accepts while a socket waits for their outcomes, and suspend the worker for 1.5 s each time."""
     fleet = Truck(watched.system)
     booking = book(watched.system.client(Role.CUSTOMER, uuid4()))["id"]
     socket = BareSocket(watched.system, Role.TRANSPORTER, fleet.id)
-    with suspended(watched.system.pids("offers")), repeatedly(lambda: fleet.accept(booking)):
+
+    def accept_slowly() -> None:
+        with suspended(watched.system.pids("offers")):
+            with suppress(WeeloError):
+                fleet.client.accept(booking, fleet.vehicle, str(fleet.driver), wait=0)
+            time.sleep(1.5)
+
+    with repeatedly(accept_slowly, every=0.5):
         yield
     socket.close()
 
@@ -213,13 +221,14 @@ ROUNDS: Mapping[str, Mapping[Fault, Sequence[str]]] = {
         forgotten("trips.expire_assignment", "timers", 40): ["WeeloTimersNotFiring"],
         poison: ["WeeloCommandsParked"],
         late_timers: ["WeeloTimerLatenessBurn"],
+        slow_accepts: ["WeeloAcceptToFrameBurn"],
         skewed_clock: ["WeeloClockSkew"],
         killed_children: ["WeeloProcessesRestarting"],
         requests_that_find_nobody: ["WeeloFcmAway", "WeeloWebhookDeliveriesFailing", "WeeloFillRateFallen"],
     },
     "suspended programs": {
         suspend("beat"): ["WeeloSweepDead", "WeeloCheckFailing"],
-        accepts_without_worker: ["WeeloConsumerDead", "WeeloAcceptToFrameBurn"],
+        suspend("offers"): ["WeeloConsumerDead"],
     },
     "frozen servers": {frozen_servers: ["WeeloDatabaseDown", "WeeloRedisDown", "WeeloApiUnavailable"]},
     "suspended API": {suspend("gunicorn"): ["WeeloApiDown"]},
