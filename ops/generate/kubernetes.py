@@ -26,7 +26,7 @@ SCALE_AT_SECONDS = 5
 """KEDA adds workers while the oldest due row of a queue is older than this."""
 
 MOST_WORKERS = 8
-"""The most pods of one queue. Each has two processes with up to two connections to PostgreSQL."""
+"""The most pods of one queue. All of them need connections to PostgreSQL."""
 
 _COMMANDS = {
     program.name: ["python", *program.argv[1:]]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
 
 from ops.generate.pace import Pace
+from tests.ops.watched import Watched
 from tests.support.fcm_server import FcmServer
-from tests.support.prometheus import Prometheus, watching
+from tests.support.prometheus import watching
 from tests.support.system import System
 from tests.support.webhook_receiver import WebhookReceiver
 from weelo_workers.models.engine import connect
@@ -22,21 +21,6 @@ SKEWED = Path(__file__).parent / "skewed"
 
 PACE = Pace(scale=1 / 60, floor=0.1, interval=1)
 """A minute of the rules takes a second."""
-
-
-@dataclass(frozen=True)
-class Watched:
-    """The system, its servers, the outside parties that it calls, and what watches it."""
-
-    system: System
-    prometheus: Prometheus
-    postgres: Postgres
-    valkey: Valkey
-    engine: Engine
-    fcm: FcmServer
-    receiver: WebhookReceiver
-    clock: Path
-    """The file with the seconds by which the clocks of all processes are ahead of PostgreSQL's."""
 
 
 @pytest.fixture(scope="module")

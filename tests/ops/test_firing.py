@@ -18,7 +18,7 @@ from sqlalchemy import text
 
 from ops.generate.alerts import alerts
 from ops.generate.pace import Pace
-from tests.ops.conftest import Watched
+from tests.ops.watched import Watched
 from tests.support.people import UNAVAILABLE_KIND, BareSocket, Truck, book
 from tests.support.waiting import eventually
 from weelo_client import WeeloError
