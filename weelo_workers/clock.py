@@ -42,7 +42,7 @@ def now() -> datetime:
 _DATABASE_CLOCK = text("SELECT EXTRACT(EPOCH FROM pg_catalog.clock_timestamp())::float")
 
 
-def machine_skew(connection: Connection) -> float:
+def clock_skew(connection: Connection) -> float:
     """Return how far (seconds) the clock of this machine is ahead of PostgreSQL's; negative: behind.
 
     The error is at most half of the round trip.

@@ -12,7 +12,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError
 
-from weelo_workers.clock import machine_skew
+from weelo_workers.clock import clock_skew
 from weelo_workers.contracts.queues import Queue
 from weelo_workers.doctor.checks.processes import idle_queues, late_sweep
 from weelo_workers.messaging.worker_heartbeats import Consumption, consumption
@@ -94,7 +94,7 @@ def _rows() -> _Rows:
             mailbox.oldest_timers(connection),
             health.seconds_since_sweep(connection),
             health.check_states(connection),
-            machine_skew(connection),
+            clock_skew(connection),
         )
 
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from sqlalchemy import Engine
 
-from weelo_workers.clock import machine_skew
+from weelo_workers.clock import clock_skew
 from weelo_workers.messaging.beat_heartbeats import BeatHeartbeats, late_after_seconds
 from weelo_workers.messaging.consumer_monitor import ConsumerMonitor
 from weelo_workers.models.engine import DATABASE_ERRORS, connect
@@ -61,9 +61,9 @@ def _why_no_database() -> str | None:
 
 @WithTimeout
 def _ask_database() -> float:
-    """Return `machine_skew`, which any answer of the database shows."""
+    """Return `clock_skew`, which any answer of the database shows."""
     with _engine().connect() as connection:
-        return machine_skew(connection)
+        return clock_skew(connection)
 
 
 @lru_cache(maxsize=1)
