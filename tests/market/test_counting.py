@@ -10,12 +10,13 @@ from sqlalchemy import Connection, event
 
 from tests.support.world import World
 from weelo_workers.lifecycles import assignment, broadcast, hold, truck_request
+from weelo_workers.lifecycles.lifecycle import Lifecycle
 from weelo_workers.market import counters
 from weelo_workers.market.counting import CANCELLED_BECAUSE, COUNTED, NOT_COUNTED, Count
 from weelo_workers.models.engine import connect
 from weelo_workers.settings import settings
 
-LIFECYCLES = {
+LIFECYCLES: dict[str, Lifecycle[Any]] = {
     "broadcast": broadcast.LIFECYCLE,
     "truck_request": truck_request.LIFECYCLE,
     "hold": hold.LIFECYCLE,
@@ -83,12 +84,10 @@ def test_an_error_of_the_counting_fails_no_command(
     assert "offers.accept could not be observed" in caplog.text
 
 
-def test_the_history_records_the_step_whose_offer_won(world: World) -> None:
+def test_an_assignment_names_the_ring_whose_offer_won(world: World) -> None:
     fleet = world.fleet(km_north=20)
     request = world.broadcast()
     world.tick(16)
     world.accept(fleet, request)
-    [won] = world.rows(
-        "SELECT details FROM transitions WHERE name = 'win' AND broadcast_id = :id", id=request
-    )
-    assert won.details == {"step": 2}
+    [won] = world.assignments(request)
+    assert won.ring == "2"

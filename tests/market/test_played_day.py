@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from tests.market.day import play
 from tests.market.sql import ByHand, percentile
 from tests.support.world import World
-from weelo_workers.market.counters import IN_THIS_PROCESS
+from weelo_workers.metrics.counters import IN_THIS_PROCESS
 from weelo_workers.models.engine import read_engine
 from weelo_workers.queries import market
 
@@ -156,6 +156,11 @@ def test_endpoint_and_counters_agree_with_sql_by_hand_over_a_played_day(world: W
     samples.subtract(before)
     now = datetime.now(UTC)
     _move_some_to_the_day_before_yesterday(world)
+    with world.engine.begin() as connection:
+        # An earlier version has made these rows.
+        connection.execute(
+            text("UPDATE assignments SET ring = NULL WHERE id IN (SELECT id FROM assignments LIMIT 9)")
+        )
 
     month = (now - timedelta(days=31) + timedelta(hours=1), now + timedelta(hours=1))
     everything = ByHand(world, month)

@@ -26,14 +26,13 @@ from weelo_workers.lifecycles import (
     hold as holds,
     truck_request as slots,
 )
-from weelo_workers.lifecycles.ladder import is_last_step
+from weelo_workers.lifecycles.ladder import is_last_step, ring_name
 from weelo_workers.market import counters
 from weelo_workers.market.areas import area_of
 from weelo_workers.market.definitions import (
     LOST,
     OFFER_STAGE,
     TRUCK_LOST,
-    ring,
     vehicle_type,
     vehicle_types,
 )
@@ -110,7 +109,7 @@ def _code(record: dict[str, Any]) -> str:
 
 
 def _ring(step: int) -> str:
-    return ring(step, last_step=is_last_step(step, settings().radius_steps_km))
+    return ring_name(step, last_step=is_last_step(step, settings().radius_steps_km))
 
 
 def _created(row: Broadcast, _: dict[str, Any], __: Transaction) -> Iterator[Count]:
@@ -134,8 +133,8 @@ def _taken(row: Broadcast, record: dict[str, Any], _: Transaction) -> Iterator[C
         yield Count(counters.SECONDS_TO_FULL, _kind_of_request(row), seconds)
 
 
-def _won(row: Assignment, record: dict[str, Any], unit: Transaction) -> Iterator[Count]:
-    yield Count(counters.SLOTS_WON, (*unit.kind_of(row), _ring(record["details"]["step"])))
+def _won(row: Assignment, _: dict[str, Any], unit: Transaction) -> Iterator[Count]:
+    yield Count(counters.SLOTS_WON, (*unit.kind_of(row), str(row.ring)))
 
 
 def _slot_expired(row: TruckRequest, _: dict[str, Any], unit: Transaction) -> Iterator[Count]:

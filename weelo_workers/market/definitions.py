@@ -9,9 +9,6 @@ from weelo_workers.contracts.rejections import Code
 SEVERAL = "several"
 """The vehicle type of an order that asks for trucks of more than one type."""
 
-LAST_RING = "last"
-"""The ring of an offer that the last step made."""
-
 TRUCK_LOST = "truck_lost"
 """Why a slot expired that had a truck and lost it, and that was not offered again. The other reasons are `ExpiredBecause`."""
 
@@ -27,11 +24,6 @@ LOST = (
     Code.HOLD_EXPIRED,
 )
 """The codes of an accept that came too late. With other codes the transporter cannot take the slot at any time."""
-
-
-def ring(step: int, *, last_step: bool) -> str:
-    """Return the name of the ring of an offer: the number of its step, or `last` for all portions of the last step."""
-    return LAST_RING if last_step else str(step)
 
 
 def vehicle_types(request: dict[str, Any]) -> dict[str, int]:

@@ -33,6 +33,7 @@ from weelo_workers.contracts.statuses import (
 )
 from weelo_workers.lifecycles import assignment, truck_request
 from weelo_workers.lifecycles.broadcast import FINAL, OPEN
+from weelo_workers.lifecycles.ladder import ring_name
 from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.models.base import Base, Id, one_of, status_in
 from weelo_workers.models.fleet import Vehicle
@@ -194,6 +195,11 @@ class Offer(Base):
     may_be_offered_again: Mapped[bool] = mapped_column(server_default=text("false"))
     """Whether a new round may make this offer again although it is declined: the system declined it after the transporter had
     lost a truck."""
+
+    @property
+    def ring(self) -> str:
+        """The name of the ring that made this offer."""
+        return ring_name(self.step, last_step=self.last_step)
 
     __table_args__ = (
         Index("offers_of_a_transporter", "transporter_id", "offered_at"),

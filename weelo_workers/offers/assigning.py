@@ -34,22 +34,22 @@ def assign(
     allocations: Sequence[Allocation],
     transporter_id: UUID,
     *,
-    step: int,
+    ring: str,
 ) -> list[Assignment]:
     """Insert an assignment for each allocation, set the drivers' answer timers, and publish the result.
 
-    `slots`, `assignments`: all slots and all assignments of the broadcast. `step`: the step of the search that made the
-    offer to this transporter.
+    `slots`, `assignments`: all slots and all assignments of the broadcast. `ring`: the ring of the offer to this
+    transporter.
     """
     if len(allocations) == sum(slot.status in slot_lifecycle.OPEN for slot in slots):
         # This query comes first, because a query after a change makes the unit of work write that change with a
         # statement of its own.
         broadcast_transitions.request_backfill(uow, broadcast)
-    won = [_assignment(broadcast, transporter_id, allocation, uow.now) for allocation in allocations]
+    won = [_assignment(broadcast, transporter_id, allocation, ring, uow.now) for allocation in allocations]
     uow.advance_all([slot for slot, _, _ in allocations], slot_lifecycle.ASSIGN)
     uow.insert(*won)
     for assignment in won:
-        uow.record_created(assignment, "win", step=step)
+        uow.record_created(assignment, "win")
         uow.send(ExpireAssignment(assignment_id=assignment.id), at=assignment.expires_at)
     left = any(slot.status in slot_lifecycle.OPEN for slot in slots)
     assignments = [*assignments, *won]
@@ -110,7 +110,7 @@ def lock_free_trucks(uow: UnitOfWork, transporter_id: UUID, wanted: Sequence[Tru
 
 
 def _assignment(
-    broadcast: Broadcast, transporter_id: UUID, allocation: Allocation, now: datetime
+    broadcast: Broadcast, transporter_id: UUID, allocation: Allocation, ring: str, now: datetime
 ) -> Assignment:
     slot, vehicle, driver = allocation
     return Assignment(
@@ -129,6 +129,7 @@ def _assignment(
         expires_at=now + timedelta(seconds=settings().driver_accept_seconds),
         created_at=now,
         state_changed_at=now,
+        ring=ring,
     )
 
 

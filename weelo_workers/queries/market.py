@@ -32,8 +32,9 @@ from weelo_workers.contracts.reasons import SystemReason
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus, EndedBecause
 from weelo_workers.lifecycles import assignment, broadcast
+from weelo_workers.lifecycles.ladder import LAST_RING
 from weelo_workers.market.areas import AREA_OF, AREAS
-from weelo_workers.market.definitions import LAST_RING, LOST, OFFER_STAGE, SEVERAL, TRUCK_LOST
+from weelo_workers.market.definitions import LOST, OFFER_STAGE, SEVERAL, TRUCK_LOST
 from weelo_workers.models.broadcasts import ENDS_A_SLOT
 from weelo_workers.models.mailbox import REJECTED_OFFER
 from weelo_workers.settings import settings
@@ -92,11 +93,12 @@ _OF_SLOTS = text(f"""
 _OF_TRUCKS = text(f"""
     {_REQUESTS}
     SELECT r.area, s.vehicle_type, a.status, a.reason_code,
-           CASE WHEN o.last_step THEN '{LAST_RING}' ELSE o.step::text END AS ring, count(*) AS trucks
+           COALESCE(a.ring, (SELECT CASE WHEN o.last_step THEN '{LAST_RING}' ELSE o.step::text END FROM offers o
+                              WHERE o.broadcast_id = a.broadcast_id AND o.transporter_id = a.transporter_id)) AS ring,
+           count(*) AS trucks
       FROM requests r
       JOIN assignments a ON a.broadcast_id = r.id
       JOIN truck_requests s ON s.id = a.truck_request_id
-      JOIN offers o ON o.broadcast_id = a.broadcast_id AND o.transporter_id = a.transporter_id
      GROUP BY 1, 2, 3, 4, 5
 """)
 
@@ -132,12 +134,14 @@ _OF_ENDS = text(f"""
 
 _OF_ACCEPTS = text(f"""
     {_REQUESTS},
+    rejected AS MATERIALIZED (
+        SELECT payload, error->>'code' AS code FROM mailbox
+         WHERE {REJECTED_OFFER} AND received_at >= :start AND name = ANY(:accepts) AND error->>'code' = ANY(:codes)
+    ),
     lost AS (
-        SELECT COALESCE(h.broadcast_id, CAST(m.payload->>'broadcast_id' AS uuid)) AS broadcast_id, m.error->>'code' AS code
-          FROM (SELECT payload, error FROM mailbox
-                 WHERE {REJECTED_OFFER} AND received_at >= :start
-                   AND name = ANY(:accepts) AND error->>'code' = ANY(:codes)) m
-          LEFT JOIN holds h ON h.id = CAST(m.payload->>'hold_id' AS uuid)
+        SELECT CAST(payload->>'broadcast_id' AS uuid) AS broadcast_id, code FROM rejected WHERE payload ? 'broadcast_id'
+        UNION ALL
+        SELECT h.broadcast_id, code FROM rejected JOIN holds h ON h.id = CAST(payload->>'hold_id' AS uuid)
     )
     SELECT r.area, s.vehicle_type, l.code, count(*) AS accepts
       FROM lost l

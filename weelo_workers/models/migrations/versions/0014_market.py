@@ -1,4 +1,4 @@
-"""Store when a broadcast got its first and its last truck, and index what the market figures read."""
+"""Store when a broadcast got its trucks and by which ring's offer, and index what the market figures read."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,6 +22,8 @@ def upgrade() -> None:
                  GROUP BY broadcast_id) w
          WHERE b.id = w.broadcast_id
     """)
+    # In older rows it is null, and the figures read the offer.
+    op.add_column("assignments", sa.Column("ring", sa.Text(), nullable=True))
     op.create_index("broadcasts_by_age", "broadcasts", ["created_at"], unique=False)
     op.create_index(
         "history_of_ended_slots",
@@ -55,5 +57,6 @@ def downgrade() -> None:
         ),
     )
     op.drop_index("broadcasts_by_age", table_name="broadcasts")
+    op.drop_column("assignments", "ring")
     op.drop_column("broadcasts", "filled_at")
     op.drop_column("broadcasts", "first_won_at")
