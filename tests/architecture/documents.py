@@ -23,9 +23,9 @@ from ops.generate.alerts import alerts
 from ops.generate.pace import Pace
 from tests.architecture import api, compose
 from tests.architecture.breaking import breaking_changes
+from tests.support.metric_list import all_metrics
 from tests.support.sources import ROOT
 from weelo_api.websocket.close_codes import CloseCode
-from weelo_workers.app import load_handlers
 from weelo_workers.contracts.json_schema import DescribedEnum
 from weelo_workers.contracts.reasons import CustomerReason, ProviderReason, SystemReason
 from weelo_workers.contracts.statuses import (
@@ -45,7 +45,7 @@ from weelo_workers.contracts.statuses import (
 from weelo_workers.lifecycles import assignment, broadcast, hold, mailbox, truck_request
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 from weelo_workers.lifecycles.parties import PARTIES
-from weelo_workers.metrics.listing import LABELS, Listed, metrics
+from weelo_workers.metrics.listing import LABELS
 from weelo_workers.settings import Settings
 
 LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
@@ -310,13 +310,6 @@ def _metric_labels() -> str:
     used = {label for each in all_metrics() for label in each.labels}
     rows = [f"| `{label}` | {LABELS[label]} |" for label in sorted(used)]
     return "\n".join(["| label | values |", "|---|---|", *rows])
-
-
-def all_metrics() -> list[Listed]:
-    """Return all metrics of the API, the workers and beat."""
-    api.app()
-    load_handlers()
-    return metrics()
 
 
 _BLOCKS: dict[str, Callable[[], str]] = {

@@ -32,6 +32,7 @@ ALLOWED = {
     PYTHON: {
         "weelo_workers/clock.py": "the clock itself",
         "weelo_workers/cli/__init__.py": "times in a token: they are compared with the plain clock",
+        "weelo_workers/metrics/counters.py": "when a process began",
         "weelo_workers/runtime/system.py": "when the process of `weelo up` began",
         "weelo_workers/runtime/console_log.py": "the time in front of a line on the terminal",
         "weelo_workers/notifications/socket_sessions.py": "the order in which sockets were opened",
@@ -44,6 +45,9 @@ ALLOWED = {
         "weelo_workers/models/sandbox.py": "the clock itself",
         "weelo_api/sandbox/mover.py": "the offset is the difference to the plain clock",
         "weelo_workers/webhooks/leases.py": "a lease limits the real time of a process",
+        "weelo_workers/messaging/beat_heartbeats.py": "a heartbeat is of the real time of a process",
+        "weelo_workers/queries/health.py": "the age of such a heartbeat",
+        "weelo_workers/doctor/recording.py": "checks run in real time",
         "weelo_workers/models/replica.py": "the lag of a standby, which PostgreSQL measures by its own clock",
     },
     IRREPLACEABLE: {},

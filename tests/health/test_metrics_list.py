@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.architecture.documents import all_metrics
+from tests.support.metric_list import all_metrics
 from tests.support.sources import ROOT
 from weelo_workers.doctor.check import CHECKS, RUNBOOK
 from weelo_workers.doctor.examine import examine  # noqa: F401 (importing it registers all checks)

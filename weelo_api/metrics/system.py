@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from weelo_workers.clock import clock_skew
 from weelo_workers.contracts.queues import Queue
@@ -100,15 +100,20 @@ def _rows() -> _Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """What one scrape reads from Redis."""
+    """What one scrape reads from Redis. `online`: None if Redis refuses to count."""
 
     consumption: Mapping[Queue, Consumption]
-    online: int
+    online: int | None
 
 
 @WithTimeout
 def _keys() -> _Keys:
-    return _Keys(consumption(), count_online())
+    seen = consumption()
+    try:
+        return _Keys(seen, count_online())
+    except ResponseError as refusal:  # it answers, and permits this user no scripts, for example
+        log.warning("transporters online cannot be counted: %s", refusal)
+        return _Keys(seen, None)
 
 
 class System(Collector):
@@ -145,7 +150,8 @@ def _from_keys(keys: _Keys) -> Iterator[GaugeMetricFamily]:
     yield CONSUMERS.by({queue: seen.workers for queue, seen in keys.consumption.items()})
     yield LAST_CONSUMED.by({queue: seen.consumed_seconds for queue, seen in keys.consumption.items()})
     yield HELD.by({queue: seen.held_seconds for queue, seen in keys.consumption.items()})
-    yield ONLINE.is_(keys.online)
+    if keys.online is not None:
+        yield ONLINE.is_(keys.online)
 
 
 def _checks(rows: _Rows | None, keys: _Keys | None) -> dict[str, float]:

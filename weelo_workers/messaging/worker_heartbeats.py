@@ -13,7 +13,7 @@ from math import inf
 from uuid import UUID
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from weelo_workers.contracts.queues import QUEUES, Queue
 from weelo_workers.redis_client import redis
@@ -81,8 +81,9 @@ def consumption(at: Redis | None = None) -> dict[Queue, Consumption]:
     values = client.mget([f"{_PREFIX}{name}" for name in names]) if names else []
     reports = {name: float(value) for name, value in zip(names, values, strict=True) if value is not None}
     if gone := [name for name in names if name not in reports]:
-        # A worker that still runs adds its name again with its next report.
-        client.srem(_INDEX, *gone)
+        # A worker that still runs adds its name again with its next report. A Redis that refuses writes keeps them.
+        with suppress(ResponseError):
+            client.srem(_INDEX, *gone)
     return {
         queue: Consumption(
             workers=sum(name.startswith(f"{queue}:") for name in reports),

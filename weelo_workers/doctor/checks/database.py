@@ -8,7 +8,7 @@ from contextlib import suppress
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from weelo_workers.clock import machine_skew
+from weelo_workers import clock
 from weelo_workers.doctor.check import Examination, Severity, check
 from weelo_workers.doctor.errors import of_database
 from weelo_workers.models import replica, server
@@ -85,7 +85,7 @@ def database_durability(look: Examination) -> Iterator[str]:
 def clock_skew(look: Examination) -> Iterator[str]:
     """Find a clock of this machine that differs from PostgreSQL's, which decides when timers are due."""
     with look.database() as connection:
-        skew = machine_skew(connection)
+        skew = clock.clock_skew(connection)
     if abs(skew) > MOST_SKEW_SECONDS:
         ahead = "ahead of" if skew > 0 else "behind"
         yield f"clock: this machine's is {abs(skew):.1f} s {ahead} PostgreSQL's"
@@ -103,7 +103,7 @@ def database_roles(_look: Examination) -> Iterator[str]:
 
 @check(
     "replica",
-    remedy="repair the replication, or unset DATABASE_READ_URL: the API then reads from the primary",
+    remedy="repair the replication, or unset the variable: the API then reads from the primary",
 )
 def read_replica(look: Examination) -> Iterator[str]:
     """Find a DATABASE_READ_URL that is no replica of the primary, or does not follow it."""
