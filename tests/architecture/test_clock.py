@@ -42,6 +42,7 @@ ALLOWED = {
     },
     LUA: {"weelo_workers/redis_clock.py": "the clock itself"},
     PLAIN_SQL: {
+        "weelo_workers/clock.py": "how far the plain clock differs from the plain clock of PostgreSQL",
         "weelo_workers/models/sandbox.py": "the clock itself",
         "weelo_api/sandbox/mover.py": "the offset is the difference to the plain clock",
         "weelo_workers/webhooks/leases.py": "a lease limits the real time of a process",

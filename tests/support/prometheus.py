@@ -88,7 +88,7 @@ class Prometheus:
         return {alert["labels"]["alertname"]: alert for alert in found if alert["state"] == "firing"}
 
     def rules(self) -> list[str]:
-        """Return the names of the loaded rules, in their order."""
+        """Return the names of the loaded rules, in any order."""
         return [rule["name"] for group in self._get("/api/v1/rules")["groups"] for rule in group["rules"]]
 
     def _get(self, path: str) -> dict[str, Any]:
