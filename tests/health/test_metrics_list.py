@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.support.metric_list import all_metrics
 from tests.support.sources import ROOT
 from weelo_workers.doctor.check import CHECKS, RUNBOOK
-from weelo_workers.doctor.examine import examine  # noqa: F401 (importing it registers all checks)
+from weelo_workers.doctor.examine import in_order
 from weelo_workers.metrics.listing import LABELS, Listed
 
 METRICS = {each.name: each for each in all_metrics()}
@@ -85,3 +85,11 @@ def test_an_entry_states_severity_and_what_to_do(name: str) -> None:
     assert len(entry.split()) >= 15
     assert re.fullmatch(r"[a-z]+(?:-[a-z]+)*", name)
     assert check.find.__doc__ and check.remedy and not check.remedy.endswith(".")
+
+
+def test_a_check_runs_after_those_that_it_needs() -> None:
+    order = [each.name for each in in_order(CHECKS.values())]
+    for name, check in CHECKS.items():
+        assert all(order.index(needed) < order.index(name) for needed in check.needs)
+        for needed in check.needs:
+            assert set(CHECKS[needed].needs) <= set(check.needs), "what a needed check needs is listed as well"

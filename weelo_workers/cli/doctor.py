@@ -24,7 +24,7 @@ SWEEP_SECONDS = 10.0
 @click.option("--json", "as_json", is_flag=True, help="Print the results of all checks as a JSON array.")
 @click.option("--repair", is_flag=True, help="Send the ordinary commands that heal what was found.")
 def doctor(data_dir: Path, as_json: bool, repair: bool) -> None:
-    """Check connections, schema, processes, queues, timers and invariants.
+    """Check servers, processes, queues, timers and invariants.
 
     Prints one line per finding, and below the findings of a check what to do about them. Exit code 1 if there is a
     finding; warnings leave it 0.

@@ -99,7 +99,7 @@ class Result:
 
 
 CHECKS: dict[str, Check] = {}
-"""All checks by name, in the order in which they run. `weelo_workers.doctor.examine` fills it."""
+"""All checks by name. `weelo_workers.doctor.examine` imports the modules that fill it."""
 
 
 def check(

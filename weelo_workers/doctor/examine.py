@@ -37,7 +37,7 @@ def examine(look: Examination | None = None, checks: Iterable[Check] | None = No
     look = look or Examination(engine(), STATEMENT_SECONDS)
     results: list[Result] = []
     failed: set[str] = set()
-    for each in CHECKS.values() if checks is None else checks:
+    for each in in_order(CHECKS.values() if checks is None else checks):
         if failed.intersection(each.needs):
             continue
         try:
@@ -48,3 +48,8 @@ def examine(look: Examination | None = None, checks: Iterable[Check] | None = No
             failed.add(each.name)
         results.append(result)
     return results
+
+
+def in_order(checks: Iterable[Check]) -> list[Check]:
+    """Return the checks such that each comes after those that it needs: these have fewer needs themselves."""
+    return sorted(checks, key=lambda each: (len(each.needs), each.name))
