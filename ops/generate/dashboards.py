@@ -326,13 +326,13 @@ def _market() -> dashboard.Dashboard:
             Graph(
                 "Seconds to the first truck",
                 "Median, 95 % and 99 %.",
-                _quantiles("weelo_market_seconds_to_first_bucket", kind),
+                _quantiles("weelo_market_to_first_seconds_bucket", kind),
                 "s",
             ),
             Graph(
                 "Seconds until all trucks are found",
                 "Median, 95 % and 99 %.",
-                _quantiles("weelo_market_seconds_to_full_bucket", kind),
+                _quantiles("weelo_market_to_full_seconds_bucket", kind),
                 "s",
             ),
             Graph(
