@@ -92,4 +92,6 @@ def test_a_check_runs_after_those_that_it_needs() -> None:
     for name, check in CHECKS.items():
         assert all(order.index(needed) < order.index(name) for needed in check.needs)
         for needed in check.needs:
-            assert set(CHECKS[needed].needs) <= set(check.needs), "what a needed check needs is listed as well"
+            assert set(CHECKS[needed].needs) <= set(check.needs), (
+                "what a needed check needs is listed as well"
+            )
