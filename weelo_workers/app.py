@@ -288,7 +288,9 @@ def _background_pool() -> ThreadPoolExecutor:
 def _own_metrics() -> MetricsServer | None:
     """Return the metrics server of this worker and its children, or of beat; None without METRICS_PORT."""
     port = settings().metrics_port
-    return MetricsServer(settings().metrics_host, port, _health.why_not_ready) if port else None
+    if not port:
+        return None
+    return MetricsServer(settings().metrics_host, port, _health.why_not_ready, _health.clock_skew)
 
 
 @signals.worker_init.connect

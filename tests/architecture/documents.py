@@ -20,6 +20,8 @@ from annotated_types import Ge, Gt, Le
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
+from ops.generate.alerts import alerts
+from ops.generate.pace import Pace
 from tests.architecture import api, compose
 from tests.architecture.breaking import breaking_changes
 from tests.support.metric_list import all_metrics
@@ -288,7 +290,17 @@ def _close_codes() -> str:
     return "\n".join(["| close code | when | what to do |", "|---|---|---|", *rows])
 
 
-# --- metrics --------------------------------------------------------------------------------------------
+# --- alerts and metrics ----------------------------------------------------------------------------------
+
+
+def _alerts() -> str:
+    """Return a table of the alerts, and of how long each one waits and why."""
+    rows = [
+        f"| [{each.name}](#{each.anchor}){f' ({each.extra})' if each.extra else ''} | {each.severity}"
+        f" | {each.wait:g} s | {each.because} |"
+        for each in alerts(Pace())
+    ]
+    return "\n".join(["| alert | severity | waits | because |", "|---|---|---|---|", *rows])
 
 
 def _metrics() -> str:
@@ -365,6 +377,7 @@ _BLOCKS: dict[str, Callable[[], str]] = {
     "metrics": _metrics,
     "metric-labels": _metric_labels,
     "settings": _settings,
+    "alerts": _alerts,
     "compose": _compose,
     "close-codes": _close_codes,
     "reasons": _reasons,

@@ -32,7 +32,6 @@ ALLOWED = {
     PYTHON: {
         "weelo_workers/clock.py": "the clock itself",
         "weelo_workers/cli/__init__.py": "times in a token: they are compared with the plain clock",
-        "weelo_workers/queries/health.py": "how far the plain clock differs from the plain clock of PostgreSQL",
         "weelo_workers/metrics/counters.py": "when a process began",
         "weelo_workers/runtime/system.py": "when the process of `weelo up` began",
         "weelo_workers/runtime/console_log.py": "the time in front of a line on the terminal",
@@ -44,6 +43,7 @@ ALLOWED = {
     },
     LUA: {"weelo_workers/redis_clock.py": "the clock itself"},
     PLAIN_SQL: {
+        "weelo_workers/clock.py": "how far the plain clock differs from the plain clock of PostgreSQL",
         "weelo_workers/models/sandbox.py": "the clock itself",
         "weelo_api/sandbox/mover.py": "the offset is the difference to the plain clock",
         "weelo_workers/webhooks/leases.py": "a lease limits the real time of a process",

@@ -113,7 +113,7 @@ def test_a_clock_that_differs_from_the_databases_is_a_warning(
 ) -> None:
     assert findings("clock-skew") == []
     now = time.time
-    monkeypatch.setattr("weelo_workers.queries.health.time.time", lambda: now() + 7)
+    monkeypatch.setattr("weelo_workers.clock.time.time", lambda: now() + 7)
     assert findings("clock-skew") == ["clock: this machine's is 7.0 s ahead of PostgreSQL's"]
     assert CHECKS["clock-skew"].severity is Severity.WARNING
 

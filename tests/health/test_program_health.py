@@ -94,7 +94,7 @@ def served() -> Iterator[tuple[str, list[str]]]:
     """Yield the address of a server, and the list whose last element is the reason why the program is not ready."""
     reasons: list[str] = []
     port = free_port()
-    server = MetricsServer("127.0.0.1", port, lambda: reasons[-1] if reasons else None)
+    server = MetricsServer("127.0.0.1", port, lambda: reasons[-1] if reasons else None, lambda: 0.25)
     server.start()
     yield f"http://127.0.0.1:{port}", reasons
     assert server._listener is not None
@@ -113,7 +113,9 @@ def test_workers_answer_probes_beside_their_metrics(served: tuple[str, list[str]
         {"status": "unavailable", "reason": "a message waits"},
     )
     assert httpx.get(f"{url}/healthz").json() == {"status": "ok"}
-    assert "weelo_commands_total" in httpx.get(f"{url}/metrics").text
+    metrics = httpx.get(f"{url}/metrics").text
+    assert "weelo_commands_total" in metrics
+    assert "weelo_clock_skew_seconds 0.25" in metrics
 
 
 def test_flower_keeps_its_metrics_to_itself(tmp_path: Path) -> None:

@@ -23,8 +23,6 @@ FRAMES_SENT = Counter("weelo_frames_sent", "Frames sent to sockets", registry=IN
 FRAMES_FAILED = Counter(
     "weelo_frames_failed", "Frames not sent because the client was gone or too slow", registry=IN_THIS_PROCESS
 )
-
-
 ACCEPT_FRAME_SECONDS = Histogram(
     "weelo_accept_frame_seconds",
     "Seconds from an accept stored to the frame with its outcome written to a socket that was open meanwhile",

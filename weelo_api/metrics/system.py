@@ -12,10 +12,11 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from redis.exceptions import RedisError, ResponseError
 
+from weelo_workers.clock import clock_skew
 from weelo_workers.contracts.queues import Queue
 from weelo_workers.doctor.checks.processes import idle_queues, late_sweep
 from weelo_workers.messaging.worker_heartbeats import Consumption, consumption
-from weelo_workers.metrics.gauges import ReadGauge
+from weelo_workers.metrics.gauges import CLOCK_SKEW, ReadGauge
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.presence.overview import count_online
 from weelo_workers.queries import backlog as mailbox, health
@@ -33,6 +34,11 @@ QUEUE_OLDEST = ReadGauge(
 )
 TIMERS_PENDING = ReadGauge(
     "weelo_timers_pending", "Number of rows of the mailbox that are not due yet", "queue"
+)
+TIMER_OLDEST = ReadGauge(
+    "weelo_timer_oldest_seconds",
+    "How long the oldest due timer of each kind has been due; 0 if none is due",
+    "name",
 )
 FAILING = ReadGauge("weelo_failing", "Number of rows that failed and will be tried again", "queue")
 PARKED = ReadGauge("weelo_parked", "Number of rows that were given up after repeated errors", "queue")
@@ -56,10 +62,6 @@ ONLINE = ReadGauge(
     "weelo_transporters_online",
     "Number of transporters who have sent a heartbeat within PRESENCE_TTL_SECONDS",
 )
-CLOCK_SKEW = ReadGauge(
-    "weelo_clock_skew_seconds",
-    "How far the clock of the API's machine is ahead of PostgreSQL's; negative: behind",
-)
 CHECK_FAILING = ReadGauge(
     "weelo_check_failing",
     "1 if the check of `weelo doctor` has a finding, else 0; see docs/runbooks/checks.md",
@@ -77,6 +79,7 @@ class _Rows:
 
     backlog: list[mailbox.Backlog]
     unsent: mailbox.Unsent
+    timers: Mapping[str, float]
     sweep_seconds: float | None
     checks: health.CheckStates
     skew_seconds: float
@@ -88,9 +91,10 @@ def _rows() -> _Rows:
         return _Rows(
             mailbox.by_queue(connection),
             mailbox.unsent_events(connection),
+            mailbox.oldest_timers(connection),
             health.seconds_since_sweep(connection),
             health.check_states(connection),
-            health.clock_skew(connection),
+            clock_skew(connection),
         )
 
 
@@ -132,6 +136,7 @@ def _from_rows(rows: _Rows) -> Iterator[GaugeMetricFamily]:
     yield QUEUE_DEPTH.by({line.queue: line.due for line in rows.backlog})
     yield QUEUE_OLDEST.by({line.queue: line.oldest_seconds for line in rows.backlog})
     yield TIMERS_PENDING.by({line.queue: line.later for line in rows.backlog})
+    yield TIMER_OLDEST.by(rows.timers)
     yield FAILING.by({line.queue: line.failing for line in rows.backlog})
     yield PARKED.by({line.queue: line.parked for line in rows.backlog})
     yield UNSENT.is_(rows.unsent.count)

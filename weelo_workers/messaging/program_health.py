@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
+from weelo_workers.clock import clock_skew
 from weelo_workers.messaging.beat_heartbeats import BeatHeartbeats, late_after_seconds
 from weelo_workers.messaging.consumer_monitor import ConsumerMonitor
 from weelo_workers.models.engine import DATABASE_ERRORS, connect
@@ -31,6 +32,13 @@ class ProgramHealth:
             reason = "it has not started yet"
         return reason or _why_no_database()
 
+    def clock_skew(self) -> float | None:
+        """Return how far the clock of this machine is ahead of PostgreSQL's (seconds); None if it does not answer in 2 s."""
+        try:
+            return _ask_database()
+        except (TimeoutError, NoThread, *DATABASE_ERRORS):
+            return None
+
 
 def _why_not_sweeping(beat: BeatHeartbeats) -> str | None:
     if beat.swept_at is None:
@@ -52,9 +60,10 @@ def _why_no_database() -> str | None:
 
 
 @WithTimeout
-def _ask_database() -> None:
+def _ask_database() -> float:
+    """Return `clock_skew`, which any answer of the database shows."""
     with _engine().connect() as connection:
-        connection.execute(text("SELECT 1"))
+        return clock_skew(connection)
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,8 @@ import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from weelo_workers.contracts.queues import QUEUES
+
 IN_THIS_PROCESS = CollectorRegistry()
 """The registry of the metrics below. It is read directly only in a process without a multiprocess directory."""
 
@@ -125,6 +127,8 @@ def initialize() -> None:
         TIMERS_FIRED.labels(by)
     SLO_EVENTS.labels(TIMER_LATENESS)
     SLO_GOOD_EVENTS.labels(TIMER_LATENESS)
+    for queue in QUEUES:
+        SWEPT.labels(queue)
     for result in ("sent", "later", "gone", "refused", "unsent"):
         PUSHES.labels(result)
     for result in ("delivered", "refused", "gone", "timeout", "unreachable", "forbidden"):

@@ -32,3 +32,9 @@ class ReadGauge:
         for label, value in values.items():
             family.add_metric([label], value)
         return family
+
+
+CLOCK_SKEW = ReadGauge(
+    "weelo_clock_skew_seconds",
+    "How far the clock of the process's machine is ahead of PostgreSQL's; negative: behind",
+)

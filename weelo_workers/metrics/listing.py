@@ -12,7 +12,7 @@ from weelo_workers.metrics.gauges import DECLARED
 
 LABELS = {
     "area": "an area of the market; `default` until there are areas",
-    "because": "why: a reason of the contract",
+    "because": "why a slot was cancelled: `customer_cancelled`, `customer_no_show` or `ended_by_operator`",
     "by": "what fired a timer: `countdown` or `sweep`",
     "cause": "`shed`, `database` or `other`",
     "check": "the name of a check of `weelo doctor` ([list](runbooks/checks.md))",

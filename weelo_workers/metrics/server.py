@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from weelo_workers.metrics import merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
+from weelo_workers.metrics.gauges import CLOCK_SKEW
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,9 @@ RETRY_SECONDS = 5.0
 
 WhyNotReady = Callable[[], str | None]
 """Returns why this program is not ready; None if it is. It has to return within 3 s."""
+
+ClockSkew = Callable[[], float | None]
+"""Returns how far the clock of this machine is ahead of PostgreSQL's; None if it is not known. Within 3 s as well."""
 
 
 class ProgramCollector(Collector):
@@ -36,6 +40,17 @@ class ProgramCollector(Collector):
         multiprocess_dir.make_again_if_deleted()
         merging.merge_dead(own)
         return merging.merged([own])
+
+
+class ClockSkewCollector(Collector):
+    """Measures the clock of this machine against PostgreSQL's at each scrape."""
+
+    def __init__(self, clock_skew: ClockSkew) -> None:
+        self._clock_skew = clock_skew
+
+    def collect(self) -> Iterable[Any]:
+        skew = self._clock_skew()
+        return () if skew is None else (CLOCK_SKEW.is_(skew),)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -56,12 +71,13 @@ class _Handler(WSGIRequestHandler):
 class MetricsServer:
     """Serves one address for the life of the process. A port that is in use does not stop the process."""
 
-    def __init__(self, host: str, port: int, why_not_ready: WhyNotReady) -> None:
+    def __init__(self, host: str, port: int, why_not_ready: WhyNotReady, clock_skew: ClockSkew) -> None:
         self._address = (host, port)
         self._why_not_ready = why_not_ready
         self._listener: WSGIServer | None = None
         registry = CollectorRegistry()
         registry.register(ProgramCollector())
+        registry.register(ClockSkewCollector(clock_skew))
         self._metrics = make_wsgi_app(registry)
 
     def start(self) -> None:

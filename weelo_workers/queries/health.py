@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +13,6 @@ _SWEPT = text("""
 """)
 _CHECKS = text("SELECT name, detail <> '' AS is_failing FROM check_results")
 _LAST_RUN = text("SELECT EXTRACT(EPOCH FROM ended_at)::float FROM check_runs")
-_CLOCK = text("SELECT EXTRACT(EPOCH FROM pg_catalog.clock_timestamp())::float")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +33,3 @@ def check_states(connection: Connection) -> CheckStates:
     """Return the stored results of the checks."""
     failing = {row.name: bool(row.is_failing) for row in connection.execute(_CHECKS)}
     return CheckStates(failing, connection.execute(_LAST_RUN).scalar())
-
-
-def clock_skew(connection: Connection) -> float:
-    """Return how many seconds the clock of this machine is ahead of the database's; negative: behind."""
-    before = time.time()
-    there: float = connection.execute(_CLOCK).scalar_one()
-    return (before + time.time()) / 2 - there

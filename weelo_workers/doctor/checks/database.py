@@ -8,12 +8,12 @@ from contextlib import suppress
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from weelo_workers import clock
 from weelo_workers.doctor.check import Examination, Severity, check
 from weelo_workers.doctor.errors import of_database
 from weelo_workers.models import replica, server
 from weelo_workers.models.engine import connect
 from weelo_workers.models.migrate import is_at_head
-from weelo_workers.queries import health as queries
 from weelo_workers.settings import settings
 
 MOST_SKEW_SECONDS = 2.0
@@ -85,7 +85,7 @@ def database_durability(look: Examination) -> Iterator[str]:
 def clock_skew(look: Examination) -> Iterator[str]:
     """Find a clock of this machine that differs from PostgreSQL's, which decides when timers are due."""
     with look.database() as connection:
-        skew = queries.clock_skew(connection)
+        skew = clock.clock_skew(connection)
     if abs(skew) > MOST_SKEW_SECONDS:
         ahead = "ahead of" if skew > 0 else "behind"
         yield f"clock: this machine's is {abs(skew):.1f} s {ahead} PostgreSQL's"
