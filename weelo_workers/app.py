@@ -216,7 +216,7 @@ class SweepingScheduler(Scheduler):
             with suppress(*DATABASE_ERRORS):
                 overdue = wake_again_after_outage(self._bus.engine)
                 self._outages_ended = ended
-                log.warning("the broker is back; %d overdue commands are given to workers again", overdue)
+                log.info("after the outage of the broker, workers are woken again for %d overdue commands", overdue)
 
     def _purge_redis(self) -> None:
         with suppress(RedisError):
@@ -267,6 +267,11 @@ def _own_metrics() -> MetricsServer | None:
     """Return the metrics server of this worker and its children, or of beat; None without METRICS_PORT."""
     port = settings().metrics_port
     return MetricsServer(settings().metrics_host, port) if port else None
+
+
+@signals.setup_logging.connect
+def _keep_our_logging(**_: Any) -> None:
+    """With a receiver of this signal Celery configures no logging, neither in a worker and beat nor after a fork."""
 
 
 @signals.worker_init.connect

@@ -118,7 +118,7 @@ def sweep(bus: Bus, *, seconds: float) -> int:
         if len(overdue) < BATCH:
             break
     if taken:
-        log.info("took up %d overdue", taken)
+        log.info("the sweep took up %d overdue commands", taken)
     return taken
 
 

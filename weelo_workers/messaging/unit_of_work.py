@@ -303,6 +303,11 @@ class UnitOfWork:
         """Whether the handler has written rows, or has changed objects that the session has not written yet."""
         return self._has_written or bool(self.session.dirty or self.session.new)
 
+    @property
+    def broadcast_id(self) -> UUID | None:
+        """The broadcast that the command has changed, None if it has changed none. It is for the log."""
+        return self._history[0]["broadcast_id"] if self._history else None
+
     def settle(self, columns: Mapping[str, Any]) -> None:
         """Store the outcome in the row of the command, together with everything else that is written."""
         self._changes.update(MAILBOX, self.command_id, columns, expected={"settled_at": None})

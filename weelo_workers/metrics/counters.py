@@ -55,6 +55,12 @@ WEBHOOK_SECONDS = Histogram(
     buckets=_FAST,
     registry=IN_THIS_PROCESS,
 )
+UNAVAILABLE = Counter(
+    "weelo_unavailable_answers",
+    "Requests answered with 503 by reason: shed (too many commands wait), database (it is not available)",
+    ["reason"],
+    registry=IN_THIS_PROCESS,
+)
 SWEPT = Counter("weelo_swept", "Overdue rows that the sweep took up", ["queue"], registry=IN_THIS_PROCESS)
 
 

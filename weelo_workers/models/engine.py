@@ -23,6 +23,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from weelo_workers import database_url
+from weelo_workers.logs.outages import Outage
 from weelo_workers.settings import settings
 
 PING_AFTER_SECONDS = 1.0
@@ -74,6 +75,8 @@ _CONNECTION = {
 # libpq reports each address that it tried: "connection to server at … failed: FATAL:  …".
 _ATTEMPT = " failed: "
 _QUOTED = re.compile(r'"[^"]*"')
+
+POSTGRES = Outage("PostgreSQL")
 
 # PgBouncer's error for `options`: its clients share server connections, which cannot keep one client's settings.
 _REFUSED_BY_POOLER = "unsupported startup parameter"
@@ -132,6 +135,8 @@ def connect(
     event.listen(made, "begin", pooler.limit_locks)
     event.listen(made, "handle_error", _strip_row_detail)
     event.listen(made, "handle_error", _disconnect_from_standby)
+    event.listen(made, "handle_error", _log_outage)
+    event.listen(made, "connect", _log_return)
     event.listen(made, "checkin", _note_the_time)
     event.listen(made, "checkout", _ping_if_it_idled)
     return made
@@ -197,6 +202,19 @@ def _disconnect_from_standby(context: ExceptionContext) -> None:
     """Treat a write refused by a standby as a disconnect: after a failover, new connections reach the primary."""
     if getattr(context.original_exception, "pgcode", None) == _STANDBY:
         context.is_disconnect = True
+
+
+def _log_outage(context: ExceptionContext) -> None:
+    """Log that PostgreSQL cannot be reached, once until a connection is made again."""
+    error = context.original_exception
+    if getattr(error, "pgcode", None) == _STANDBY:
+        return  # A standby accepts connections, so each new one would look like the end of an outage.
+    if context.is_disconnect or (context.connection is None and isinstance(error, psycopg2.OperationalError)):
+        POSTGRES.failed(_reason(error))
+
+
+def _log_return(_: Any, __: ConnectionPoolEntry) -> None:
+    POSTGRES.answered()
 
 
 def _note_the_time(_: Any, record: ConnectionPoolEntry) -> None:
@@ -270,7 +288,11 @@ def _sqlstate(error: DBAPIError) -> str | None:
 
 def why_unavailable(error: DBAPIError) -> str:
     """Return PostgreSQL's reason for an error, without the names of hosts, roles, databases and files that it quotes."""
-    lines = [line for line in str(error.orig).splitlines() if line.strip()] or [type(error).__name__]
+    return _reason(error.orig)
+
+
+def _reason(error: BaseException | None) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     line = next((each for each in reversed(lines) if _ATTEMPT in each), lines[0]).rpartition(_ATTEMPT)[2]
     return _QUOTED.sub("…", line.strip().removeprefix("FATAL:").strip())
 
