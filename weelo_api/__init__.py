@@ -17,7 +17,17 @@ def create_app() -> Flask:
     from weelo_api import openapi
     from weelo_api.commands import rate_limit_headers
     from weelo_api.docs_site import routes as docs_site
-    from weelo_api.http import access, addresses, compression, cors, errors, headers, request_ids
+    from weelo_api.http import (
+        access,
+        addresses,
+        compression,
+        cors,
+        errors,
+        headers,
+        request_ids,
+        server_errors,
+        traces,
+    )
     from weelo_api.http.json_body import JsonBody
     from weelo_api.views import (
         broadcasts,
@@ -43,7 +53,9 @@ def create_app() -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     compression.register(app)
     request_ids.register(app)
+    traces.register(app)
     errors.register(app)
+    server_errors.register(app)
     addresses.register(app)
     cors.register(app)
     access.register(app)

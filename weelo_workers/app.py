@@ -25,6 +25,7 @@ from celery.worker.state import maybe_shutdown
 from kombu.transport import redis as redis_transport
 from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
 
+from weelo_workers import tracing
 from weelo_workers.backoff import backoff
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
@@ -216,7 +217,9 @@ class SweepingScheduler(Scheduler):
             with suppress(*DATABASE_ERRORS):
                 overdue = wake_again_after_outage(self._bus.engine)
                 self._outages_ended = ended
-                log.info("after the outage of the broker, workers are woken again for %d overdue commands", overdue)
+                log.info(
+                    "after the outage of the broker, workers are woken again for %d overdue commands", overdue
+                )
 
     def _purge_redis(self) -> None:
         with suppress(RedisError):
@@ -306,6 +309,11 @@ def _after_fork(**_: Any) -> None:
     # No command has this id. The search for it opens the connection and prepares the statements before the first real
     # command. If the database cannot be reached, the bus logs it and continues.
     bus().execute(UUID(int=0))
+
+
+@signals.worker_process_shutdown.connect
+def _before_exit(**_: Any) -> None:
+    tracing.flush()
 
 
 @signals.worker_ready.connect

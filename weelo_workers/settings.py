@@ -11,6 +11,7 @@ import hmac
 import os
 import socket
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -214,6 +215,15 @@ class Settings(BaseSettings):
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None:
             http_url.check(url)
+        return url
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _can_be_exported(cls, url: str | None) -> str | None:
+        if url is not None and any(
+            find_spec(name) is None for name in ("opentelemetry", "opentelemetry.exporter")
+        ):
+            raise ValueError("needs further packages; run: pip install 'weelo[server,otel]'")
         return url
 
     @field_validator("google_application_credentials")

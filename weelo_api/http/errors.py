@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from contextlib import suppress
 from socket import socket
 from typing import IO, Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import BadRequest, HTTPException
 
+from weelo_api.http import server_errors
 from weelo_workers.contracts.rejections import Code, Rejected, problem_body
-from weelo_workers.log_rate_limit import RateLimitFilter
-from weelo_workers.logs.context import extra
-from weelo_workers.metrics import counters
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_outage
-
-log = logging.getLogger(__name__)
-log.addFilter(RateLimitFilter())
 
 SENDING_PAUSE_SECONDS = 1.0
 
@@ -107,29 +101,10 @@ def _drain_body() -> None:
         line.settimeout(None)
 
 
-def _log(level: int, text: str, *values: object, status: int, error: BaseException | None = None) -> None:
-    """Write the one line about a request that is answered with a server error. A path may contain a token, the rule of its route does not."""
-    user = g.get("caller")
-    rule = request.url_rule
-    fields = {
-        "route": rule.rule if rule else None,
-        "method": request.method,
-        "status": status,
-        "role": user.role if user else None,
-    }
-    log.log(level, text, *values, exc_info=error, extra=extra(**fields))
-    g.server_error_is_logged = True
-
-
 def register(app: Flask) -> None:
     @app.errorhandler(Rejected)
     def _rejected(rejected: Rejected) -> Response:
-        if rejected.code is Code.SERVICE_UNAVAILABLE:
-            counters.UNAVAILABLE.labels("shed").inc()
-            _log(logging.WARNING, "a request is refused, because too many commands wait", status=503)
-        elif rejected.code.http_status >= 500:
-            cause = rejected.__cause__ or rejected
-            _log(logging.ERROR, "a request failed: %s", rejected.detail, status=500, error=cause)
+        server_errors.log_rejected(rejected)
         return problem_response(rejected.problem())
 
     @app.errorhandler(HTTPException)
@@ -149,9 +124,7 @@ def register(app: Flask) -> None:
     def _database(error: Exception) -> Response:
         if not (is_outage(error) or is_contention(error)):
             return _unexpected(error)
-        counters.UNAVAILABLE.labels("database").inc()
-        reason = str(error).splitlines()[0]
-        _log(logging.WARNING, "the database is not available: %s", reason, status=503)
+        server_errors.log_unavailable_database(error)
         return problem(Code.SERVICE_UNAVAILABLE, "Try again in a moment.", retryAfter=1)
 
     for error_class in DATABASE_ERRORS:
@@ -159,13 +132,5 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
-        _log(logging.ERROR, "a request failed, because of an unexpected error", status=500, error=error)
+        server_errors.log_unexpected(error)
         return problem(Code.INTERNAL_ERROR, "It has been logged. Trying again is safe.")
-
-    @app.after_request
-    def _log_others(response: Response) -> Response:
-        if response.status_code >= 500 and not g.get("server_error_is_logged"):
-            _log(
-                logging.WARNING, "a request is answered with a server error", status=response.status_code
-            )
-        return response

@@ -38,7 +38,7 @@ class Loop:
                 if lock.execute(_ONE_AT_A_TIME).scalar_one():
                     self._turn()
         except (RedisError, *DATABASE_ERRORS) as problem:
-            log.warning("the sandbox waits: %s", str(problem).splitlines()[0])
+            log.warning("the sandbox waits for PostgreSQL or Redis: %s", str(problem).splitlines()[0])
 
     def _turn(self) -> None:
         # This is not the connection that holds the lock. A transaction that has read tables would block a reset, and the

@@ -15,7 +15,7 @@ from typing import Any
 
 from flask import Flask
 
-from weelo_workers import bootstrap
+from weelo_workers import bootstrap, tracing
 from weelo_workers.metrics import multiprocess_dir
 from weelo_workers.settings import ConfigurationError
 
@@ -145,5 +145,6 @@ def worker_exit(server: Any, worker: Any) -> None:
     """
     if os.getpid() == worker.pid and worker.booted and _is_ending(worker):
         worker.closing_time.join(CLOSE_WITHIN_SECONDS)
+        tracing.flush()
         logging.shutdown()
         os._exit(0)

@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -40,20 +41,26 @@ class _LineHandler(logging.Handler):
             self.handleError(record)
 
 
-def configure(
-    process: str, *, queue: str | None = None, write: Callable[[str], None] | None = None
-) -> None:
+_kind = "python"
+
+
+def process_kind() -> str:
+    """Return the kind of this process, as `configure` was given it."""
+    return _kind
+
+
+def configure(process: str, *, queue: str | None = None, write: Callable[[str], None] | None = None) -> None:
     """Make this process log in the format and at the level of the settings. It may be called again.
 
     `process`: the kind of process. `queue`: the queue whose commands it executes, if it is only one. `write`: is called
     with each line, instead of writing it to standard error. If a setting is invalid, the defaults apply: the caller
     reads the settings next, reports the error and ends.
     """
+    global _kind  # noqa: PLW0603 (it is the process that is configured)
+    _kind = process
     level, log_format = logging.INFO, _format()
-    try:
+    with suppress(ConfigurationError):
         level = logging.getLevelNamesMapping()[settings().log_level]
-    except ConfigurationError:
-        pass
     context.label_records()
     handler = _LineHandler(write or _to_standard_error)
     handler.setFormatter(formats.formatter(log_format, Origin(process, queue)))
@@ -92,9 +99,7 @@ def _to_standard_error(line: str) -> None:
     sys.stderr.flush()
 
 
-def _uncaught(
-    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-) -> None:
+def _uncaught(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     if issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, traceback)
         return

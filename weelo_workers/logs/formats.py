@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -121,9 +121,9 @@ def console_line(
     if exception:
         more += exception.splitlines()
     text = " ".join([first, *(f"{name}={_value(value)}" for name, value in fields.items())])
+    time, zone = _local(int(at))
     head = (
-        f"{_local(int(at))}.{int(at % 1 * 1000):03d}{_offset(int(at))} {level:<{_LEVEL_WIDTH}}"
-        f" {origin.label:<{_PROCESS_WIDTH}} | "
+        f"{time}.{int(at % 1 * 1000):03d}{zone} {level:<{_LEVEL_WIDTH}} {origin.label:<{_PROCESS_WIDTH}} | "
     )
     return "\n".join([head + _visible(text), *(CONTINUES + _visible(line) for line in more)])
 
@@ -172,14 +172,11 @@ def _visible(text: str) -> str:
 # Most lines of a busy process have the same second as the line before.
 @lru_cache(maxsize=1)
 def _utc(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 @lru_cache(maxsize=1)
-def _local(second: int) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
-
-
-@lru_cache(maxsize=1)
-def _offset(second: int) -> str:
-    return time.strftime("%z", time.localtime(second))
+def _local(second: int) -> tuple[str, str]:
+    """Return the time and the zone of this machine."""
+    at = datetime.fromtimestamp(second, UTC).astimezone()
+    return f"{at:%Y-%m-%d %H:%M:%S}", f"{at:%z}"

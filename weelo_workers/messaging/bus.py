@@ -19,7 +19,8 @@ from sqlalchemy import Engine, bindparam, update
 from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from weelo_workers.contracts.queues import Queue
+from weelo_workers import tracing
+from weelo_workers.contracts.queues import TIMERS, Queue
 from weelo_workers.log_rate_limit import RateLimitFilter
 from weelo_workers.logs import context
 from weelo_workers.messaging import command_log, crashes, failures
@@ -91,6 +92,7 @@ class Bus:
         try:
             return self._execute(command_id, swept=swept, redelivered=redelivered)
         finally:
+            tracing.end_command()
             context.restore(unbound)
             request_id.reset(before)
 
@@ -100,6 +102,7 @@ class Bus:
             then = self._settle(command_id, swept=swept, redelivered=redelivered)
         except Exception as error:
             self._record_failure(command_id, error, time.monotonic() - began)
+            tracing.end_command(error)
             return False
         if then.settled is not None:
             command_log.settled(then.settled, time.monotonic() - began)
@@ -163,11 +166,14 @@ class Bus:
                 return AfterCommit()
             request_id.set(row.request_id)
             command_log.bind_command(row)
+            _begin_span(row)
             handler = handler_for(row.name)
             if handler is None:
                 # A newer version of this program wrote the command; this happens during a deploy. A worker of that
                 # version will execute it.
-                log.warning("this version has no handler for %s; a worker of a newer version executes it", row.name)
+                log.warning(
+                    "this version has no handler for %s; a worker of a newer version executes it", row.name
+                )
                 session.execute(_NOTE_UNKNOWN, {"id_": row.id})
                 return AfterCommit()
             if row.due_at > row.claimed_at:
@@ -215,6 +221,16 @@ class Bus:
         counters.COMMANDS.labels(row.name, "failed").inc()
         if row.parked_at is not None:
             counters.COMMANDS.labels(row.name, "parked").inc()
+
+
+def _begin_span(row: ClaimedRow) -> None:
+    if tracing.are_on():
+        tracing.begin_command(
+            row.name,
+            row.traceparent,
+            {"weelo.queue": row.queue, "weelo.command_id": row.id, "weelo.role": row.caller_role},
+            is_timer=row.queue == TIMERS,
+        )
 
 
 def _wake_up_for(row: ClaimedRow, countdown: float) -> WakeUp:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from weelo_workers import tracing
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.lifecycles.mailbox import MAX_ATTEMPTS, REJECT
 from weelo_workers.logs.context import bind, extra
@@ -55,6 +56,7 @@ def settled(command: Settled, seconds: float) -> None:
         fields["queue_wait"] = round(waited, 4)
     if row.attempts:
         fields["attempt"] = row.attempts + 1
+    tracing.annotate({f"weelo.{name}": value for name, value in fields.items()})
     fields["duration"] = round(seconds, 4)
     log.info("%s is %s", row.name, fields["outcome"], extra=extra(**fields))
 
@@ -66,7 +68,12 @@ def failed(row: MailboxRow, error: Exception, seconds: float) -> None:
     """
     outcome = "parked" if row.parked_at is not None else "failed"
     fields = extra(outcome=outcome, attempt=row.attempts, duration=round(seconds, 4))
-    then = "is parked until an operator retries it" if row.parked_at is not None else "failed, and is tried again"
+    tracing.annotate({"weelo.outcome": outcome, "weelo.attempt": row.attempts})
+    then = (
+        "is parked until an operator retries it"
+        if row.parked_at is not None
+        else "failed, and is tried again"
+    )
     traceback = error if row.attempts <= MAX_ATTEMPTS else None
     log.error("%s %s: %s", row.name, then, row.last_error, exc_info=traceback, extra=fields)
 
@@ -81,4 +88,6 @@ def _subject(payload: Any) -> dict[str, str]:
     if not isinstance(payload, dict):
         return {}  # The payload is of another version, and the command will fail.
     found = {name: payload.get(name) for name in _SUBJECTS}
-    return {name: value for name, value in found.items() if isinstance(value, str) and len(value) == _UUID_LENGTH}
+    return {
+        name: value for name, value in found.items() if isinstance(value, str) and len(value) == _UUID_LENGTH
+    }

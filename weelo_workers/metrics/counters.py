@@ -57,7 +57,7 @@ WEBHOOK_SECONDS = Histogram(
 )
 UNAVAILABLE = Counter(
     "weelo_unavailable_answers",
-    "Requests answered with 503 by reason: shed (too many commands wait), database (it is not available)",
+    "Requests answered with 503 by reason: refused (mostly: too many commands wait), database (it is not available)",
     ["reason"],
     registry=IN_THIS_PROCESS,
 )

@@ -76,8 +76,6 @@ _CONNECTION = {
 _ATTEMPT = " failed: "
 _QUOTED = re.compile(r'"[^"]*"')
 
-POSTGRES = Outage("PostgreSQL")
-
 # PgBouncer's error for `options`: its clients share server connections, which cannot keep one client's settings.
 _REFUSED_BY_POOLER = "unsupported startup parameter"
 
@@ -135,8 +133,9 @@ def connect(
     event.listen(made, "begin", pooler.limit_locks)
     event.listen(made, "handle_error", _strip_row_detail)
     event.listen(made, "handle_error", _disconnect_from_standby)
-    event.listen(made, "handle_error", _log_outage)
-    event.listen(made, "connect", _log_return)
+    outages = _Outages(_outage_at(named["host"], named["port"]))
+    event.listen(made, "handle_error", outages.on_error)
+    event.listen(made, "connect", outages.on_connect)
     event.listen(made, "checkin", _note_the_time)
     event.listen(made, "checkout", _ping_if_it_idled)
     return made
@@ -204,17 +203,28 @@ def _disconnect_from_standby(context: ExceptionContext) -> None:
         context.is_disconnect = True
 
 
-def _log_outage(context: ExceptionContext) -> None:
-    """Log that PostgreSQL cannot be reached, once until a connection is made again."""
-    error = context.original_exception
-    if getattr(error, "pgcode", None) == _STANDBY:
-        return  # A standby accepts connections, so each new one would look like the end of an outage.
-    if context.is_disconnect or (context.connection is None and isinstance(error, psycopg2.OperationalError)):
-        POSTGRES.failed(_reason(error))
+@lru_cache(maxsize=16)
+def _outage_at(host: str | None, port: str | None) -> Outage:
+    """Return the outage of a server, which is one for all engines of this process that connect to it."""
+    return Outage(f"PostgreSQL at {host or 'the default host'}:{port or 5432}")
 
 
-def _log_return(_: Any, __: ConnectionPoolEntry) -> None:
-    POSTGRES.answered()
+class _Outages:
+    """Logs that the server of an engine cannot be reached, once until a connection is made again."""
+
+    def __init__(self, outage: Outage) -> None:
+        self._outage = outage
+
+    def on_error(self, context: ExceptionContext) -> None:
+        error = context.original_exception
+        if getattr(error, "pgcode", None) == _STANDBY:
+            return  # A standby accepts connections, so each new one would look like the end of an outage.
+        no_connection = context.connection is None and isinstance(error, psycopg2.OperationalError)
+        if context.is_disconnect or no_connection:
+            self._outage.failed(_reason(error))
+
+    def on_connect(self, _: Any, __: ConnectionPoolEntry) -> None:
+        self._outage.answered()
 
 
 def _note_the_time(_: Any, record: ConnectionPoolEntry) -> None:

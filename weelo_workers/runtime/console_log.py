@@ -38,7 +38,7 @@ class ConsoleLog:
     def line(self, name: str, text: str, level: str = "INFO") -> None:
         """Write a line about this process, in the format of all log lines. `name`: the process, or OWN_NAME for `weelo up` itself."""
         made = json_line if self._format == "json" else console_line
-        self.pass_on(name, made(datetime.now().timestamp(), level, Origin(name), text, {}))
+        self.pass_on(name, made(datetime.now().astimezone().timestamp(), level, Origin(name), text, {}))
 
     def child_line(self, name: str, text: str) -> None:
         """Write what a child has printed: its log lines unchanged, anything else as a warning.
