@@ -20,7 +20,7 @@ from uuid import UUID
 from celery import Celery, signals
 from celery.beat import Scheduler
 from celery.exceptions import CPendingDeprecationWarning
-from celery.worker.consumer import Consumer
+from celery.worker.consumer import Consumer, consumer
 from celery.worker.state import maybe_shutdown
 from kombu.transport import redis as redis_transport
 from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
@@ -29,6 +29,7 @@ from weelo_workers import tracing
 from weelo_workers.backoff import backoff
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.logs.outages import Outage
 from weelo_workers.messaging.batches import execute_batches
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.celery_settings import celery_settings
@@ -61,6 +62,9 @@ DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks"
 app = Celery("weelo", config_source=celery_settings())
 
 
+_consumers_broker = Outage("the broker that this worker consumes")
+
+
 class DisconnectTolerantQoS(redis_transport.QoS):
     """kombu's record of unacknowledged messages, without the errors that end a worker when it loses Redis.
 
@@ -89,6 +93,20 @@ class DisconnectTolerantQoS(redis_transport.QoS):
             # is settled, Redis has no record from which to redeliver the message, and the sweep executes the command.
             log.warning("a message could not be recorded as unacknowledged: %s", full)
             super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
+
+
+class _OneLinePerOutage(logging.Filter):
+    """Drops Celery's lines about each attempt to reach the broker, and notes the outage, which is logged once."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if record.msg == consumer.CONNECTION_ERROR:
+            _consumers_broker.failed(arguments[1])
+            return False
+        if consumer.CONNECTION_RETRY in arguments:
+            _consumers_broker.failed(str(arguments[-1]) or "the connection was lost")
+            return False
+        return True
 
 
 class BackoffConsumer(Consumer):
@@ -126,6 +144,7 @@ class BackoffConsumer(Consumer):
             else:
                 if refused:
                     log.warning("Redis accepts commands again")
+                _consumers_broker.answered()
                 return conn
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
@@ -280,6 +299,7 @@ def _keep_our_logging(**_: Any) -> None:
 @signals.worker_init.connect
 def _tolerate_disconnects(**_: Any) -> None:
     redis_transport.Channel.QoS = DisconnectTolerantQoS
+    consumer.logger.addFilter(_OneLinePerOutage())
 
 
 @signals.worker_init.connect

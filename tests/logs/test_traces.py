@@ -41,7 +41,7 @@ class Spans:
 
 
 def trace_of(span: ReadableSpan) -> int:
-    return int(span.get_span_context().trace_id)  # type: ignore[union-attr]
+    return int(span.get_span_context().trace_id)
 
 
 def parent_of(span: ReadableSpan) -> int | None:
@@ -49,7 +49,7 @@ def parent_of(span: ReadableSpan) -> int | None:
 
 
 def id_of(span: ReadableSpan) -> int:
-    return int(span.get_span_context().span_id)  # type: ignore[union-attr]
+    return int(span.get_span_context().span_id)
 
 
 @pytest.fixture
