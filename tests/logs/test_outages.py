@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import re
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,7 +16,6 @@ from sqlalchemy.engine import make_url
 
 from tests.support.tcp_proxy import TcpProxy
 from weelo_workers import redis_client
-from weelo_workers.log_rate_limit import RateLimitFilter
 from weelo_workers.logs import outages
 from weelo_workers.models.engine import DATABASE_ERRORS, connect
 from weelo_workers.settings import settings
@@ -42,13 +41,6 @@ class Switch(TcpProxy):
                 with suppress(OSError):
                     client.shutdown(socket.SHUT_RDWR)
             self._clients.clear()
-
-
-@pytest.fixture(autouse=True)
-def _own_limit() -> Iterator[None]:
-    former, outages.log.filters = outages.log.filters[:], [RateLimitFilter()]
-    yield
-    outages.log.filters = former
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -106,6 +98,22 @@ def test_an_outage_of_Redis_is_logged_once_and_so_is_its_end(
         redis.close()
     assert re.fullmatch(r"Redis is back; it was away for \d+\.\d s", messages(caplog)[-1])
     assert len(messages(caplog)) == 2
+
+
+def test_a_server_that_is_lost_again_and_again_is_logged_once_a_second(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = [1_000.0]
+    monkeypatch.setattr(outages, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    outage = outages.Outage("It")
+    for seconds in (0.0, 0.2, 0.2, 0.7):
+        at[0] += seconds
+        outage.failed("a reason\nand more")
+        outage.failed("the same outage")
+        at[0] += 0.06
+        assert outage.answered() == pytest.approx(0.06)
+        assert outage.answered() is None
+    assert messages(caplog) == ["It cannot be reached: a reason", "It is back; it was away for 0.1 s"] * 2
 
 
 def test_one_shot_commands_leave_it_to_their_own_output() -> None:

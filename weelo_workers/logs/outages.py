@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 
-from weelo_workers.log_rate_limit import RateLimitFilter
-
 log = logging.getLogger(__name__)
-# A server that accepts connections and then refuses commands would be lost and back again many times a second.
-log.addFilter(RateLimitFilter())
+
+AT_MOST_EVERY_SECONDS = 1.0
+"""A server that accepts connections and then ends them is lost and back again many times a second."""
 
 
 class Outage:
@@ -21,6 +21,8 @@ class Outage:
         self._lost = f"{server} cannot be reached: %s"
         self._back = f"{server} is back; it was away for %.1f s"
         self._since: float | None = None
+        self._logged_at = -math.inf
+        self._is_logged = False
         self._lock = threading.Lock()
 
     def failed(self, reason: object) -> None:
@@ -29,6 +31,10 @@ class Outage:
             if self._since is not None:
                 return
             self._since = time.monotonic()
+            self._is_logged = self._since >= self._logged_at + AT_MOST_EVERY_SECONDS
+            if not self._is_logged:
+                return
+            self._logged_at = self._since
         log.warning(self._lost, (str(reason).strip().splitlines() or ["no reason is known"])[0])
 
     def answered(self) -> float | None:
@@ -37,8 +43,10 @@ class Outage:
             return None
         with self._lock:
             since, self._since = self._since, None
+            is_logged = self._is_logged
         if since is None:
             return None
         away = time.monotonic() - since
-        log.warning(self._back, away)
+        if is_logged:
+            log.warning(self._back, away)
         return away

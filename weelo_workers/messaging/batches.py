@@ -14,12 +14,14 @@ from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import REGISTRY, load
 from weelo_workers.lifecycles.mailbox import SUCCEED
+from weelo_workers.log_rate_limit import RateLimitFilter
 from weelo_workers.messaging import command_log, failures
 from weelo_workers.messaging.handlers import batch_handlers
 from weelo_workers.metrics import counters
 from weelo_workers.models.mailbox import active, as_sql, untroubled
 
 log = logging.getLogger(__name__)
+log.addFilter(RateLimitFilter())
 
 BATCH = 100
 """Small, because the rows are locked while the handler waits for Redis."""
@@ -59,7 +61,7 @@ def _execute(engine: Engine, name: str) -> int:
     except Exception as error:
         # The error is not recorded here. The sweep soon executes each of these commands alone. If that attempt fails,
         # it records the failure.
-        log.info("a batch of %s could not be executed: %s", name, failures.summary(error))
+        log.warning("a batch of %s could not be executed: %s", name, failures.summary(error))
         return 0
     if found:
         command_log.settled_together(name, [row.id for row in found], time.monotonic() - began)
