@@ -33,6 +33,7 @@ def create_app() -> Flask:
         broadcasts,
         devices,
         fleet,
+        market,
         notifications,
         offers,
         operating,
@@ -60,7 +61,7 @@ def create_app() -> Flask:
     cors.register(app)
     access.register(app)
     headers.register(app)
-    for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks):
+    for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks, market):
         app.register_api(view.api)
     if settings().is_sandbox:
         from weelo_api.views import sandbox

@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import cast
 
 from weelo_client.commands import FRESH_KEY, Commands, Key
-from weelo_client.shapes import Assignment, EndOutcome, OperatorReason
+from weelo_client.shapes import Assignment, EndOutcome, Market, OperatorReason
 
 
 class AdminCommands(Commands):
+    def market(self, start: str | None = None, end: str | None = None, area: str | None = None) -> Market:
+        """Return the market figures of the requests that were created from `start` until before `end`.
+
+        By default these are the requests of the last 24 hours; at most 31 days. The times are in RFC 3339 with a zone.
+        `area`: only the requests of this area.
+        """
+        query = {"from": start, "to": end, "area": area}
+        return cast(Market, self.get("/admin/market", **query))
+
     def end_trip(
         self,
         assignment_id: str,

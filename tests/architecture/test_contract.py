@@ -22,6 +22,7 @@ from weelo_workers import cli
 from weelo_workers.contracts import (
     broadcasts,
     fleet,
+    market,
     offers,
     outcomes,
     reasons,
@@ -182,6 +183,15 @@ SHAPES: dict[str, type[BaseModel]] = {
         webhooks.ResendView,
         webhooks.WebhookTestView,
         webhooks.DeliveryView,
+        market.MarketView,
+        market.MarketFigures,
+        market.MarketGroup,
+        market.Spread,
+        market.WonInRing,
+        market.ExpiredSlots,
+        market.LostAccepts,
+        market.CancelledSlots,
+        market.LostTrucks,
     )
 }
 

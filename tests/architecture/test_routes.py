@@ -71,6 +71,7 @@ READS = {
     "GET /webhooks",
     "GET /webhooks/{}",
     "GET /webhooks/{}/deliveries",
+    "GET /admin/market",
 }
 WEBSOCKET = "GET /ws"
 

@@ -19,6 +19,7 @@ from weelo_client.webhooks import WebhookCommands
 from weelo_workers.contracts import (
     broadcasts,
     fleet,
+    market,
     offers,
     reasons,
     statuses,
@@ -53,6 +54,14 @@ PAIRS = [
     (shapes.WebhookTest, webhooks.WebhookTestView),
     (shapes.Resent, webhooks.ResendView),
     (shapes.Delivery, webhooks.DeliveryView),
+    (shapes.Market, market.MarketView),
+    (shapes.MarketFigures, market.MarketFigures),
+    (shapes.Spread, market.Spread),
+    (shapes.WonInRing, market.WonInRing),
+    (shapes.ExpiredSlots, market.ExpiredSlots),
+    (shapes.LostAccepts, market.LostAccepts),
+    (shapes.CancelledSlots, market.CancelledSlots),
+    (shapes.LostTrucks, market.LostTrucks),
 ]
 # Fields that are present only when a single broadcast is read.
 ONLY_IN_READS: dict[type, set[str]] = {shapes.Broadcast: {"assignments"}}

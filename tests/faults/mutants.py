@@ -118,7 +118,7 @@ def try_mutant(mutant: Mutant, say: Callable[[str], None]) -> tuple[str, list[st
         mutant.apply(tree)
         began = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-n0", "-q", "--no-header", "--tb=line", *SUITE],
+            [sys.executable, "-m", "pytest", "--long", "-n0", "-q", "--no-header", "--tb=line", *SUITE],
             cwd=tree,
             # The copy is first in the path, before the unchanged tree that is installed for development.
             env={**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"},

@@ -21,7 +21,12 @@ from tests.faults.plan import plan
 from tests.faults.play import Play, perform
 from tests.faults.report import told, write
 
-pytestmark = [pytest.mark.xdist_group("faults"), pytest.mark.alone, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.xdist_group("faults"),
+    pytest.mark.alone,
+    pytest.mark.long,
+    pytest.mark.timeout(300),
+]
 
 SEED = int(os.environ.get("WEELO_SEED") or 1)
 SECONDS = 90.0

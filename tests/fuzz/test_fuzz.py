@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz.campaign import LIMITS, fuzz
+from tests.support.long import rounds
 from tests.support.system import System
 
 pytestmark = pytest.mark.xdist_group("system")
 
-SECONDS = 30
+SECONDS = rounds(10, 30)
 """`make fuzz CASES=20000` runs longer, and with the phase "coverage", which sends thousands of requests at the limits."""
 
 

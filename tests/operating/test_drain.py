@@ -130,6 +130,7 @@ def test_an_api_answers_who_waits_for_an_outcome_before_it_ends(world: World, so
     assert answer.status_code == (201 if somebody_works else 202)
 
 
+@pytest.mark.long
 def test_everything_ends_in_time_under_load_and_what_was_accepted_is_executed_afterwards(
     tmp_path: Path,
 ) -> None:

@@ -33,6 +33,7 @@ def write(rows: Rows, name: str, queue: str, payload: Any, *, as_id: UUID | None
     return poison
 
 
+@pytest.mark.long
 def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: System, rows: Rows) -> None:
     truck, customer = Truck(operated), uuid4()
     fleet, asks = Listener(truck.client), operated.client(Role.CUSTOMER, customer)

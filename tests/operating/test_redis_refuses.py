@@ -158,7 +158,9 @@ def test_positions_in_a_redis_that_refuses_writes_count_as_unknown(
     presence.offline(transporter, stamp=2.0)
 
 
-@pytest.mark.parametrize(("refuse", "accept"), [(full, roomy), (replica, master)])
+@pytest.mark.parametrize(
+    ("refuse", "accept"), [(full, roomy), pytest.param(replica, master, marks=pytest.mark.long)]
+)
 def test_a_fleet_is_offered_a_request_while_redis_refuses_writes(
     system: System, redis: Redis, refuse, accept
 ) -> None:
@@ -195,8 +197,12 @@ def test_a_webhook_gets_the_lines_that_were_written_while_redis_refused_commands
 
 @pytest.mark.parametrize(
     ("refuse", "accept"),
-    [(replica, master), (full, roomy), (full_and_restarted, roomy), (locked, unlocked)],
-    ids=["replica", "full", "full and restarted", "password"],
+    [
+        pytest.param(replica, master, id="replica", marks=pytest.mark.long),
+        pytest.param(full, roomy, id="full"),
+        pytest.param(full_and_restarted, roomy, id="full and restarted", marks=pytest.mark.long),
+        pytest.param(locked, unlocked, id="password", marks=pytest.mark.long),
+    ],
 )
 def test_workers_survive_a_redis_that_refuses_commands(system: System, redis: Redis, refuse, accept) -> None:
     eventually(lambda: is_well(system), within=30)

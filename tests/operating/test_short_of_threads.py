@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import httpx
 import psutil
+import pytest
 
 from tests.support.api_process import Api
 from tests.support.tokens import token
@@ -19,6 +20,7 @@ from weelo_workers.runtime.ports import free_port
 MODULE = "tests.operating.worker_short_of_threads"
 
 
+@pytest.mark.long
 def test_an_api_without_further_threads_answers_with_those_it_has(world: World, tmp_path: Path) -> None:
     log = tmp_path / "log"
     api = Api(GUNICORN_CMD_ARGS=f"--worker-class={MODULE}.WorkerShortOfThreads", log=log)

@@ -1,4 +1,7 @@
-"""Races run at both isolation levels, because their outcome must not depend on the level."""
+"""Races run at both isolation levels, because their outcome must not depend on the level.
+
+Without --long they run at the level of production only.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ if TYPE_CHECKING:
     from tests.support.world import World
 
 
-@pytest.fixture(params=["READ COMMITTED", "SERIALIZABLE"])
+@pytest.fixture(params=["READ COMMITTED", pytest.param("SERIALIZABLE", marks=pytest.mark.long)])
 def world(migrated: None, request: pytest.FixtureRequest) -> Iterator[World]:
     # These modules are imported here, because they read the settings, which `pytest_configure` sets.
     from tests.support.world import World

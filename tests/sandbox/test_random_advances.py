@@ -1,4 +1,4 @@
-"""TRYI-01: after each of 100 advances of random length the rows agree with one another, as in the model test."""
+"""TRYI-01: after each of many advances of random length the rows agree with one another, as in the model test."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from uuid import UUID
 import pytest
 
 from tests.sandbox.sandbox_system import Sandbox
+from tests.support.long import rounds
 from tests.support.truths import AT_MOST_ALL_ROUNDS, TRUTHS, WHEN_AT_REST
 from weelo_api.sandbox.behaviours import Behaviour
 from weelo_client import Rejected, WeeloClient
 
 pytestmark = pytest.mark.xdist_group("system")
 
-ADVANCES = 100
+ADVANCES = rounds(15, 100)
 # Around the times of the timers, between them, and far beyond them. All together stay below the age at which logs are
 # purged.
 LENGTHS = (0.1, 1, 4, 14.9, 16, 44, 46, 61, 121, 121, 400)
@@ -37,7 +38,7 @@ TRUTHS_HERE = {
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1])
-def test_100_advances_of_random_length_keep_every_truth(sandbox: Sandbox, seed: int) -> None:
+def test_advances_of_random_length_keep_every_truth(sandbox: Sandbox, seed: int) -> None:
     chance = random.Random(seed)
     people = [sandbox.customer() for _ in range(2)]
     fleets = [

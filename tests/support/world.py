@@ -7,7 +7,9 @@ run them through real worker processes.
 from __future__ import annotations
 
 import itertools
+import random
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -443,12 +445,16 @@ class World:
         command = ContinuePartial(broadcast_id=broadcast_id, customer_id=customer, kind=BroadcastKind.BOOKING)
         return self.execute(command, customer, Role.CUSTOMER)
 
-    def race(self, *acts: Callable[[], Any]) -> list[Any]:
-        """Run these functions at the same time, each in its own thread, and return their results."""
+    def race(self, *acts: Callable[[], Any], spread: float = 0.0) -> list[Any]:
+        """Run these functions at the same time, each in its own thread, and return their results.
+
+        Each begins up to `spread` seconds later, by chance, so that a faster function does not always come first.
+        """
         line = threading.Barrier(len(acts))
 
         def run(act: Callable[[], Any]) -> Any:
             line.wait(timeout=30)
+            time.sleep(random.uniform(0, spread))
             return act()
 
         with ThreadPoolExecutor(len(acts)) as pool:

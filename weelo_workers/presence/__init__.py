@@ -34,6 +34,7 @@ from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.presence.scripts import (
     EVICT_CLOSED,
     EVICT_STALE,
+    FORGET,
     GO_OFFLINE,
     GO_ONLINE,
     HEARTBEAT,
@@ -55,6 +56,7 @@ __all__ = [
     "SearchResult",
     "evict_closed",
     "evict_stale",
+    "forget",
     "heartbeat",
     "index_broadcast",
     "is_warm",
@@ -150,6 +152,11 @@ def online(
 def offline(transporter_id: UUID, *, stamp: float) -> None:
     """Remove the transporter from every index, unless a newer `stamp` is stored."""
     _run(GO_OFFLINE, [str(transporter_id), repr(stamp)])
+
+
+def forget(transporter_id: UUID) -> None:
+    """Remove everything that is stored about the transporter, until they go online again. Raises RedisError."""
+    _run(FORGET, [str(transporter_id)])
 
 
 def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False) -> list[UUID] | Absent:
