@@ -26,6 +26,8 @@ def create_app() -> Flask:
         headers,
         request_ids,
         request_metrics,
+        server_errors,
+        traces,
     )
     from weelo_api.http.json_body import JsonBody
     from weelo_api.views import (
@@ -55,7 +57,9 @@ def create_app() -> Flask:
     request_metrics.register(app)
     compression.register(app)
     request_ids.register(app)
+    traces.register(app)
     errors.register(app)
+    server_errors.register(app)
     addresses.register(app)
     cors.register(app)
     access.register(app)

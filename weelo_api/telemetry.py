@@ -38,7 +38,7 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
         for broadcast_id in missed:
             enqueue(OfferLate(broadcast_id=broadcast_id, transporter_id=transporter_id))
     except (RedisError, presence.PresenceUnavailable) as error:
-        log.warning("a heartbeat was lost: %s", error)
+        log.warning("a heartbeat could not be stored: %s", error)
 
 
 def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presence.Absent) -> None:
@@ -82,4 +82,4 @@ def trip_location(driver_id: UUID, trip_id: UUID, where: TripLocation) -> None:
     try:
         live_stream.publish_ephemeral(customer_id, "location_updated", seen.json_dict())
     except RedisError as error:
-        log.warning("a location was lost: %s", error)
+        log.warning("a position could not be published: %s", error)

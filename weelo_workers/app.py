@@ -20,15 +20,17 @@ from celery import Celery, signals
 from celery.beat import Scheduler
 from celery.exceptions import CPendingDeprecationWarning
 from celery.worker import state
-from celery.worker.consumer import Consumer
+from celery.worker.consumer import Consumer, consumer
 from celery.worker.state import maybe_shutdown
 from kombu.transport import redis as redis_transport
 from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
 
+from weelo_workers import tracing
 from weelo_workers.backoff import backoff
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.doctor.recording import run_checks
+from weelo_workers.logs.outages import Outage
 from weelo_workers.market import counters as market_counters
 from weelo_workers.messaging.batches import execute_batches
 from weelo_workers.messaging.beat_heartbeats import BeatHeartbeats
@@ -68,6 +70,9 @@ DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks"
 app = Celery("weelo", config_source=celery_settings())
 
 
+_consumers_broker = Outage("the broker that this worker consumes")
+
+
 class DisconnectTolerantQoS(redis_transport.QoS):
     """kombu's record of unacknowledged messages, without the errors that end a worker when it loses Redis.
 
@@ -96,6 +101,20 @@ class DisconnectTolerantQoS(redis_transport.QoS):
             # is settled, Redis has no record from which to redeliver the message, and the sweep executes the command.
             log.warning("a message could not be recorded as unacknowledged: %s", full)
             super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
+
+
+class _OneLinePerOutage(logging.Filter):
+    """Drops Celery's lines about each attempt to reach the broker, and notes the outage, which is logged once."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if record.msg == consumer.CONNECTION_ERROR:
+            _consumers_broker.failed(arguments[1])
+            return False
+        if consumer.CONNECTION_RETRY in arguments:
+            _consumers_broker.failed(str(arguments[-1]) or "the connection was lost")
+            return False
+        return True
 
 
 class BackoffConsumer(Consumer):
@@ -133,6 +152,7 @@ class BackoffConsumer(Consumer):
             else:
                 if refused:
                     log.warning("Redis accepts commands again")
+                _consumers_broker.answered()
                 return conn
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
@@ -232,7 +252,9 @@ class SweepingScheduler(Scheduler):
             with suppress(*DATABASE_ERRORS):
                 overdue = wake_again_after_outage(self._bus.engine)
                 self._outages_ended = ended
-                log.warning("the broker is back; %d overdue commands are given to workers again", overdue)
+                log.info(
+                    "after the outage of the broker, workers are woken again for %d overdue commands", overdue
+                )
 
     def _purge_redis(self) -> None:
         with suppress(RedisError):
@@ -293,9 +315,15 @@ def _own_metrics() -> MetricsServer | None:
     return MetricsServer(settings().metrics_host, port, _health.why_not_ready, _health.clock_skew)
 
 
+@signals.setup_logging.connect
+def _keep_our_logging(**_: Any) -> None:
+    """With a receiver of this signal Celery configures no logging, neither in a worker and beat nor after a fork."""
+
+
 @signals.worker_init.connect
 def _tolerate_disconnects(**_: Any) -> None:
     redis_transport.Channel.QoS = DisconnectTolerantQoS
+    consumer.logger.addFilter(_OneLinePerOutage())
 
 
 @signals.worker_init.connect
@@ -337,6 +365,11 @@ def _after_fork(**_: Any) -> None:
     # No command has this id. The search for it opens the connection and prepares the statements before the first real
     # command. If the database cannot be reached, the bus logs it and continues.
     bus().execute(UUID(int=0))
+
+
+@signals.worker_process_shutdown.connect
+def _before_exit(**_: Any) -> None:
+    tracing.flush()
 
 
 @signals.worker_ready.connect

@@ -28,7 +28,7 @@ def _sync_now(transporter_id: UUID, heard: bool) -> None:
     try:
         write_presence(transporter_id, read_availability(transporter_id), heard=heard)
     except (presence.PresenceUnavailable, *DATABASE_ERRORS) as away:
-        log.info("presence of %s is updated later: %s", transporter_id, away)
+        log.info("the availability of transporter %s is written to Redis later: %s", transporter_id, away)
 
 
 def read_availability(transporter_id: UUID) -> FleetAvailability:

@@ -59,7 +59,7 @@ class Up:
     def stop(self, signum: signal.Signals = signal.SIGINT) -> float:
         began = time.monotonic()
         self.process.send_signal(signum)
-        self.until("weelo .*stopped$")
+        self.until(r" up +\| stopped$")
         assert self.process.wait(timeout=15) == 0
         return time.monotonic() - began
 

@@ -32,6 +32,7 @@ from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Request, rfc3339
+from weelo_workers.logs.context import bind
 from weelo_workers.messaging import mailbox
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine, is_disconnect
 from weelo_workers.queries.webhooks import with_secret
@@ -69,6 +70,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     user = caller()
     take_token(user)
     command_id = command_id_of_request(user.id)
+    bind(command_id=command_id, command=command.name, role=user.role)
     # The repetition of an accepted request is no new work, so it is not shed.
     if (refusal := _shedder.refusal(command)) and not (has_idempotency_key() and find(command_id, user)):
         request_metrics.because(request_metrics.SHED)
@@ -102,7 +104,7 @@ def _outcome(known: CommandOutcome, user: Caller, until: float, waiting: Waiting
         except DATABASE_ERRORS:
             pass  # the outcome is read again at the next poll
         except Exception:
-            log.exception("the outcome of %s could not be read", known.command_id)
+            log.exception("the outcome of a command could not be read")
             return known
         if outcome_waiters().closing and not closing:
             closing, until = True, min(until, time.monotonic() + CLOSING_WAIT_SECONDS)

@@ -109,7 +109,7 @@ def search_presence(
         )
         return presence.nearest(kinds, pickup, count, this.reach)
     except presence.PresenceUnavailable as unknown:
-        log.info("matching without presence: %s", unknown)
+        log.info("transporters are searched for without their positions: %s", unknown)
         return None
 
 

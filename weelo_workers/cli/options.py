@@ -91,3 +91,6 @@ def use_running_system(data_dir: Path, *variables: str) -> None:
         os.environ["JWT_SECRET"] = Path(running.jwt_secret_file).read_text().strip()
     settings.cache_clear()
     settings()
+    from weelo_workers.logs import configuring
+
+    configuring.configure("cli")

@@ -369,6 +369,11 @@ class UnitOfWork:
         """Whether the handler has written rows, or has changed objects that the session has not written yet."""
         return self._has_written or bool(self.session.dirty or self.session.new)
 
+    @property
+    def broadcast_id(self) -> UUID | None:
+        """The broadcast that the command has changed, None if it has changed none. It is for the log."""
+        return self._history[0].record["broadcast_id"] if self._history else None
+
     def put_off(self) -> None:
         """Store when the command continues, together with everything else that is written.
 
