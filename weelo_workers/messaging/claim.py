@@ -9,6 +9,7 @@ from sqlalchemy import Boolean, Row, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
 from weelo_workers.models.mailbox import MAILBOX, active, pause_is_over
+from weelo_workers.models.prepared import prepared
 
 ClaimedRow = Row[Any]
 """A claimed row with all columns of the mailbox, and `claimed_at`: the database's time after the lock."""
@@ -27,7 +28,7 @@ _CLAIMED = (
     .with_for_update(of=MAILBOX)
     .cte("claimed")
 )
-_CLAIM = select(_CLAIMED, func.clock_timestamp().label("claimed_at"))
+_CLAIM = select(_CLAIMED, func.clock_timestamp().label("claimed_at")).execution_options(**prepared("claim"))
 
 
 def claim(session: Session, command_id: UUID, *, marked: bool) -> ClaimedRow | None:

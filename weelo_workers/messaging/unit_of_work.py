@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, TypeVar, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, Table, bindparam, event as sqlalchemy_event, func, select
+from sqlalchemy import ARRAY, Select, Table, Uuid, any_, bindparam, event as sqlalchemy_event, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import ORMExecuteState, Session, aliased, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
@@ -29,6 +29,7 @@ from weelo_workers.messaging.wakeup import WakeUp
 from weelo_workers.messaging.write_set import WriteSet
 from weelo_workers.models import Assignment, Base, Broadcast, Hold, TransitionRecord, TruckRequest
 from weelo_workers.models.mailbox import MAILBOX
+from weelo_workers.models.prepared import prepared
 
 Row = TypeVar("Row", bound=Base)
 Stateful = TypeVar("Stateful", Broadcast, TruckRequest, Hold, Assignment)
@@ -54,7 +55,7 @@ def _locking(model: type[Base]) -> Select[Any, datetime]:
     """Return the statement that locks and returns rows of this model by `ids`, and returns the time after the lock."""
     locked = (
         select(model)
-        .where(model.id.in_(bindparam("ids", expanding=True)))  # type: ignore[attr-defined]
+        .where(model.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))  # type: ignore[attr-defined]
         .order_by(model.id)  # type: ignore[attr-defined]
         # FOR NO KEY UPDATE: an insert with a foreign key to the row does not wait for this lock.
         .with_for_update(key_share=True)
@@ -62,7 +63,8 @@ def _locking(model: type[Base]) -> Select[Any, datetime]:
     )
     # The time is read outside of the part that locks. Inside it, the time would be read before the transaction waits
     # for the lock.
-    return select(aliased(model, locked), func.clock_timestamp())
+    statement = select(aliased(model, locked), func.clock_timestamp())
+    return statement.execution_options(**prepared(f"lock_{model.__tablename__}"))
 
 
 class UnitOfWork:
@@ -120,7 +122,7 @@ class UnitOfWork:
     def lock_all(self, model: type[Row], row_ids: Sequence[UUID]) -> list[Row]:
         """Lock and return rows. They are locked in id order, so that two transactions never deadlock."""
         found = self.session.execute(
-            _locking(model), {"ids": row_ids}, execution_options={"populate_existing": True}
+            _locking(model), {"ids": list(row_ids)}, execution_options={"populate_existing": True}
         ).all()
         if found:
             self._now = found[-1][1]

@@ -23,6 +23,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from weelo_workers import database_url
+from weelo_workers.models import prepared
 from weelo_workers.settings import settings
 
 PING_AFTER_SECONDS = 1.0
@@ -98,7 +99,7 @@ def connect(
     given = database_url.read(url)
     limits = {**LIMITS, **({"lock_timeout": lock_timeout} if lock_timeout else {})}
     session = {**SESSION, "search_path": SANDBOX_SEARCH_PATH} if sandbox else SESSION
-    options = {**limits, **session}.items()
+    options = {**limits, **session, **prepared.PARAMETERS}.items()
     own_options = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in options)
     named = {name: given.get(name) for name in ("user", "password", "host", "port", "dbname")}
     one_host = "," not in (named["host"] or "") + (named["port"] or "")
@@ -134,6 +135,7 @@ def connect(
     event.listen(made, "handle_error", _disconnect_from_standby)
     event.listen(made, "checkin", _note_the_time)
     event.listen(made, "checkout", _ping_if_it_idled)
+    prepared.PreparedStatements(made)
     return made
 
 

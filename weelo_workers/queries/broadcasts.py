@@ -57,6 +57,8 @@ from weelo_workers.models import (
     slots_given_back,
     vehicle_busy,
 )
+from weelo_workers.models.base import is_in
+from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.pages import Page, PageRequest, paged
 from weelo_workers.queries.views import assignment_view, broadcast_view
 
@@ -175,7 +177,7 @@ _OPEN_FOR_FLEET = (
     select(TruckRequest.id)
     .where(
         TruckRequest.broadcast_id == Broadcast.id,
-        TruckRequest.status.in_(truck_request.OPEN),
+        is_in(TruckRequest.status, truck_request.OPEN),
         TruckRequest.id.not_in(_GAVE_BACK),
     )
     .correlate(Broadcast)
@@ -200,12 +202,13 @@ _OPEN_OFFERS = paged(
     .where(
         Offer.transporter_id == bindparam("transporter"),
         Offer.declined_at.is_(None),
-        Broadcast.status.in_(OPEN),
+        is_in(Broadcast.status, OPEN),
         Broadcast.expires_at > func.clock_timestamp(),
         or_(~exists(_GAVE_BACK), exists(_OPEN_FOR_FLEET)),
     ),
     Offer.offered_at,
     Offer.broadcast_id,
+    name="read_open_offers",
 )
 
 
@@ -304,7 +307,7 @@ _ALL_SLOTS = (
 )
 # Only open holds reserve slots; without the condition the query would read all past holds.
 _OWN_HOLDS = select(Hold.id).where(
-    Hold.transporter_id == bindparam("outsider", type_=Uuid()), Hold.status == HoldStatus.OPEN
+    Hold.transporter_id == bindparam("outsider", type_=Uuid()), is_in(Hold.status, {HoldStatus.OPEN})
 )
 _SLOT_IS_VISIBLE = or_(TruckRequest.status != TruckRequestStatus.HELD, TruckRequest.hold_id.in_(_OWN_HOLDS))
-_SLOTS_FOR_OUTSIDER = _ALL_SLOTS.where(_SLOT_IS_VISIBLE)
+_SLOTS_FOR_OUTSIDER = _ALL_SLOTS.where(_SLOT_IS_VISIBLE).execution_options(**prepared("read_visible_slots"))

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Integer, Select, Uuid, bindparam, or_, tuple_
+from sqlalchemy import ColumnElement, DateTime, Integer, Select, Uuid, bindparam, cast, or_, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.models.prepared import prepared
 
 Row = TypeVar("Row")
 
@@ -77,13 +78,17 @@ class Paged:
 
 
 def paged(
-    query: Select[Any], time: InstrumentedAttribute[datetime], tie: InstrumentedAttribute[UUID]
+    query: Select[Any], time: InstrumentedAttribute[datetime], tie: InstrumentedAttribute[UUID], *, name: str
 ) -> Paged:
-    """Return a query by pages, newest first, for `PageRequest.run`. The query returns the columns `time` and `tie`."""
-    before = bindparam("before", type_=DateTime(timezone=True))
+    """Return a query by pages, newest first, for `PageRequest.run`. The query returns the columns `time` and `tie`.
+
+    It is prepared under this name.
+    """
+    before = cast(bindparam("before"), DateTime(timezone=True))
     older = tuple_(time, tie) < tuple_(before, bindparam("before_tie", type_=Uuid()))
     in_order = query.where(or_(before.is_(None), older)).order_by(time.desc(), tie.desc())
-    return Paged(in_order.limit(bindparam("rows", type_=Integer())), time.key, tie.key)
+    page = in_order.limit(bindparam("rows", type_=Integer())).execution_options(**prepared(name))
+    return Paged(page, time.key, tie.key)
 
 
 def _encode(moment: datetime, tie: UUID) -> str:
