@@ -26,7 +26,7 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from weelo_workers import __version__
 from weelo_workers.contracts.broadcasts import (
@@ -145,7 +145,7 @@ def history(session: Session, customer_id: UUID, page_request: PageRequest) -> P
     """Return a page of the customer's broadcasts, newest first."""
     query = select(Broadcast).where(Broadcast.customer_id == customer_id)
     rows, next_cursor = page_request.apply(session, query, Broadcast.created_at, Broadcast.id)
-    return Page([view.json_dict() for view in _views(session, rows)], next_cursor)
+    return Page(_views(session, rows), next_cursor)
 
 
 def offers(session: Session, transporter_id: UUID, page_request: PageRequest) -> Page:
@@ -166,7 +166,7 @@ def offers(session: Session, transporter_id: UUID, page_request: PageRequest) ->
             pickup_distance_km=row.distance_km,
             radius_step=row.step,
             offered_at=row.offered_at,
-        ).json_dict()
+        )
         for row in rows
     ]
     return Page(items, next_cursor)
@@ -198,6 +198,7 @@ _OPEN_OFFERS = paged(
         func.array(_GAVE_BACK.scalar_subquery()).label("gave_back"),
         func.clock_timestamp().label("now"),
     )
+    .options(defer(Broadcast.request, raiseload=True))
     .join(Offer, Offer.broadcast_id == Broadcast.id)
     .where(
         Offer.transporter_id == bindparam("transporter"),

@@ -109,13 +109,13 @@ def vehicles(session: Session, transporter_id: UUID, page_request: PageRequest) 
     query = select(Vehicle).where(Vehicle.transporter_id == transporter_id)
     rows, next_cursor = page_request.apply(session, query, Vehicle.created_at, Vehicle.id)
     busy = busy_among(session, [vehicle.id for vehicle in rows]).vehicles
-    return Page([vehicle_view(vehicle, busy=vehicle.id in busy).json_dict() for vehicle in rows], next_cursor)
+    return Page([vehicle_view(vehicle, busy=vehicle.id in busy) for vehicle in rows], next_cursor)
 
 
 def drivers(session: Session, transporter_id: UUID, page_request: PageRequest) -> Page:
     query = select(Driver).where(Driver.transporter_id == transporter_id)
     rows, next_cursor = page_request.apply(session, query, Driver.created_at, Driver.id)
-    return Page([driver_view(driver).json_dict() for driver in rows], next_cursor)
+    return Page([driver_view(driver) for driver in rows], next_cursor)
 
 
 def assignments(session: Session, reader: Caller, page_request: PageRequest) -> Page:
@@ -124,4 +124,4 @@ def assignments(session: Session, reader: Caller, page_request: PageRequest) -> 
     rows, next_cursor = page_request.apply(
         session, select(Assignment).where(mine == reader.id), Assignment.created_at, Assignment.id
     )
-    return Page([assignment_view(assignment).json_dict() for assignment in rows], next_cursor)
+    return Page([assignment_view(assignment) for assignment in rows], next_cursor)

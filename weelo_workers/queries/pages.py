@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import ColumnElement, DateTime, Integer, Select, Uuid, bindparam, cast, or_, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.wire import Wire
 from weelo_workers.models.prepared import prepared
 
 Row = TypeVar("Row")
@@ -20,11 +23,17 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    items: list[dict[str, Any]]
+    views: Sequence[Wire | dict[str, Any]]
     next_cursor: str | None
 
-    def json_dict(self) -> dict[str, Any]:
-        return {"items": self.items, "nextCursor": self.next_cursor}
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The views as JSON-ready data with the contract's names."""
+        return [each.json_dict() if isinstance(each, Wire) else each for each in self.views]
+
+    def json(self) -> bytes:
+        """Return the page as JSON, without the detour of `items`."""
+        return to_json({"items": self.views, "nextCursor": self.next_cursor}, by_alias=True)
 
 
 @dataclass(frozen=True, slots=True)
