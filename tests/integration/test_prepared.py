@@ -88,11 +88,9 @@ def test_a_changed_column_invalidates_the_connection(engine: Engine) -> None:
     read = text("SELECT * FROM changed").execution_options(**prepared.prepared("read_changed"))
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TEMPORARY TABLE changed AS SELECT 1 AS n")
-    with engine.begin() as connection:
+    with engine.connect() as connection:
         connection.execute(read)
         connection.exec_driver_sql("ALTER TABLE changed ALTER n TYPE text")
         with pytest.raises(DBAPIError) as refused:
             connection.execute(read)
-        assert is_disconnect(refused.value), (
-            "so the bus and the API repeat the transaction on another connection"
-        )
+    assert is_disconnect(refused.value), "so the bus and the API repeat the transaction on another connection"
