@@ -16,7 +16,6 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
-    any_,
     bindparam,
     case,
     column,
@@ -245,7 +244,7 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
         .select_from(Transporter)
         .join(Vehicle, Vehicle.transporter_id == Transporter.id)
         .where(
-            Vehicle.vehicle_key == any_(bindparam("kinds", type_=ARRAY(Text()))),
+            of_kinds(bindparam("kinds", type_=ARRAY(Text()))),
             ~exists().where(Offer.broadcast_id == broadcast, Offer.transporter_id == Transporter.id),
         )
         .group_by(Transporter.id, PLACES.c.km)
