@@ -80,6 +80,11 @@ class CeleryWaker:
                 countdown=min(wake_up.countdown, self.LONGEST_COUNTDOWN_SECONDS) or None,
                 priority=priority_of(wake_up.name),
                 retry=False,
+                # A queue is a list in Redis, which needs no declaration. By default Celery declares the queue for each
+                # message, and makes these texts in a slower way.
+                declare=[],
+                argsrepr=f"['{wake_up.id}']",
+                kwargsrepr="{}",
             )
             if self._is_away:
                 self._is_away = False

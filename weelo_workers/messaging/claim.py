@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from weelo_workers import tracing
 from weelo_workers.models.mailbox import MAILBOX, active, pause_is_over
+from weelo_workers.models.prepared import prepared
 
 ClaimedRow = Row[Any]
 """A claimed row with the columns of the mailbox (`traceparent` only if traces are on), and `claimed_at`: the database's time after the lock."""
@@ -34,7 +35,7 @@ def _claim(*, traced: bool) -> Select[Any]:
         .with_for_update(of=MAILBOX)
         .cte("claimed")
     )
-    return select(claimed, func.clock_timestamp().label("claimed_at"))
+    return select(claimed, func.clock_timestamp().label("claimed_at")).execution_options(**prepared("claim"))
 
 
 def claim(session: Session, command_id: UUID, *, marked: bool) -> ClaimedRow | None:

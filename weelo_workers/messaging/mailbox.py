@@ -16,6 +16,7 @@ from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.models import MailboxRow, Replay
+from weelo_workers.models.prepared import prepared
 from weelo_workers.request_ids import request_id
 
 TIMER_GRACE = timedelta(seconds=0.5)
@@ -37,6 +38,7 @@ _POST = (
     .values(received_at=_clock, due_at=_clock, wake_at=_clock + COMMAND_GRACE)
     .on_conflict_do_nothing()
     .returning(*_outcome_columns)
+    .execution_options(**prepared("post"))
 )
 _REPLAYED = exists().where(_replays.c.command_id == _table.c.id).label("repeated")
 _SEND = (

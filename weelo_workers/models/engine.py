@@ -24,6 +24,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from weelo_workers import database_url
 from weelo_workers.logs.outages import Outage
+from weelo_workers.models import prepared
 from weelo_workers.settings import settings
 
 PING_AFTER_SECONDS = 1.0
@@ -99,7 +100,7 @@ def connect(
     given = database_url.read(url)
     limits = {**LIMITS, **({"lock_timeout": lock_timeout} if lock_timeout else {})}
     session = {**SESSION, "search_path": SANDBOX_SEARCH_PATH} if sandbox else SESSION
-    options = {**limits, **session}.items()
+    options = {**limits, **session, **prepared.PARAMETERS}.items()
     own_options = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in options)
     named = {name: given.get(name) for name in ("user", "password", "host", "port", "dbname")}
     one_host = "," not in (named["host"] or "") + (named["port"] or "")
@@ -138,6 +139,7 @@ def connect(
     event.listen(made, "connect", outages.on_connect)
     event.listen(made, "checkin", _note_the_time)
     event.listen(made, "checkout", _ping_if_it_idled)
+    prepared.PreparedStatements(made)
     return made
 
 

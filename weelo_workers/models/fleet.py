@@ -15,6 +15,7 @@ from sqlalchemy import (
     Index,
     Select,
     UniqueConstraint,
+    any_,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -85,8 +86,15 @@ class Vehicle(Base):
 
 
 def of_kinds(kinds: Collection[str] | Select[str] | BindParameter[Any]) -> ColumnElement[bool]:
-    """Return the condition that a vehicle of the enclosing query fits a slot of one of these kinds (`TruckRequest.fits`)."""
-    return Vehicle.vehicle_key.in_(kinds)
+    """Return the condition that a vehicle of the enclosing query fits a slot of one of these kinds (`TruckRequest.fits`).
+
+    `kinds` may be a parameter of type ARRAY, so that the text of a prepared statement does not depend on their number.
+    """
+    return (
+        Vehicle.vehicle_key == any_(kinds)
+        if isinstance(kinds, BindParameter)
+        else Vehicle.vehicle_key.in_(kinds)
+    )
 
 
 class Driver(Base):

@@ -32,6 +32,7 @@ from weelo_workers.contracts.wire import two_decimals
 from weelo_workers.lifecycles import assignment as assignment_lifecycle
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Offer
+from weelo_workers.models.prepared import prepared
 
 Own = dict[str, Any] | None
 """Data for one reader only. It overrides fields of the event's data."""
@@ -270,7 +271,11 @@ def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
     return [offer.transporter_id for offer in known[event.broadcast_id] if offer.version <= event.version]
 
 
-_OFFERS_OF = select(Offer.transporter_id, Offer.version).where(Offer.broadcast_id == bindparam("broadcast"))
+_OFFERS_OF = (
+    select(Offer.transporter_id, Offer.version)
+    .where(Offer.broadcast_id == bindparam("broadcast"))
+    .execution_options(**prepared("read_offers"))
+)
 
 
 # --- how long an event is worth a push --------------------------------------------------------------------

@@ -37,7 +37,7 @@ def audit(session: Session, wanted: AuditFilter, page_request: PageRequest) -> P
     if wanted.until is not None:
         query = query.where(AuditRecord.at < wanted.until)
     rows, next_cursor = page_request.apply(session, query, AuditRecord.at, AuditRecord.id)
-    return Page([_view(row).json_dict() for row in rows], next_cursor)
+    return Page([_view(row) for row in rows], next_cursor)
 
 
 def _view(row: AuditRecord) -> AuditView:

@@ -53,7 +53,7 @@ def broadcasts(session: Session, wanted: BroadcastFilter, page_request: PageRequ
     rows, next_cursor = page_request.run_around(
         session, query, Broadcast.created_at, Broadcast.id, _with_details
     )
-    return Page([_view(row).json_dict() for row in rows], next_cursor)
+    return Page([_view(row) for row in rows], next_cursor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,7 @@ def transporters(session: Session, text: str | None, online: bool | None, page_r
         query = query.where(_is_online() if online else ~_is_online())
     rows, next_cursor = page_request.run_around(session, query, User.created_at, User.id, _summaries)
     states = _states([row.id for row in rows])
-    return Page([_summary(row, states).json_dict() for row in rows], next_cursor)
+    return Page([_summary(row, states) for row in rows], next_cursor)
 
 
 def transporter(session: Session, transporter_id: UUID) -> dict[str, Any] | None:

@@ -71,7 +71,7 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
     rows, next_cursor = page_request.apply_to_columns(
         session, query, one_each.c.first_at, one_each.c.transporter_id
     )
-    return Page([_view(row).json_dict() for row in rows], next_cursor)
+    return Page([_view(row) for row in rows], next_cursor)
 
 
 def _view(row: Any) -> RecipientView:
