@@ -77,6 +77,13 @@ _WEBHOOK_DELIVERIES = text("""
                    ORDER BY at LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
+_CONSOLE_SIGN_OUTS = text("""
+    DELETE FROM console_sign_outs
+     WHERE session_id IN (SELECT session_id FROM console_sign_outs
+                           WHERE expires_at < statement_timestamp() - make_interval(days => :days)
+                           ORDER BY expires_at LIMIT :batch FOR UPDATE SKIP LOCKED)
+""")
+
 # Slots, holds, offers, history and assignments are deleted with the broadcast. A finished broadcast may still have live
 # assignments, and is kept until they have ended.
 _HISTORY = text(f"""
@@ -105,6 +112,7 @@ AGING = (
     PurgeRule("replays", _REPLAYS, 1_000),
     PurgeRule("passed over", _PASSED_OVER, 1_000),
     PurgeRule("webhook deliveries", _WEBHOOK_DELIVERIES, 1_000),
+    PurgeRule("console sign-outs", _CONSOLE_SIGN_OUTS, 1_000),
 )
 # The batch is small, because each broadcast may have a thousand offers.
 HISTORY = PurgeRule("history", _HISTORY, 50)
