@@ -88,6 +88,10 @@ def test_an_operator_sees_a_new_broadcast_and_follows_it_to_filled(
         head.get_by_text("fully filled").wait_for()
         page.locator("#trucks").get_by_text(world.assignments(broadcast_id)[0].vehicle_number).wait_for()
         page.locator("#moment .slot.assigned").wait_for()
+        # A change right after another one is shown as well.
+        world.drivers_accept(broadcast_id)
+        world.cancel(broadcast_id, world.customer_of(broadcast_id))
+        head.get_by_text("cancelled").wait_for()
 
 
 def test_an_operator_cancels_a_broadcast_and_sees_the_outcome(

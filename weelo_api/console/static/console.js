@@ -61,6 +61,13 @@
   // --- the live socket --------------------------------------------------------------------------------
   const frame = detail => document.body.dispatchEvent(new CustomEvent("weelo-frame", { detail }));
   const tell = name => document.body.dispatchEvent(new CustomEvent(name));
+  // At most once in this many milliseconds, and always once more after the last change.
+  function atMostEvery(milliseconds, act) {
+    let timer = 0, last = 0;
+    return () => { timer ||= setTimeout(() => { timer = 0; last = Date.now(); act(); }, Math.max(0, last + milliseconds - Date.now())); };
+  }
+  const listChanged = atMostEvery(1000, () => tell("weelo-changed"));
+  const thisChanged = atMostEvery(400, () => { if (isAtEnd()) tell("weelo-this-changed"); });
   function show(state, text) {
     const at = document.getElementById("live");
     if (at && at.dataset.state !== state) { at.dataset.state = state; at.lastElementChild.textContent = text; }
@@ -73,14 +80,14 @@
       if (data.event === "connected") {
         show("live", "live");
         // What changed while there was no socket is not known.
-        if (failures) { tell("weelo-changed"); tell("weelo-this-changed"); }
+        if (failures) { listChanged(); thisChanged(); }
         failures = 0;
       }
       frame(data);
       const own = document.getElementById("broadcast")?.dataset.broadcast;
       if (data.event === "changed" || data.event === "reload") {
-        tell("weelo-changed");
-        if (own && (data.event === "reload" || data.broadcasts.includes(own)) && isAtEnd()) tell("weelo-this-changed");
+        listChanged();
+        if (own && (data.event === "reload" || data.broadcasts.includes(own))) thisChanged();
       }
     });
     socket.addEventListener("close", event => {
@@ -96,7 +103,11 @@
   // --- start ------------------------------------------------------------------------------------------
   function began() {
     localTimes(document);
-    if (signedIn) connect();
+    if (signedIn) {
+      connect();
+      // Frames may be lost.
+      setInterval(() => { if (!document.hidden) { listChanged(); thisChanged(); } }, 15_000);
+    }
     for (const each of all("[data-map]")) window.weeloMaps[each.dataset.map]?.(each);
     document.body.addEventListener("htmx:afterSettle", event => { localTimes(document); follow(); });
     document.body.addEventListener("htmx:oobAfterSwap", () => { localTimes(document); follow(); });
