@@ -25,6 +25,7 @@ def create_app() -> Flask:
         broadcasts,
         devices,
         fleet,
+        market,
         notifications,
         offers,
         operating,
@@ -50,7 +51,7 @@ def create_app() -> Flask:
     cors.register(app)
     access.register(app)
     headers.register(app)
-    for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks, admin):
+    for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks, market, admin):
         app.register_api(view.api)
     if settings().is_sandbox:
         from weelo_api.views import sandbox

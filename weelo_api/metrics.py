@@ -7,13 +7,13 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from weelo_api.websocket.hub import hub
 from weelo_api.with_timeout import NoThread, WithTimeout
-from weelo_workers.metrics import merging, multiprocess_dir
+from weelo_workers.metrics import counters, merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.queries import backlog as queries
@@ -28,6 +28,12 @@ SOCKETS_OPEN = Gauge(
 FRAMES_SENT = Counter("weelo_frames_sent", "Frames sent to sockets", registry=IN_THIS_PROCESS)
 FRAMES_FAILED = Counter(
     "weelo_frames_failed", "Frames not sent because the client was gone or too slow", registry=IN_THIS_PROCESS
+)
+ACCEPT_FRAME_SECONDS = Histogram(
+    "weelo_accept_frame_seconds",
+    "Seconds from an accept stored to the frame with its outcome written to a socket that was open meanwhile",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+    registry=IN_THIS_PROCESS,
 )
 
 
@@ -106,11 +112,18 @@ class _Published:
             FRAMES_SENT.inc(sent - self._sent)
             FRAMES_FAILED.inc(failed - self._failed)
             self._sent, self._failed = sent, failed
+            waited = hub().frames.accept_seconds
+            for _ in range(len(waited)):
+                seconds = waited.popleft()
+                ACCEPT_FRAME_SECONDS.observe(seconds)
+                counters.count_for_slo(counters.ACCEPT_TO_FRAME, seconds)
 
 
 def start_publisher() -> None:
     """Start a thread that publishes the hub's counts: the hub updates no metric itself. Call this after the fork."""
     published = _Published()
+    counters.SLO_EVENTS.labels(counters.ACCEPT_TO_FRAME)
+    counters.SLO_GOOD_EVENTS.labels(counters.ACCEPT_TO_FRAME)
 
     def publish_forever() -> None:
         while True:

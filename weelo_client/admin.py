@@ -13,6 +13,7 @@ from weelo_client.shapes import (
     BroadcastSummary,
     Cancelled,
     EndOutcome,
+    Market,
     OperatorReason,
     Stuck,
     TransporterDetails,
@@ -22,6 +23,15 @@ from weelo_client.shapes import (
 
 class AdminCommands(Commands):
     # --- reads --------------------------------------------------------------------------------------------
+
+    def market(self, start: str | None = None, end: str | None = None, area: str | None = None) -> Market:
+        """Return the market figures of the requests that were created from `start` until before `end`.
+
+        By default these are the requests of the last 24 hours; at most 31 days. The times are in RFC 3339 with a zone.
+        `area`: only the requests of this area.
+        """
+        query = {"from": start, "to": end, "area": area}
+        return cast(Market, self.get("/admin/market", **query))
 
     def all_broadcasts(
         self,

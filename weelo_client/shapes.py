@@ -329,6 +329,85 @@ class LoggedEvent(TypedDict):
     data: dict[str, Any]
 
 
+class Spread(TypedDict):
+    """How long it took, in seconds, over the requests for which it happened."""
+
+    requests: int
+    p50: float | None
+    p95: float | None
+
+
+class WonInRing(TypedDict):
+    ring: str
+    trucks: int
+    share: float
+
+
+class ExpiredSlots(TypedDict):
+    reason: str
+    slots: int
+
+
+class LostAccepts(TypedDict):
+    code: str
+    accepts: int
+
+
+class CancelledSlots(TypedDict):
+    because: str
+    stage: str
+    code: str | None
+    slots: int
+
+
+class LostTrucks(TypedDict):
+    code: str | None
+    trucks: int
+
+
+class MarketFigures(TypedDict):
+    """What became of the requests of a window."""
+
+    requests: int
+    offers: int
+    offersPerWonSlot: float | None
+    secondsToFirst: Spread
+    secondsToFull: Spread
+    acceptsLost: list[LostAccepts]
+    slotsAsked: int
+    slotsWon: int
+    slotsFilled: int
+    fillRate: float | None
+    wonByRing: list[WonInRing]
+    slotsExpired: list[ExpiredSlots]
+    cancels: list[CancelledSlots]
+    driverTimeouts: int
+    driverDeclines: list[LostTrucks]
+    givenBack: list[LostTrucks]
+
+
+class MarketGroup(MarketFigures):
+    """The figures of one area and one vehicle type."""
+
+    area: str
+    vehicleType: str
+
+
+Market = TypedDict(
+    "Market",
+    {
+        "from": str,
+        "to": str,
+        "area": str | None,
+        "completeFrom": str | None,
+        "acceptsCompleteFrom": str,
+        "total": MarketFigures,
+        "groups": list[MarketGroup],
+    },
+)
+"""The market figures of the requests that were created in a window of time."""
+
+
 class Contact(TypedDict):
     """A customer, as far as the customer's token named them."""
 

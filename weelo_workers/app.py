@@ -28,6 +28,7 @@ from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
 from weelo_workers.backoff import backoff
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.market import counters as market_counters
 from weelo_workers.messaging.batches import execute_batches
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.celery_settings import celery_settings
@@ -46,6 +47,7 @@ from weelo_workers.messaging.worker_heartbeats import (
 from weelo_workers.metrics import counters, multiprocess_dir
 from weelo_workers.metrics.server import MetricsServer
 from weelo_workers.models.engine import DATABASE_ERRORS, connect, drop_inherited_connections, engine
+from weelo_workers.notifications import live_stream
 from weelo_workers.presence import evict_closed, evict_stale
 from weelo_workers.settings import settings
 
@@ -55,7 +57,7 @@ BACKGROUND_THREADS = 4
 DELETE_UNACKED_EVERY_SECONDS = 10.0
 PROBE_AGAIN_SECONDS = 5.0
 
-DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks")
+DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks", "person")
 
 app = Celery("weelo", config_source=celery_settings())
 
@@ -142,7 +144,8 @@ class BackoffConsumer(Consumer):
 
 
 def load_handlers() -> None:
-    """Import every module of every domain, so that each handler's @handles runs."""
+    """Import every module of every domain, so that each handler's @handles runs, and the function that counts outcomes."""
+    import_module("weelo_workers.market.counting")
     for domain in DOMAINS:
         for module in iter_modules([str(Path(__file__).parent / domain)]):
             import_module(f"weelo_workers.{domain}.{module.name}")
@@ -225,6 +228,8 @@ class SweepingScheduler(Scheduler):
         if time.monotonic() >= self._delete_unacked_next:
             self._delete_unacked_next = time.monotonic() + DELETE_UNACKED_EVERY_SECONDS
             delete_settled_unacked(self._bus.engine)
+            with suppress(RedisError):
+                live_stream.trim()
         if self._unconsumed and time.monotonic() >= self._probe_next:
             self._probe_queues()
 
@@ -278,6 +283,7 @@ def _tolerate_disconnects(**_: Any) -> None:
 @signals.beat_init.connect
 def _serve_metrics(**_: Any) -> None:
     counters.initialize()
+    market_counters.initialize()
     if server := _own_metrics():
         server.start()
 

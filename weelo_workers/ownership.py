@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, bindparam, select
 
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastKind
+from weelo_workers.lifecycles.ladder import ring_name
 from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TruckRequest
 
@@ -51,6 +52,8 @@ class OfferedBroadcast:
     broadcast: Broadcast
     slots: list[TruckRequest]
     assignments: list[Assignment]
+    ring: str
+    """The ring of the offer."""
 
 
 def lock_offered_with_trucks(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> OfferedBroadcast:
@@ -61,13 +64,18 @@ def lock_offered_with_trucks(uow: UnitOfWork, broadcast_id: UUID, transporter_id
     ).all()
     if broadcast is None or not found:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
-    slots = {slot.id: slot for slot, _ in found}
-    assignments = [assignment for _, assignment in found if assignment is not None]
-    return OfferedBroadcast(broadcast, list(slots.values()), sorted(assignments, key=lambda a: a.created_at))
+    slots = {each.TruckRequest.id: each.TruckRequest for each in found}
+    assignments = [each.Assignment for each in found if each.Assignment is not None]
+    return OfferedBroadcast(
+        broadcast,
+        list(slots.values()),
+        sorted(assignments, key=lambda a: a.created_at),
+        ring=ring_name(found[0].step, last_step=found[0].last_step),
+    )
 
 
 _OFFERED = (
-    select(TruckRequest, Assignment)
+    select(TruckRequest, Assignment, Offer.step, Offer.last_step)
     .join(Offer, Offer.broadcast_id == TruckRequest.broadcast_id)
     .outerjoin(Assignment, Assignment.truck_request_id == TruckRequest.id)
     .where(Offer.broadcast_id == bindparam("broadcast"), Offer.transporter_id == bindparam("own"))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le
+from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from tests.architecture import api, compose
@@ -42,6 +43,10 @@ from weelo_workers.contracts.statuses import (
 from weelo_workers.lifecycles import assignment, broadcast, hold, mailbox, truck_request
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 from weelo_workers.lifecycles.parties import PARTIES
+from weelo_workers.messaging import retention
+from weelo_workers.models import Base
+from weelo_workers.person.columns import TABLES
+from weelo_workers.person.fields import PERSONAL
 from weelo_workers.settings import Settings
 
 LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
@@ -281,11 +286,70 @@ def _close_codes() -> str:
     return "\n".join(["| close code | when | what to do |", "|---|---|---|", *rows])
 
 
+# --- retention and personal data --------------------------------------------------------------------------
+
+
+def parents() -> dict[str, str]:
+    """Return the tables whose rows are deleted with a row of another table, each with the first such table by name."""
+    return {
+        table.name: min(owners)
+        for table in Base.metadata.sorted_tables
+        if (owners := {key.column.table.name for key in table.foreign_keys if key.ondelete == "CASCADE"})
+    }
+
+
+def _retention() -> str:
+    """Return the table of how long the rows of each table are kept."""
+    lines = ["| table | kept | which |", "|---|---|---|"]
+    of_parent = parents()
+    for table in sorted(Base.metadata.tables):
+        rules = [rule for rule in (*retention.AGING, retention.HISTORY) if rule.table == table]
+        for rule in rules:
+            kept = (
+                "`HISTORY_RETENTION_DAYS` (0: for ever)"
+                if rule is retention.HISTORY
+                else "`EVENT_RETENTION_DAYS`"
+            )
+            lines.append(f"| `{table}` | {kept} | {rule.which} |")
+        if not rules:
+            kept = f"with its row of `{of_parent[table]}`" if table in of_parent else retention.KEPT[table]
+            how_long, _, which = kept.partition(": ")
+            lines.append(f"| `{table}` | {how_long} | {which} |")
+    return "\n".join(lines)
+
+
+def _personal_columns() -> str:
+    """Return the table of all columns with personal data, and what an erasure does to them."""
+    lines = ["| table | column | after an erasure |", "|---|---|---|"]
+    for table, rules in sorted(TABLES.items()):
+        if rules.rows_deleted:
+            lines.append(f"| `{table}` | all | the row is deleted |")
+            continue
+        lines += [f"| `{table}` | `{column}` | {what.text} |" for column, what in rules.replaced.items()]
+        lines += [
+            f"| `{table}` | `{column}` | JSON ({text}): as below |" for column, text in rules.json.items()
+        ]
+    return "\n".join(lines)
+
+
+def _personal_fields() -> str:
+    """Return the table of all fields of stored JSON with personal data, and what an erasure does to them."""
+    lines = ["| object | field | after an erasure |", "|---|---|---|"]
+    for model, fields in PERSONAL.items():
+        lines += [
+            f"| `{model.__name__}` | `{to_camel(name)}` | {what.text} |" for name, what in fields.items()
+        ]
+    return "\n".join(lines)
+
+
 _BLOCKS: dict[str, Callable[[], str]] = {
     "settings": _settings,
     "compose": _compose,
     "close-codes": _close_codes,
     "reasons": _reasons,
+    "retention": _retention,
+    "personal-columns": _personal_columns,
+    "personal-fields": _personal_fields,
     **{f"lifecycle-{name}": lambda name=name: _lifecycle(name) for name in LIFECYCLES},  # type: ignore[misc]
     **{f"ways-out-{name}": lambda name=name: _ways_out(name) for name in WITH_PARTIES},  # type: ignore[misc]
 }

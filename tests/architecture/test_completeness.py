@@ -92,6 +92,7 @@ CODES_OF_HTTP = {
 }
 
 SENT_BY_EARLIER_VERSIONS = {"notifications.deliver"}
+SENT_BY_THE_COMMAND_LINE = {"person.erase"}
 
 
 def _built_in(*folders: str) -> set[str]:
@@ -118,7 +119,9 @@ SENT_BY_HANDLERS = {
 
 
 def test_every_command_is_submitted_by_the_api_or_sent_by_a_verb() -> None:
-    assert set(REGISTRY) == SUBMITTED_BY_THE_API | SENT_BY_HANDLERS | SENT_BY_EARLIER_VERSIONS
+    assert set(REGISTRY) == (
+        SUBMITTED_BY_THE_API | SENT_BY_HANDLERS | SENT_BY_EARLIER_VERSIONS | SENT_BY_THE_COMMAND_LINE
+    )
 
 
 def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
@@ -127,12 +130,14 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
-# Commands that use the queue of another domain, because they make offers of old requests. On the queue `broadcasts`,
+# Commands that use the queue of another domain. Those of `broadcasts` do, because they make offers of old requests. On the queue `broadcasts`,
 # new bookings would wait behind these commands.
 ON_ANOTHER_QUEUE = {
     "broadcasts.offer_late": FLEET,
     "broadcasts.backfill": FLEET,
     "broadcasts.offer_passed_over": FLEET,
+    # It is sent too seldom for a queue of its own.
+    "person.erase": FLEET,
 }
 
 

@@ -32,6 +32,11 @@ RULES = ("weelo_workers/lifecycles", "weelo_workers/contracts")
 # The handlers and the modules that they share. Of notifications only the handlers are checked, because the other
 # modules run after the commit, as do these two of webhooks.
 AFTER_THE_COMMIT = {ROOT / "weelo_workers/webhooks/posting.py", ROOT / "weelo_workers/webhooks/sending.py"}
+# Modules that the command line uses, outside of a command's transaction.
+OF_THE_COMMAND_LINE = {
+    ROOT / "weelo_workers/person/exporting.py",
+    ROOT / "weelo_workers/person/submitting.py",
+}
 INSIDE_A_TRANSACTION = sorted(
     {
         *handler_files(),
@@ -40,6 +45,7 @@ INSIDE_A_TRANSACTION = sorted(
         ROOT / "weelo_workers/ownership.py",
     }
     - AFTER_THE_COMMIT
+    - OF_THE_COMMAND_LINE
 )
 
 

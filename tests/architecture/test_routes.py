@@ -75,6 +75,7 @@ READS = {
     "GET /webhooks",
     "GET /webhooks/{}",
     "GET /webhooks/{}/deliveries",
+    "GET /admin/market",
     "GET /admin/broadcasts",
     "GET /admin/transporters",
     "GET /admin/transporters/{}",

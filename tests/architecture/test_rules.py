@@ -68,9 +68,9 @@ RULES = {
     ),
     "a vehicle or driver is busy": (
         _compares("Assignment.vehicle_id", "Assignment.driver_id"),
-        # Three files compare these columns for a purpose of their own. offer_explanation.py checks whether a truck was
-        # busy at an earlier time, queries/broadcasts.py finds the trips that a driver may see, and catalog.py checks
-        # whether a driver has not answered yet.
+        # Five files compare these columns for a purpose of their own. offer_explanation.py checks whether a truck was
+        # busy at an earlier time, queries/broadcasts.py finds the trips that a driver may see, catalog.py checks whether a
+        # driver has not answered yet, and those of person find the trips of a person.
         {
             "models/trips.py",
             "queries/fleets.py",
@@ -78,6 +78,8 @@ RULES = {
             "queries/broadcasts.py",
             "queries/trips.py",
             "notifications/catalog.py",
+            "person/beginning.py",
+            "person/rows.py",
         },
     ),
     "a row belongs to the caller": (

@@ -14,6 +14,8 @@ BY_NAME = {
     "phone": "+91 98100 00000",
     "occurred_at": TIME,
     "recorded_at": TIME,
+    "start": TIME,
+    "end": TIME,
     "url": "https://example.com/events",
     "events": ["*"],
 }

@@ -215,11 +215,31 @@ def test_a_redirect_is_a_failure_and_not_followed(
     assert hooks.row(webhook).last_error == f"the endpoint answered {status}"
 
 
+def test_a_line_that_failed_shows_the_status_of_the_last_answer(
+    hooks: Hooks, receiver: WebhookReceiver
+) -> None:
+    receiver.status = 503
+    webhook = hooks.create(receiver.url)
+    hooks.write(1)
+    hooks.world.drain()
+    hooks.wait_until_failed(webhook)
+    tried, *untried = reversed(hooks.deliveries(webhook))
+    assert (tried["status"], tried["httpStatus"]) == ("failed", 503)
+    assert untried and all(each["httpStatus"] is None for each in untried)
+    receiver.status = 200
+    hooks.update(webhook, isActive=True)
+    hooks.world.drain()
+    eventually(lambda: receiver.seqs()[-1:] == hooks.log()[-1:])
+    eventually(lambda: hooks.row(webhook).last_http_status is None)
+    assert {each["httpStatus"] for each in hooks.deliveries(webhook)} == {200}
+
+
 def test_a_connection_that_is_cut_is_a_failure(hooks: Hooks, receiver: WebhookReceiver) -> None:
     receiver.status = -1
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
     hooks.wait_until_failed(webhook)
+    assert hooks.deliveries(webhook)[-1]["httpStatus"] is None
 
 
 def test_a_long_answer_counts_by_its_status(hooks: Hooks, receiver: WebhookReceiver) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +30,7 @@ from weelo_api.websocket.messages import (
 from weelo_api.websocket.session_registry import SessionRegistry
 from weelo_api.websocket.transport import Disconnect, PeerGone, WebSocketTransport
 from weelo_workers import clock
+from weelo_workers.contracts.offers import ACCEPTS
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import DATABASE_ERRORS
@@ -40,6 +41,10 @@ log = logging.getLogger(__name__)
 
 # A client that reads too slowly is disconnected when it is this many lines behind.
 MAX_BEHIND = 1_000
+
+_OUTCOME = "command_settled"
+# The times of at most this many outcomes of accepts wait to be published, which happens twice a second.
+MAX_UNPUBLISHED = 10_000
 # At most this many frames outside the log wait to be sent. They are soon out of date, so the oldest are dropped.
 MAX_EPHEMERAL = 100
 
@@ -50,6 +55,8 @@ class FrameCounters:
 
     sent: int = 0
     failed: int = 0
+    accept_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_UNPUBLISHED))
+    """Seconds from the storing of an accept to the writing of the frame with its outcome, since they were last published."""
 
 
 async def identify(token: str) -> auth.Identity:
@@ -74,6 +81,7 @@ class SocketSession:
         self.caller = identity.caller
         self.transport = transport
         self._acked = 0
+        self._opened_at = clock.now()
         self._log_cursor = LogCursor(identity.caller.id)
         self._expires_at = identity.expires_at
         self._frames = frames
@@ -146,6 +154,7 @@ class SocketSession:
         for frame in frames:
             self._raise_if_ended()
             await self._send(frame)
+            self._time_accept(frame)
             if (
                 self.transport.was_blocked
                 and not self._log_cursor.replaying
@@ -163,6 +172,19 @@ class SocketSession:
             self._frames.failed += 1
             raise
         self._frames.sent += 1
+
+    def _time_accept(self, frame: dict[str, Any]) -> None:
+        """If the frame is the outcome of an accept, note how long the transporter has waited for it.
+
+        An accept that was stored before the socket was opened is left out, because its outcome had to wait for the
+        client.
+        """
+        if frame["event"] != _OUTCOME or frame["data"]["command"] not in ACCEPTS:
+            return
+        received_at = datetime.fromisoformat(frame["data"]["receivedAt"])
+        if received_at >= self._opened_at:
+            waited = (clock.now() - received_at).total_seconds()
+            self._frames.accept_seconds.append(max(0.0, waited))
 
     # --- ops ------------------------------------------------------------------------------------------------
 

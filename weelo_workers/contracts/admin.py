@@ -308,12 +308,13 @@ class AuditView(Wire):
     actor_id: Annotated[UUID, Field(examples=["9c1e4f70-2b6d-4a85-b3c1-7d0e9f2a6b34"])] | None
     """The user id of the operator; null if the action came from the command line."""
     actor: Annotated[str, Field(examples=["admin"])]
-    """`admin` for a user with this role, otherwise the program and the account of the operating system."""
+    """`admin` for a user with this role, the program and the account of the operating system for its command line; `system` for an
+    erasure."""
     command: Annotated[str, Field(examples=["broadcasts.cancel_by_operator"])]
     """The name of the command."""
     command_id: CommandId | None
     subject: Annotated[str, Field(examples=["broadcast"])]
-    """What the action was about: `broadcast`, `assignment`, `transporter` or `command`."""
+    """What the action was about: `broadcast`, `assignment`, `transporter`, `command` or `person`."""
     subject_id: Annotated[UUID, Field(examples=["6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10"])]
     """The id of what the action was about."""
     reason: Annotated[str, Field(examples=["The customer asked for it by telephone."])]

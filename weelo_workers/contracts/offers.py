@@ -196,6 +196,10 @@ class ConfirmHold(
     trucks: tuple[Truck, ...]
 
 
+ACCEPTS = (AcceptTrucks.name, ConfirmHold.name)
+"""The names of the commands by which a transporter takes slots."""
+
+
 class ReleaseHold(
     Command, name="offers.release_hold", rejects=(Code.HOLD_NOT_FOUND, Code.INVALID_TRANSITION)
 ):

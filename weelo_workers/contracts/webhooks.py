@@ -325,7 +325,7 @@ class DeliveryView(Wire):
     attempts: Annotated[int, Field(examples=[3])]
     """How many attempts were made."""
     http_status: HttpStatus | None
-    """The status of the last answer; null if there was none, and while a line of the log is not delivered: see the error."""
+    """The status of the last answer; null if there was none."""
     error: ErrorText | None
     """Why the last attempt failed; null if it succeeded, and before the first one."""
     next_attempt_at: Timestamp | None

@@ -26,6 +26,14 @@ class Ring:
     """Whether this is (a portion of) the last step."""
 
 
+LAST_RING = "last"
+
+
+def ring_name(step: int, *, last_step: bool) -> str:
+    """Return the name of the ring of an offer: the number of its step, or `last` for all portions of the last step."""
+    return LAST_RING if last_step else str(step)
+
+
 def ring(step: int, radii_km: Sequence[float], last_step_max_km: float = 0.0) -> Ring:
     """Return the ring of this step, counted from 1. `last_step_max_km` 0: the last step has no limit."""
     if is_last_step(step, radii_km):

@@ -24,7 +24,7 @@ from weelo_workers.messaging import crashes, failures
 from weelo_workers.messaging.callers import KnownCallers, caller_of, ensure_user
 from weelo_workers.messaging.claim import ClaimedRow, claim
 from weelo_workers.messaging.handlers import event_writer, handler_for
-from weelo_workers.messaging.run import RejectedAfterWriting, rejection, run
+from weelo_workers.messaging.run import RejectedAfterWriting, reject_again, run
 from weelo_workers.messaging.settle import settle
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.messaging.wakeup import BrokerUnavailable, Waker, WakeUp
@@ -172,11 +172,18 @@ class Bus:
             new_caller = caller if caller is not None and caller not in self._known_callers else None
             if new_caller is not None:
                 ensure_user(session, new_caller)
-            outcome = run(handler, row, uow) if rejected is None else rejection(rejected.refusal)
-            settle(uow, row, outcome, swept=swept)
+            outcome = run(handler, row, uow) if rejected is None else reject_again(rejected, uow)
+            continues_at = uow.continues_at
+            if continues_at is None:
+                settle(uow, row, outcome, swept=swept)
+            else:
+                uow.put_off()
             if new_caller is not None:
                 uow.after_commit(partial(self._known_callers.add, new_caller))
-            return AfterCommit(uow.flush(event_writer()), uow.acts_after_commit())
+            wake_ups = uow.flush(event_writer())
+            if continues_at is not None:
+                wake_ups.append(_wake_up_for(row, (continues_at - uow.now).total_seconds()))
+            return AfterCommit(wake_ups, uow.acts_after_commit())
 
     # --- after an attempt -------------------------------------------------------------------------------
 

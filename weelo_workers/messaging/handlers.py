@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -9,8 +10,11 @@ from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.delivery import EventEnvelope
+from weelo_workers.contracts.rejections import Rejected
 from weelo_workers.contracts.wire import Wire
 from weelo_workers.messaging.unit_of_work import UnitOfWork
+
+log = logging.getLogger(__name__)
 
 C = TypeVar("C", bound=Command)
 Handler = Callable[[C, UnitOfWork], Wire | None]
@@ -66,6 +70,33 @@ def event_writer() -> EventWriter:
     if not _event_writers:
         raise LookupError("no function is registered that writes events")
     return _event_writers[0]
+
+
+Observer = Callable[[UnitOfWork, Rejected | None], Callable[[], None] | None]
+
+_observers: list[Observer] = []
+
+
+def observes_outcomes(observer: Observer) -> Observer:
+    """Register a function that is called for every command when its handler has returned or rejected it.
+
+    It gets the unit of work with all transitions, and the rejection or None. It executes no statement, and returns what
+    to do after the commit, or None.
+    """
+    if _observers:
+        raise TypeError("two functions observe outcomes")
+    _observers.append(observer)
+    return observer
+
+
+def observe_outcome(uow: UnitOfWork, refusal: Rejected | None) -> Callable[[], None] | None:
+    """Return what the observer wants to do after the commit. Its errors are logged, and do not fail the command."""
+    for observer in _observers:
+        try:
+            return observer(uow, refusal)
+        except Exception:
+            log.exception("%s could not be observed", uow.command_name)
+    return None
 
 
 def batch_handlers() -> dict[str, BatchHandler[Any]]:

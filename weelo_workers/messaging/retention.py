@@ -99,23 +99,62 @@ _HISTORY = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class PurgeRule:
-    """A kind of row to delete: the statement for one batch of it, with the parameters `days` and `batch`."""
+    """Rows of a table to delete: the statement for one batch of them, with the parameters `days` and `batch`.
+
+    `which`: the rows in words, and from when their age counts.
+    """
 
     name: str
+    table: str
+    which: str
     statement: TextClause
     batch: int
 
 
 AGING = (
-    PurgeRule("events", _EVENTS, 50),
-    PurgeRule("settled", _SETTLED, 1_000),
-    PurgeRule("replays", _REPLAYS, 1_000),
-    PurgeRule("passed over", _PASSED_OVER, 1_000),
-    PurgeRule("webhook deliveries", _WEBHOOK_DELIVERIES, 1_000),
-    PurgeRule("console sign-outs", _CONSOLE_SIGN_OUTS, 1_000),
+    PurgeRule("events", "events", "each event, since it happened", _EVENTS, 50),
+    PurgeRule(
+        "settled",
+        "mailbox",
+        "each settled command, since its outcome. An unsettled or parked one stays",
+        _SETTLED,
+        1_000,
+    ),
+    PurgeRule("replays", "replays", "each record of a repeated request", _REPLAYS, 1_000),
+    PurgeRule("passed over", "passed_over", "each transporter that a step passed over", _PASSED_OVER, 1_000),
+    PurgeRule(
+        "webhook deliveries",
+        "webhook_deliveries",
+        "each delivery, since its last attempt",
+        _WEBHOOK_DELIVERIES,
+        1_000,
+    ),
+    PurgeRule(
+        "console sign-outs",
+        "console_sign_outs",
+        "each sign-out from the console, since its cookie would have ended",
+        _CONSOLE_SIGN_OUTS,
+        1_000,
+    ),
 )
 # The batch is small, because each broadcast may have a thousand offers.
-HISTORY = PurgeRule("history", _HISTORY, 50)
+HISTORY = PurgeRule(
+    "history", "broadcasts", "each finished broadcast without a live trip, since its end", _HISTORY, 50
+)
+
+
+KEPT = {
+    "users": "for ever: one row per user",
+    "transporters": "for ever: one row per transporter",
+    "vehicles": "for ever: one row per registration number",
+    "drivers": "for ever: one row per driver",
+    "log_heads": "for ever: the numbers of a log never begin again",
+    "devices": "until the app signs out, FCM reports the device as gone, or the user has ten newer ones",
+    "webhooks": "until the owner deletes it",
+    "audit": "for ever, as evidence of what operators did",
+    "erasures": "for ever: ids, times and numbers, as evidence",
+}
+"""The tables whose rows no rule deletes, and how long their rows exist."""
 
 
 def run_purger(engine: Engine, days: int, history_days: int) -> None:

@@ -13,6 +13,7 @@ from weelo_workers.contracts.rejections import Rejected
 from weelo_workers.contracts.wire import Wire
 from weelo_workers.lifecycles.mailbox import REJECT, SUCCEED
 from weelo_workers.messaging.claim import ClaimedRow
+from weelo_workers.messaging.handlers import observe_outcome
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -25,9 +26,11 @@ class RejectedAfterWriting(Exception):
     command two round trips.
     """
 
-    def __init__(self, refusal: Rejected) -> None:
+    def __init__(self, refusal: Rejected, then: Callable[[], None] | None) -> None:
+        """`then`: what to do after the commit of the rejection."""
         super().__init__(refusal)
         self.refusal = refusal
+        self.then = then
 
 
 class UnreadablePayload(Exception):
@@ -49,16 +52,30 @@ def run(
             # The traceback would only show the handler that meant to reject.
             name = refusal.code.name
             log.error("%s is rejected with %s, which it does not declare", row.name, name)  # noqa: TRY400
+        then = observe_outcome(uow, refusal)
         if uow.has_written:
-            raise RejectedAfterWriting(refusal) from refusal
+            raise RejectedAfterWriting(refusal, then) from refusal
         uow.discard()
+        _after_commit(uow, then)
         return rejection(refusal)
+    _after_commit(uow, observe_outcome(uow, None))
     return {
         "status": SUCCEED.to.value,
         "http_status": uow.http_status,
         "result": result.json_dict() if result is not None else None,
         "replayed": uow.replayed,
     }
+
+
+def reject_again(rejected: RejectedAfterWriting, uow: UnitOfWork) -> dict[str, Any]:
+    """Return the rejection of an earlier transaction, which was rolled back, as columns of the row."""
+    _after_commit(uow, rejected.then)
+    return rejection(rejected.refusal)
+
+
+def _after_commit(uow: UnitOfWork, then: Callable[[], None] | None) -> None:
+    if then is not None:
+        uow.after_commit(then)
 
 
 def rejection(refusal: Rejected) -> dict[str, Any]:

@@ -45,4 +45,6 @@ def _count(row: ClaimedRow, status: str, settled_at: datetime, swept: bool) -> N
         counters.COMMAND_SECONDS.labels(row.queue).observe(max(0.0, waited))
     if row.queue == TIMERS:
         counters.TIMERS_FIRED.labels("sweep" if swept else "countdown").inc()
-        counters.TIMER_LATE_SECONDS.observe(max(0.0, (row.claimed_at - row.due_at).total_seconds()))
+        late = max(0.0, (row.claimed_at - row.due_at).total_seconds())
+        counters.TIMER_LATE_SECONDS.observe(late)
+        counters.count_for_slo(counters.TIMER_LATENESS, late)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import Select, Table, bindparam, event as sqlalchemy_event, func, select
@@ -49,6 +49,13 @@ _SUBJECTS: dict[type[Base], str] = {
 }
 
 
+class Transitioned(NamedTuple):
+    """A transition that a unit of work has made: the row, and what the history records, by the columns of `transitions`."""
+
+    row: Broadcast | TruckRequest | Hold | Assignment
+    record: dict[str, Any]
+
+
 @lru_cache(maxsize=16)
 def _locking(model: type[Base]) -> Select[Any, datetime]:
     """Return the statement that locks and returns rows of this model by `ids`, and returns the time after the lock."""
@@ -84,10 +91,12 @@ class UnitOfWork:
         self.replayed = False
         """Whether the result is that of an earlier command. The handler sets this attribute."""
         self.http_status = 200
+        self.continues_at: datetime | None = None
+        """When this command is to be executed again. If it is set, the command is not settled by this transaction."""
         self._now = now
         self._events: list[EventEnvelope] = []
         self._sent: list[tuple[Command, datetime | None]] = []
-        self._history: list[dict[str, Any]] = []
+        self._history: list[tuple[Broadcast | TruckRequest | Hold | Assignment | None, dict[str, Any]]] = []
         self._after_commit: list[Callable[[], None]] = []
         self._known: list[Base] = []
         """Rows that were locked or created.
@@ -239,7 +248,7 @@ class UnitOfWork:
         occurred_at: datetime | None = None,
     ) -> None:
         broadcast_id = row.id if isinstance(row, Broadcast) else row.broadcast_id
-        self.record(
+        record = self._history_record(
             broadcast_id,
             (_SUBJECTS[type(row)], row.id),
             name,
@@ -249,6 +258,7 @@ class UnitOfWork:
             version=row.version if isinstance(row, Broadcast) else None,
             occurred_at=occurred_at,
         )
+        self._history.append((row, record))
 
     def record(
         self,
@@ -259,30 +269,41 @@ class UnitOfWork:
         before: StrEnum | str | None,
         after: str,
         why: dict[str, Any],
+    ) -> None:
+        """Record a change of a row without a lifecycle in the history of a broadcast.
+
+        `subject`: what has changed, and its id.
+        """
+        record = self._history_record(broadcast_id, subject, name, before=before, after=after, why=why)
+        self._history.append((None, record))
+
+    def _history_record(
+        self,
+        broadcast_id: UUID,
+        subject: tuple[str, UUID],
+        name: str,
+        *,
+        before: StrEnum | str | None,
+        after: str,
+        why: dict[str, Any],
         version: int | None = None,
         occurred_at: datetime | None = None,
-    ) -> None:
-        """Record a change in the history of a broadcast. `subject`: what has changed, and its id.
-
-        `advance` and `record_created` call this. Handlers call it for changes of rows without a lifecycle.
-        """
-        self._history.append(
-            {
-                "broadcast_id": broadcast_id,
-                "subject": subject[0],
-                "subject_id": subject[1],
-                "name": name,
-                "from_status": before,
-                "to_status": after,
-                "version": version,
-                "at": self.now,
-                "occurred_at": occurred_at,
-                "command_id": self.command_id,
-                "cause": self.command_name,
-                "actor_id": self.caller.id if self.caller else None,
-                "details": why,
-            }
-        )
+    ) -> dict[str, Any]:
+        return {
+            "broadcast_id": broadcast_id,
+            "subject": subject[0],
+            "subject_id": subject[1],
+            "name": name,
+            "from_status": before,
+            "to_status": after,
+            "version": version,
+            "at": self.now,
+            "occurred_at": occurred_at,
+            "command_id": self.command_id,
+            "cause": self.command_name,
+            "actor_id": self.caller.id if self.caller else None,
+            "details": why,
+        }
 
     # --- publish ---------------------------------------------------------------------------------------
 
@@ -319,6 +340,14 @@ class UnitOfWork:
         """
         self._sent.append((command, at))
 
+    def continue_later(self, *, at: datetime | None = None) -> None:
+        """Execute this command again after the commit, `at` that time or as soon as possible.
+
+        For work that is too much for one transaction. The command has no outcome until a transaction does not call this.
+        The handler records how far it has come in rows of its own.
+        """
+        self.continues_at = max(at, self.now) if at else self.now
+
     def after_commit(self, act: Callable[[], None], *, first: bool = False) -> None:
         """Call `act` after the commit, `first` before all others. It must be harmless if the process ends before the call."""
         self._after_commit.insert(0 if first else len(self._after_commit), act)
@@ -326,9 +355,34 @@ class UnitOfWork:
     # --- called by the bus ------------------------------------------------------------------------
 
     @property
+    def transitions(self) -> Sequence[Transitioned]:
+        """The transitions so far, creations of rows included, in order."""
+        return [Transitioned(row, record) for row, record in self._history if row is not None]
+
+    @property
+    def known(self) -> Sequence[Base]:
+        """The rows that were locked or created, in order."""
+        return self._known
+
+    @property
     def has_written(self) -> bool:
         """Whether the handler has written rows, or has changed objects that the session has not written yet."""
         return self._has_written or bool(self.session.dirty or self.session.new)
+
+    def put_off(self) -> None:
+        """Store when the command continues, together with everything else that is written.
+
+        The attempt has returned, so a crash that was counted beforehand has not happened.
+        """
+        assert self.continues_at is not None
+        columns = {
+            "due_at": self.continues_at,
+            "wake_at": self.continues_at + mailbox.COMMAND_GRACE,
+            "sweep_count": 0,
+            "crashes": 0,
+            "retry_at": None,
+        }
+        self._changes.update(MAILBOX, self.command_id, columns, expected={"settled_at": None})
 
     def settle(self, columns: Mapping[str, Any]) -> None:
         """Store the outcome in the row of the command, together with everything else that is written."""
@@ -380,16 +434,17 @@ class UnitOfWork:
     def _numbered_history(self) -> list[dict[str, Any]]:
         """Return the history. An entry of a slot, a hold or an assignment gets the broadcast's version after the command."""
         newest: dict[UUID, int] = {}
-        for entry in self._history:
+        records = [record for _, record in self._history]
+        for entry in records:
             if entry["version"] is not None:
                 newest[entry["broadcast_id"]] = entry["version"]
-        for entry in self._history:
+        for entry in records:
             if entry["version"] is None:
                 broadcast_id = entry["broadcast_id"]
                 if broadcast_id not in newest:
                     newest[broadcast_id] = self.session.get_one(Broadcast, broadcast_id).version
                 entry["version"] = newest[broadcast_id]
-        return self._history
+        return records
 
     # --- called by the session ----------------------------------------------------------------------
 

@@ -55,7 +55,36 @@ WEBHOOK_SECONDS = Histogram(
     buckets=_FAST,
     registry=IN_THIS_PROCESS,
 )
+SLO_EVENTS = Counter(
+    "weelo_slo_events",
+    "Events that a service level objective is about: accept_to_frame (weelo_accept_frame_seconds), timer_lateness",
+    ["slo"],
+    registry=IN_THIS_PROCESS,
+)
+SLO_GOOD_EVENTS = Counter(
+    "weelo_slo_good_events",
+    "Those of them that were in time: within 1 s",
+    ["slo"],
+    registry=IN_THIS_PROCESS,
+)
 SWEPT = Counter("weelo_swept", "Overdue rows that the sweep took up", ["queue"], registry=IN_THIS_PROCESS)
+
+
+ACCEPT_TO_FRAME = "accept_to_frame"
+"""The objective that the outcome of an accept is sent to the transporter's socket within a second; 99 %."""
+
+TIMER_LATENESS = "timer_lateness"
+"""The objective that a timer is executed within a second after it is due; 99.9 %."""
+
+IN_TIME_SECONDS = 1.0
+"""The limit of both objectives. It is a bucket of both histograms."""
+
+
+def count_for_slo(slo: str, seconds: float) -> None:
+    """Count one event of this objective. `seconds`: how long it took."""
+    SLO_EVENTS.labels(slo).inc()
+    if seconds <= IN_TIME_SECONDS:
+        SLO_GOOD_EVENTS.labels(slo).inc()
 
 
 def initialize() -> None:
@@ -65,6 +94,8 @@ def initialize() -> None:
     """
     for by in ("countdown", "sweep"):
         TIMERS_FIRED.labels(by)
+    SLO_EVENTS.labels(TIMER_LATENESS)
+    SLO_GOOD_EVENTS.labels(TIMER_LATENESS)
     for result in ("sent", "later", "gone", "refused", "unsent"):
         PUSHES.labels(result)
     for result in ("delivered", "refused", "gone", "timeout", "unreachable", "forbidden"):

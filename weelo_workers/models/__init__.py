@@ -5,6 +5,7 @@ from weelo_workers.models.base import Base
 from weelo_workers.models.broadcasts import Broadcast, Hold, Offer, PassedOver, TransitionRecord, TruckRequest
 from weelo_workers.models.console import ConsoleSignOut
 from weelo_workers.models.devices import Device
+from weelo_workers.models.erasures import Erasure
 from weelo_workers.models.fleet import Driver, Transporter, User, Vehicle
 from weelo_workers.models.log import EventRecord, LogHead, LogLine
 from weelo_workers.models.mailbox import MailboxRow, Replay
@@ -19,6 +20,7 @@ __all__ = [
     "ConsoleSignOut",
     "Device",
     "Driver",
+    "Erasure",
     "EventRecord",
     "Hold",
     "LogHead",

@@ -33,7 +33,9 @@ from weelo_workers.contracts.statuses import (
     PassedOverBecause,
     TruckRequestStatus,
 )
+from weelo_workers.lifecycles import assignment, truck_request
 from weelo_workers.lifecycles.broadcast import FINAL, OPEN
+from weelo_workers.lifecycles.ladder import ring_name
 from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.models.base import Base, Id, one_of, status_in
 from weelo_workers.models.fleet import Vehicle
@@ -68,6 +70,10 @@ class Broadcast(Base):
     end_reason: Mapped[str | None]
     expires_at: Mapped[datetime]
     created_at: Mapped[datetime]
+    first_won_at: Mapped[datetime | None]
+    """When the first truck was assigned. It stays if the truck is lost."""
+    filled_at: Mapped[datetime | None]
+    """When every slot had a truck for the first time."""
 
     __table_args__ = (
         Index(
@@ -197,6 +203,11 @@ class Offer(Base):
     """Whether a new round may make this offer again although it is declined: the system declined it after the transporter had
     lost a truck."""
 
+    @property
+    def ring(self) -> str:
+        """The name of the ring that made this offer."""
+        return ring_name(self.step, last_step=self.last_step)
+
     __table_args__ = (
         Index("offers_of_a_transporter", "transporter_id", "offered_at"),
         one_of("decline_reason_code", ALL_CODES, "an_offer_has_a_known_reason"),
@@ -230,6 +241,27 @@ class PassedOver(Base):
     )
 
 
+ENDS_A_SLOT = "name IN ({})".format(
+    ", ".join(
+        f"'{name}'"
+        for name in sorted(
+            {
+                each.name
+                for each in (
+                    truck_request.EXPIRE,
+                    truck_request.CANCEL,
+                    assignment.CANCEL,
+                    assignment.CANCEL_TRUCK,
+                    assignment.REPORT_NO_SHOW,
+                    assignment.END_FAILED,
+                )
+            }
+        )
+    )
+)
+"""The condition, in SQL, that a transition ends a slot without a delivery, or says why a slot ended so."""
+
+
 class TransitionRecord(Base):
     """History: one row per transition of a broadcast, slot, hold or assignment, with its cause."""
 
@@ -252,4 +284,8 @@ class TransitionRecord(Base):
     actor_id: Mapped[UUID | None]
     details: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
 
-    __table_args__ = (Index("history_of_a_broadcast", "broadcast_id", "id"),)
+    __table_args__ = (
+        Index("history_of_a_broadcast", "broadcast_id", "id"),
+        # The market figures read from these few transitions why slots ended (queries/market.py).
+        Index("history_of_ended_slots", "broadcast_id", postgresql_where=text(ENDS_A_SLOT)),
+    )

@@ -26,6 +26,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from weelo_workers.lifecycles.mailbox import CHANCE_CRASHES, MailboxState, state_of
 from weelo_workers.models.base import Base, Id
 
+REJECTED_OFFER = "status = 'rejected' AND queue = 'offers'"
+"""The condition, in SQL, that a command about an offer was rejected, such as an accept that came too late."""
+
 
 class MailboxRow(Base):
     __tablename__ = "mailbox"
@@ -92,6 +95,8 @@ class MailboxRow(Base):
         ),
         Index("mailbox_parked_by_age", "parked_at", postgresql_where=text("parked_at IS NOT NULL")),
         Index("mailbox_settled_by_age", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
+        # The market figures count the accepts that were lost.
+        Index("mailbox_rejected_offers", "received_at", postgresql_where=text(REJECTED_OFFER)),
     )
 
 

@@ -37,6 +37,8 @@ class Assignment(Base):
     """The deadline for the driver's answer."""
     created_at: Mapped[datetime]
     state_changed_at: Mapped[datetime]
+    ring: Mapped[str | None]
+    """The ring of the offer that was accepted: the number of its step, or `last`. Null if an earlier version made the row."""
 
     __table_args__ = (
         UniqueConstraint("trip_id", name="a_trip_is_one_assignment"),

@@ -35,6 +35,8 @@ class Webhook(Base):
     failing_since: Mapped[datetime | None]
     next_attempt_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
+    last_http_status: Mapped[int | None] = mapped_column(SmallInteger)
+    """The status of the last failed attempt; null if the endpoint did not answer."""
 
     secret_version: Mapped[int] = mapped_column(server_default=text("1"))
     old_secrets: Mapped[list[dict[str, Any]]] = mapped_column(JSONB(), server_default=text("'[]'"))

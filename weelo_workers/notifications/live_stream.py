@@ -26,6 +26,9 @@ KEEP = 1_000
 ENTRY_BYTES = 64_000
 # Ephemeral events have a stream of their own, so that the positions of a thousand trucks do not displace log lines.
 EPHEMERAL = "weelo:news:of-the-moment"
+# Readers need an entry for milliseconds. On a quiet system a thousand entries may be those of days, with names and
+# addresses, so beat deletes entries of this age.
+KEEP_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,17 @@ def publish_ephemeral(user_id: UUID, event: str, data: dict[str, Any]) -> None:
         [{"event": event, "data": data, "to": {str(user_id): (None, None)}}], separators=(",", ":")
     )
     redis().xadd(EPHEMERAL, {"items": text}, maxlen=KEEP, approximate=True)
+
+
+def trim(older_than_seconds: float = KEEP_SECONDS) -> None:
+    """Delete entries of this age. Raises RedisError."""
+    seconds, microseconds = redis().time()
+    # The ids of entries begin with Redis's time in milliseconds.
+    oldest = int((seconds - older_than_seconds) * 1_000 + microseconds / 1_000)
+    with redis().pipeline(transaction=False) as pipe:
+        for key in (STREAM_KEY, EPHEMERAL):
+            pipe.xtrim(key, minid=str(max(0, oldest)), approximate=False)
+        pipe.execute()
 
 
 def decode(entry: dict[str, str]) -> list[dict[str, Any]]:

@@ -128,6 +128,11 @@ def decode_close_request(entry: dict[str, str]) -> str:
     return entry["socket"]
 
 
+def forget(user_id: UUID) -> None:
+    """Remove what is stored about the user's sockets and acknowledged lines. Raises RedisError."""
+    redis().delete(acked_by(user_id), sockets_of(user_id))
+
+
 # --- read by pushes and explanations --------------------------------------------------------------------
 
 

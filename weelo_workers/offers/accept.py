@@ -64,5 +64,7 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
         raise
     if hold is not None and {slot.id for slot in held} <= {slot.id for slot, _, _ in allocations}:
         uow.advance(hold, hold_lifecycle.CONFIRM)
-    won = assign(uow, broadcast, slots, offered.assignments, allocations, command.transporter_id)
+    won = assign(
+        uow, broadcast, slots, offered.assignments, allocations, command.transporter_id, ring=offered.ring
+    )
     return accept_result(broadcast, slots, [*before, *won])

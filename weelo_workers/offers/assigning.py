@@ -33,16 +33,19 @@ def assign(
     assignments: Sequence[Assignment],
     allocations: Sequence[Allocation],
     transporter_id: UUID,
+    *,
+    ring: str,
 ) -> list[Assignment]:
     """Insert an assignment for each allocation, set the drivers' answer timers, and publish the result.
 
-    `slots`, `assignments`: all slots and all assignments of the broadcast.
+    `slots`, `assignments`: all slots and all assignments of the broadcast. `ring`: the ring of the offer to this
+    transporter.
     """
     if len(allocations) == sum(slot.status in slot_lifecycle.OPEN for slot in slots):
         # This query comes first, because a query after a change makes the unit of work write that change with a
         # statement of its own.
         broadcast_transitions.request_backfill(uow, broadcast)
-    won = [_assignment(broadcast, transporter_id, allocation, uow.now) for allocation in allocations]
+    won = [_assignment(broadcast, transporter_id, allocation, ring, uow.now) for allocation in allocations]
     uow.advance_all([slot for slot, _, _ in allocations], slot_lifecycle.ASSIGN)
     uow.insert(*won)
     for assignment in won:
@@ -50,8 +53,15 @@ def assign(
         uow.send(ExpireAssignment(assignment_id=assignment.id), at=assignment.expires_at)
     left = any(slot.status in slot_lifecycle.OPEN for slot in slots)
     assignments = [*assignments, *won]
-    transition = lifecycle.TAKE_SOME if left else lifecycle.TAKE_LAST
-    broadcast_transitions.advance_and_announce(uow, broadcast, transition, slots, why={"trucks": len(won)})
+    broadcast_transitions.advance_and_announce(
+        uow,
+        broadcast,
+        lifecycle.TAKE_SOME if left else lifecycle.TAKE_LAST,
+        slots,
+        why={"trucks": len(won)},
+        first_won_at=broadcast.first_won_at or uow.now,
+        filled_at=broadcast.filled_at or (None if left else uow.now),
+    )
     _tell(uow, broadcast, slots, won, assignments)
     broadcast_transitions.start_if_under_way(uow, broadcast, slots, assignments)
     broadcast_transitions.trucks_taken(uow, transporter_id)
@@ -100,7 +110,7 @@ def lock_free_trucks(uow: UnitOfWork, transporter_id: UUID, wanted: Sequence[Tru
 
 
 def _assignment(
-    broadcast: Broadcast, transporter_id: UUID, allocation: Allocation, now: datetime
+    broadcast: Broadcast, transporter_id: UUID, allocation: Allocation, ring: str, now: datetime
 ) -> Assignment:
     slot, vehicle, driver = allocation
     return Assignment(
@@ -119,6 +129,7 @@ def _assignment(
         expires_at=now + timedelta(seconds=settings().driver_accept_seconds),
         created_at=now,
         state_changed_at=now,
+        ring=ring,
     )
 
 

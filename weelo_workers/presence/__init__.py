@@ -37,6 +37,7 @@ from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.presence.scripts import (
     EVICT_CLOSED,
     EVICT_STALE,
+    FORGET,
     GO_OFFLINE,
     GO_ONLINE,
     HEARTBEAT,
@@ -64,6 +65,7 @@ __all__ = [
     "all_online",
     "evict_closed",
     "evict_stale",
+    "forget",
     "has_been_heard",
     "heartbeat",
     "index_broadcast",
@@ -172,6 +174,11 @@ def online(
 def offline(transporter_id: UUID, *, stamp: float) -> None:
     """Remove the transporter from every index, unless a newer `stamp` is stored."""
     _run(GO_OFFLINE, [str(transporter_id), repr(stamp), settings().presence_ttl_seconds])
+
+
+def forget(transporter_id: UUID) -> None:
+    """Remove everything that is stored about the transporter, until they go online again. Raises RedisError."""
+    _run(FORGET, [str(transporter_id)])
 
 
 def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False) -> list[UUID] | Absent:

@@ -72,6 +72,17 @@ return 1
 """
 )
 
+# Argument: id. Removes the transporter from every index, with the positions that `mark_full` and HEARTBEAT have stored.
+FORGET = (
+    _COMMON
+    + """
+forget(ARGV[1])
+redis.call('HDEL', P..'stamp', ARGV[1])
+redis.call('DEL', O..'full:'..ARGV[1], O..'moved:'..ARGV[1], P..'offline:'..ARGV[1])
+return 1
+"""
+)
+
 # Arguments: id, stamp, the TTL in seconds.
 GO_OFFLINE = (
     _COMMON

@@ -128,7 +128,10 @@ def _undelivered(webhook: Webhook) -> Any:
             literal(DeliveryKind.LOG.value, Text()).label("kind"),
             case((failed, DeliveryStatus.FAILED.value), else_=DeliveryStatus.PENDING.value).label("status"),
             cast(case((is_tried, webhook.failures), else_=0), Integer).label("attempts"),
-            cast(null(), SmallInteger).label("http_status"),
+            case(
+                (is_tried, literal(webhook.last_http_status, SmallInteger())),
+                else_=cast(null(), SmallInteger),
+            ).label("http_status"),
             case(
                 (is_tried, literal(webhook.last_error, Text())),
                 (

@@ -102,7 +102,7 @@ _DELIVERED = text(f"""
     ), moved AS (
       UPDATE webhooks
          SET delivered_seq = GREATEST(delivered_seq, :seq), failures = 0, failing_since = NULL, next_attempt_at = NULL,
-             last_error = NULL, lease_until = {_CLOCK} + make_interval(secs => {LEASE_SECONDS})
+             last_error = NULL, last_http_status = NULL, lease_until = {_CLOCK} + make_interval(secs => {LEASE_SECONDS})
         FROM before
        WHERE webhooks.id = before.id
       RETURNING webhooks.id, {_AS_READ} AS is_as_read, before.failures
@@ -121,7 +121,7 @@ _FAILED = text("""
     UPDATE webhooks
        SET failures = LEAST(failures + 1, 32767),
            failing_since = COALESCE(failing_since, clock_timestamp()),
-           last_error = :error,
+           last_error = :error, last_http_status = CAST(:http_status AS smallint),
            next_attempt_at = CASE WHEN :gone OR clock_timestamp() >= failing_since + :give_up_after THEN NULL
                                   ELSE LEAST(clock_timestamp() + :pause,
                                              COALESCE(failing_since, clock_timestamp()) + :give_up_after) END,
@@ -299,6 +299,7 @@ def record_failure(
     *,
     url: str,
     error: str,
+    http_status: int | None,
     gone: bool,
     pause: timedelta,
 ) -> bool:
@@ -314,6 +315,7 @@ def record_failure(
             **parameters,
             "url": url,
             "error": error,
+            "http_status": http_status,
             "gone": gone,
             "pause": pause,
             "give_up_after": GIVE_UP_AFTER,

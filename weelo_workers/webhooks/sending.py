@@ -134,7 +134,14 @@ class Sender:
             if not attempt.gone:
                 return True
         pause = retry_delay(work.failures + 1, random.uniform(0.8, 1.2))
-        fail = partial(leases.record_failure, url=work.url, error=error, gone=attempt.gone, pause=pause)
+        fail = partial(
+            leases.record_failure,
+            url=work.url,
+            error=error,
+            http_status=attempt.http_status,
+            gone=attempt.gone,
+            pause=pause,
+        )
         return not await self._in_database(fail, webhook_id, token)
 
     async def _record_purged(self, webhook_id: UUID, token: UUID, line: Line) -> None:

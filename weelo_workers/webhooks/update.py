@@ -49,7 +49,8 @@ def update(command: UpdateWebhook, uow: UnitOfWork) -> WebhookView:
         webhook.is_active = True
         webhook.disabled_reason = None
         webhook.failures = 0
-        webhook.failing_since = webhook.next_attempt_at = webhook.last_error = None
+        webhook.failing_since = webhook.next_attempt_at = None
+        webhook.last_error = webhook.last_http_status = None
         deliver_from_now_on(uow, webhook.id)
     elif changes.events is not None and webhook.is_active:
         deliver_from_now_on(uow, webhook.id)

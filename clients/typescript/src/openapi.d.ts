@@ -118,6 +118,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/market": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What became of the requests of a window of time: won, expired and cancelled slots, and how long it took
+         * @description For: admin.
+         */
+        get: operations["marketFigures"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/stuck": {
         parameters: {
             query?: never;
@@ -1589,7 +1609,8 @@ export interface components {
         /** @description An action of an operator. */
         AuditView: {
             /**
-             * @description `admin` for a user with this role, otherwise the program and the account of the operating system.
+             * @description `admin` for a user with this role, the program and the account of the operating system for its command line; `system` for an
+             *     erasure.
              * @example admin
              */
             actor: string;
@@ -1642,7 +1663,7 @@ export interface components {
              */
             reason: string;
             /**
-             * @description What the action was about: `broadcast`, `assignment`, `transporter` or `command`.
+             * @description What the action was about: `broadcast`, `assignment`, `transporter`, `command` or `person`.
              * @example broadcast
              */
             subject: string;
@@ -1992,6 +2013,30 @@ export interface components {
             /** @description Why the customer cancels, as one of the codes of customers. */
             reasonCode?: components["schemas"]["CustomerReason"] | null;
         };
+        /** @description How many slots were cancelled, by cause, stage and code. */
+        CancelledSlots: {
+            /**
+             * @description `customer_cancelled`, `customer_no_show` or `ended_by_operator`.
+             * @example customer_cancelled
+             */
+            because: string;
+            /**
+             * @description The reason code of the user; null if none was given.
+             * @example plans_changed
+             */
+            code: string | null;
+            /**
+             * @description How many slots were cancelled.
+             * @example 42
+             */
+            slots: number;
+            /**
+             * @description `offer` if the slot had no truck, otherwise the status of the truck's assignment before.
+             * @example offer
+             * @example driver_accepted
+             */
+            stage: string;
+        };
         /** @description The cancelled broadcast. */
         CancelResult: {
             /**
@@ -2169,7 +2214,7 @@ export interface components {
              */
             eventId: string;
             /**
-             * @description The status of the last answer; null if there was none, and while a line of the log is not delivered: see the error.
+             * @description The status of the last answer; null if there was none.
              * @example 503
              */
             httpStatus: number | null;
@@ -2298,6 +2343,20 @@ export interface components {
          * @enum {string}
          */
         EndOutcome: "completed" | "failed";
+        /** @description How many slots expired for one reason. */
+        ExpiredSlots: {
+            /**
+             * @description `partly_filled`, `no_transporter_online`, `nobody_free` or `nobody_accepted`: the reason of the broadcast that expired
+             *     at its deadline. `truck_lost`: the slot had a truck and lost it, and was not offered again.
+             * @example nobody_accepted
+             */
+            reason: string;
+            /**
+             * @description How many slots expired.
+             * @example 42
+             */
+            slots: number;
+        };
         /** @description What is wrong with one field of a request. */
         FieldError: {
             /**
@@ -2439,6 +2498,227 @@ export interface components {
              * @example The customer asked for it by telephone.
              */
             reason: string;
+        };
+        /** @description How many accepts came too late, with one code. */
+        LostAccepts: {
+            /**
+             * @description How many accepts and confirmations of holds were rejected with it.
+             * @example 42
+             */
+            accepts: number;
+            /**
+             * @description The code of the rejection.
+             * @example BROADCAST_FILLED
+             */
+            code: string;
+        };
+        /** @description How many trucks were lost with one reason code. */
+        LostTrucks: {
+            /**
+             * @description The reason code; null if none was given. `stalled` and `driver_timeout` are given by the system.
+             * @example breakdown
+             */
+            code: string | null;
+            /**
+             * @description How many trucks were lost.
+             * @example 42
+             */
+            trucks: number;
+        };
+        /** @description What became of the requests that were created in the window, until now. */
+        MarketFigures: {
+            /**
+             * @description Accepts and confirmations of holds that came too late, because others had taken the slots or the request or hold had
+             *     ended. Known since `acceptsCompleteFrom`.
+             */
+            acceptsLost: components["schemas"]["LostAccepts"][];
+            /**
+             * @description Slots that were cancelled: by the customer, alone or with the whole request; because the customer did not come to the
+             *     pickup; or by an operator.
+             */
+            cancels: components["schemas"]["CancelledSlots"][];
+            /**
+             * @description Trucks that were lost because their driver declined, by code. If the driver had replaced another one, the truck is
+             *     counted in `givenBack` instead.
+             */
+            driverDeclines: components["schemas"]["LostTrucks"][];
+            /**
+             * @description Trucks that were lost because their driver did not answer in time.
+             * @example 42
+             */
+            driverTimeouts: number;
+            /**
+             * @description `slotsFilled` divided by `slotsAsked`, from 0 to 1; null if no slots were asked for.
+             * @example 0.82
+             */
+            fillRate: number | null;
+            /**
+             * @description Trucks that were given back after they were won: by driver or transporter, because they did not set out in time
+             *     (`stalled`), or because the driver who replaced another one declined or did not answer. The last, with the code
+             *     `driver_timeout`, are counted in `driverTimeouts` as well.
+             */
+            givenBack: components["schemas"]["LostTrucks"][];
+            /**
+             * @description How many offers were made of these requests. An offer that is made again in a new round is not counted again.
+             * @example 42
+             */
+            offers: number;
+            /**
+             * @description `offers`, divided by the trucks that were assigned to slots of these requests; null if there are none.
+             * @example 4.1
+             */
+            offersPerWonSlot: number | null;
+            /**
+             * @description How many bookings and orders were created.
+             * @example 42
+             */
+            requests: number;
+            /** @description From the creation of a request until its first truck was assigned. */
+            secondsToFirst: components["schemas"]["Spread"];
+            /** @description From the creation of a request until every slot had a truck for the first time. */
+            secondsToFull: components["schemas"]["Spread"];
+            /**
+             * @description How many slots the requests had when they were created: one for each truck.
+             * @example 42
+             */
+            slotsAsked: number;
+            /** @description Slots that expired, by reason. */
+            slotsExpired: components["schemas"]["ExpiredSlots"][];
+            /**
+             * @description How many slots got a truck, at least once.
+             * @example 42
+             */
+            slotsFilled: number;
+            /**
+             * @description How many trucks were assigned to slots. A slot that loses its truck and gets another one counts twice.
+             * @example 42
+             */
+            slotsWon: number;
+            /** @description `slotsWon` by the ring whose offer was accepted. */
+            wonByRing: components["schemas"]["WonInRing"][];
+        };
+        /**
+         * @description The figures of one area and one vehicle type.
+         *
+         *     Requests, offers, times and lost accepts are those of the requests whose trucks all have this type; an order for trucks of
+         *     more than one type is in the group "several". Slots and trucks are those of this type, in all requests.
+         */
+        MarketGroup: {
+            /**
+             * @description Accepts and confirmations of holds that came too late, because others had taken the slots or the request or hold had
+             *     ended. Known since `acceptsCompleteFrom`.
+             */
+            acceptsLost: components["schemas"]["LostAccepts"][];
+            /**
+             * @description The name of the area of the pickup.
+             * @example default
+             */
+            area: string;
+            /**
+             * @description Slots that were cancelled: by the customer, alone or with the whole request; because the customer did not come to the
+             *     pickup; or by an operator.
+             */
+            cancels: components["schemas"]["CancelledSlots"][];
+            /**
+             * @description Trucks that were lost because their driver declined, by code. If the driver had replaced another one, the truck is
+             *     counted in `givenBack` instead.
+             */
+            driverDeclines: components["schemas"]["LostTrucks"][];
+            /**
+             * @description Trucks that were lost because their driver did not answer in time.
+             * @example 42
+             */
+            driverTimeouts: number;
+            /**
+             * @description `slotsFilled` divided by `slotsAsked`, from 0 to 1; null if no slots were asked for.
+             * @example 0.82
+             */
+            fillRate: number | null;
+            /**
+             * @description Trucks that were given back after they were won: by driver or transporter, because they did not set out in time
+             *     (`stalled`), or because the driver who replaced another one declined or did not answer. The last, with the code
+             *     `driver_timeout`, are counted in `driverTimeouts` as well.
+             */
+            givenBack: components["schemas"]["LostTrucks"][];
+            /**
+             * @description How many offers were made of these requests. An offer that is made again in a new round is not counted again.
+             * @example 42
+             */
+            offers: number;
+            /**
+             * @description `offers`, divided by the trucks that were assigned to slots of these requests; null if there are none.
+             * @example 4.1
+             */
+            offersPerWonSlot: number | null;
+            /**
+             * @description How many bookings and orders were created.
+             * @example 42
+             */
+            requests: number;
+            /** @description From the creation of a request until its first truck was assigned. */
+            secondsToFirst: components["schemas"]["Spread"];
+            /** @description From the creation of a request until every slot had a truck for the first time. */
+            secondsToFull: components["schemas"]["Spread"];
+            /**
+             * @description How many slots the requests had when they were created: one for each truck.
+             * @example 42
+             */
+            slotsAsked: number;
+            /** @description Slots that expired, by reason. */
+            slotsExpired: components["schemas"]["ExpiredSlots"][];
+            /**
+             * @description How many slots got a truck, at least once.
+             * @example 42
+             */
+            slotsFilled: number;
+            /**
+             * @description How many trucks were assigned to slots. A slot that loses its truck and gets another one counts twice.
+             * @example 42
+             */
+            slotsWon: number;
+            /**
+             * @description The type of vehicle, or "several".
+             * @example open
+             */
+            vehicleType: string;
+            /** @description `slotsWon` by the ring whose offer was accepted. */
+            wonByRing: components["schemas"]["WonInRing"][];
+        };
+        /** @description The market figures of the requests that were created in a window of time. */
+        MarketView: {
+            /**
+             * Format: date-time
+             * @description Accepts that were sent before this time may have been deleted (setting EVENT_RETENTION_DAYS).
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            acceptsCompleteFrom: string;
+            /**
+             * @description The only area that is counted; null: all areas.
+             * @example default
+             */
+            area: string | null;
+            /**
+             * @description Requests that were created before this time may have been deleted (setting HISTORY_RETENTION_DAYS); null: none is
+             *     deleted.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            completeFrom: string | null;
+            /**
+             * Format: date-time
+             * @description The start of the window. A request that was created at this time is in it.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            from: string;
+            /** @description The figures by area and vehicle type, in the order of their names. Groups without any figure are left out. */
+            groups: components["schemas"]["MarketGroup"][];
+            /**
+             * Format: date-time
+             * @description The end of the window. A request that was created at this time is not in it.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            to: string;
+            /** @description The figures of all groups together. */
+            total: components["schemas"]["MarketFigures"];
         };
         /** @description A request for trucks of one kind. */
         NewBooking: {
@@ -3113,6 +3393,24 @@ export interface components {
              * @example open
              */
             vehicleType?: string | null;
+        };
+        /** @description How long it took, over the requests for which it happened. */
+        Spread: {
+            /**
+             * @description The median in seconds; null if it has happened for none.
+             * @example 18.4
+             */
+            p50: number | null;
+            /**
+             * @description The time in seconds within which it happened for 95 % of these requests; null if it has happened for none.
+             * @example 18.4
+             */
+            p95: number | null;
+            /**
+             * @description For how many requests it has happened.
+             * @example 42
+             */
+            requests: number;
         };
         /**
          * @description Why something does not move although it should.
@@ -3937,6 +4235,25 @@ export interface components {
              * @example 1
              */
             trucksWon: number;
+        };
+        /** @description How many trucks were won by offers of one ring. */
+        WonInRing: {
+            /**
+             * @description The number of the step whose offer the transporter accepted, or "last" for all portions of the last step.
+             * @example 1
+             * @example last
+             */
+            ring: string;
+            /**
+             * @description The part of all assigned trucks, from 0 to 1.
+             * @example 0.82
+             */
+            share: number;
+            /**
+             * @description How many trucks were assigned.
+             * @example 42
+             */
+            trucks: number;
         };
     };
     responses: {
@@ -5495,6 +5812,48 @@ export interface operations {
             429: components["responses"]["429.RATE_LIMITED"];
             500: components["responses"]["500.INTERNAL_ERROR-3"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+        };
+    };
+    marketFigures: {
+        parameters: {
+            query?: {
+                /** @description Only requests in this area. Left out: all areas. */
+                area?: string;
+                /**
+                 * @description Only requests that were created at this time or later. Left out: the last 24 hours before `to`. At most 31 days before
+                 *     `to`.
+                 */
+                from?: string;
+                /** @description Only requests that were created before this time. Left out: now. */
+                to?: string;
+            };
+            header?: {
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What became of the requests of a window of time: won, expired and cancelled slots, and how long it took. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MarketView"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            403: components["responses"]["403.FORBIDDEN"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
     };
     adminStuck: {

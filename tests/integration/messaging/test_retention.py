@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID, uuid4
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.support.world import World
 from weelo_workers.messaging import retention
 from weelo_workers.messaging.retention import purge_expired
+from weelo_workers.models import Base
 
 
 def age(world: World, table: str, column: str, where: str = "true", days: int = 8) -> None:
@@ -16,6 +18,20 @@ def age(world: World, table: str, column: str, where: str = "true", days: int = 
         connection.exec_driver_sql(
             f"UPDATE {table} SET {column} = {column} - interval '{days} days' WHERE {where}"
         )
+
+
+def test_every_table_has_one_rule_and_a_statement_deletes_from_the_table_that_it_names() -> None:
+    """docs/operations.md lists the rules, generated from the same lists."""
+    purged = [rule.table for rule in (*retention.AGING, retention.HISTORY)]
+    cascading = {
+        table.name
+        for table in Base.metadata.sorted_tables
+        if any(key.ondelete == "CASCADE" for key in table.foreign_keys)
+    }
+    # Rows of `passed_over` may be deleted earlier than their broadcast.
+    assert sorted([*purged, *(cascading - set(purged)), *retention.KEPT]) == sorted(Base.metadata.tables)
+    for rule in (*retention.AGING, retention.HISTORY):
+        assert re.findall(r"DELETE FROM (\w+)", rule.statement.text) == [rule.table]
 
 
 def test_events_older_than_the_retention_leave_every_log_and_the_others_stay(world: World) -> None:
@@ -61,7 +77,7 @@ def test_whatever_a_batch_cuts_the_kept_end_of_each_log_is_gapless(
         world.cancel(broadcast)
         world.drain()
     age(world, "events", "at")
-    events = retention.PurgeRule("events", retention._EVENTS, batch)
+    events = retention.PurgeRule("events", "events", "all", retention._EVENTS, batch)
     monkeypatch.setattr(retention, "SECONDS_EACH", 0)
     while retention._purge(world.engine, events, 7):
         gaps = """

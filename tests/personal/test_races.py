@@ -1,0 +1,64 @@
+"""An erasure at the same time as commands that would give the person something new: one order or the other, never half."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from tests.personal.scene import Scene
+from tests.support.world import World
+
+ROUNDS = 6
+
+
+@pytest.mark.parametrize("role", ["transporter", "driver"])
+def test_an_accept_and_an_erasure_at_the_same_time(world: World, role: str) -> None:
+    """Either the trip exists and the erasure is refused, or the person is erased and there is no trip."""
+    for _ in range(ROUNDS):
+        world.empty()
+        scene = Scene(world)
+        scene.prepare()
+        scene.book()
+        person = getattr(scene, role)
+        row, accepted = world.race(partial(scene.erase, person.id), scene.accept)
+        live = world.live_assignments(scene.broadcast)
+        assert (row.status, accepted.status, live) in {
+            ("rejected", "succeeded", 1),
+            ("succeeded", "rejected", 0),
+        }
+        if row.status == "succeeded" and role == "driver":
+            found = scene.dump()
+            assert not [table for table, dumped in found.items() if person.word.lower() in dumped.lower()]
+
+
+def test_a_booking_and_an_erasure_at_the_same_time(world: World) -> None:
+    """The booking is refused by nothing. If it is received first it is open, and the erasure is refused."""
+    for _ in range(ROUNDS):
+        world.empty()
+        scene = Scene(world)
+        scene.prepare()
+        row, booked = world.race(partial(scene.erase, scene.customer.id), scene.book)
+        assert booked.status == "succeeded"
+        [broadcast] = world.rows("SELECT * FROM broadcasts")
+        if row.status == "succeeded":
+            began = world.value("SELECT requested_at FROM erasures")
+            assert broadcast.created_at > began
+            assert broadcast.pickup["address"] == scene.customer.text("pickup")
+        else:
+            assert str(scene.broadcast) in row.error["detail"]
+
+
+def test_two_erasures_of_one_person_at_the_same_time(world: World) -> None:
+    scene = Scene(world).play()
+    first, second = world.race(lambda: scene.erase(scene.customer.id), lambda: scene.erase(scene.customer.id))
+    assert first.status == second.status == "succeeded"
+    assert scene.customer.word.lower() not in str(scene.dump()).lower()
+
+
+def test_erasures_of_all_parties_at_the_same_time(world: World) -> None:
+    scene = Scene(world).play()
+    rows = world.race(*(partial(scene.erase, person.id) for person in scene.people))
+    assert {row.status for row in rows} == {"succeeded"}
+    dumped = str(scene.dump()).lower()
+    assert not [person.word for person in scene.people if person.word.lower() in dumped]

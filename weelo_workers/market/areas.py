@@ -1,0 +1,18 @@
+"""The area of a broadcast. There are no service areas yet, so all broadcasts are in one area."""
+
+from __future__ import annotations
+
+from weelo_workers.models import Broadcast
+
+DEFAULT = "default"
+
+AREAS = (DEFAULT,)
+"""The names of all areas."""
+
+AREA_OF = f"'{DEFAULT}'::text"
+"""The expression in SQL for the area of the row `b` of `broadcasts`. It is `area_of` in SQL."""
+
+
+def area_of(broadcast: Broadcast) -> str:  # noqa: ARG001 (areas will depend on the pickup)
+    """Return the name of the area in which the pickup of this broadcast is."""
+    return DEFAULT

@@ -1,0 +1,35 @@
+"""Erasures of persons, and how far each has come."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Index, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from weelo_workers.models.base import Base
+
+
+class Erasure(Base):
+    """One row per executed command `person.erase`. It has no personal data except, until its end, `request_ids`."""
+
+    __tablename__ = "erasures"
+
+    command_id: Mapped[UUID] = mapped_column(primary_key=True)
+    person_id: Mapped[UUID]
+    requested_at: Mapped[datetime]
+    """When the erasure began. It concerns what was stored until then."""
+    part: Mapped[str]
+    """The name of the part of `person/rows.py` that is worked on."""
+    cursor: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
+    """The key of the last row of this part that was read."""
+    request_ids: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
+    """Ids of requests that the person's apps have made up themselves, for the commands that followed from them."""
+    changed: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
+    """How many rows were changed, by table."""
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("erasures_of_a_person", "person_id", "requested_at"),)

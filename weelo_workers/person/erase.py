@@ -1,0 +1,45 @@
+"""Handler: replace the personal data of a person, portion by portion."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from weelo_workers.contracts.person import ErasePerson
+from weelo_workers.messaging.handlers import handles
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Erasure
+from weelo_workers.person import redis_data
+from weelo_workers.person.beginning import begin
+from weelo_workers.person.rows import COMMANDS_THAT_FOLLOWED, PARTS
+from weelo_workers.person.working import work
+
+RETRY_AFTER = timedelta(seconds=5)
+REDIS = "Redis"
+"""The name of the last part."""
+
+_NAMES = [*(part.name for part in PARTS), COMMANDS_THAT_FOLLOWED.name, REDIS]
+
+
+@handles(ErasePerson)
+def erase(command: ErasePerson, uow: UnitOfWork) -> None:
+    """Replace the data in the rows, then remove those in Redis. The command continues in further transactions.
+
+    The first transaction refuses a person with something under way, waits for the person's commands that are not executed
+    yet, and ends their availability. Each one stores how far it has come, so a crash repeats one portion at most. Raises
+    Rejected: NOT_FOUND, INVALID_TRANSITION.
+    """
+    erasure = uow.session.get(Erasure, uow.command_id) or begin(command, uow, first=_NAMES[0])
+    if erasure is None:
+        return
+    if erasure.part != REDIS:
+        work(erasure, uow, _NAMES)
+        # Redis is tidied after the commit, when no reader can fetch the old rows any more.
+        uow.continue_later()
+        return
+    try:
+        redis_data.remove(erasure.person_id)
+    except redis_data.RedisUnavailable:
+        uow.continue_later(at=uow.now + RETRY_AFTER)
+        return
+    erasure.finished_at = uow.now
+    erasure.request_ids = erasure.cursor = None
