@@ -79,6 +79,7 @@ audit: install ## ask PyPI for known weaknesses of the pinned packages
 
 vendor: install ## fetch the vendored files of other projects and check their hashes
 	"$(BIN)/python" -m tests.architecture.vendor
+	"$(BIN)/python" -m tests.architecture.console_vendor
 
 docs: install ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 "$(BIN)/python" -m mkdocs build --strict

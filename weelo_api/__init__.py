@@ -16,6 +16,7 @@ def create_app() -> Flask:
     # environment.
     from weelo_api import openapi
     from weelo_api.commands import rate_limit_headers
+    from weelo_api.console import site as console
     from weelo_api.docs_site import routes as docs_site
     from weelo_api.http import (
         access,
@@ -76,4 +77,5 @@ def create_app() -> Flask:
     docs_site.register(app)
     asyncapi.register(app)
     endpoint.register(app)
+    console.register(app)
     return app

@@ -323,6 +323,12 @@ class Settings(BaseSettings):
         return self.log_format or ("json" if self.weelo_env == "production" else "console")
 
     @property
+    def console_key(self) -> bytes | None:
+        """The key that signs cookies of the console; None if no secret is set, so that no session can begin."""
+        secret = self.jwt_secret or self.webhook_secret_key
+        return hmac.new(secret.encode(), b"weelo console", hashlib.sha256).digest() if secret else None
+
+    @property
     def is_sandbox(self) -> bool:
         """Whether the clock can be moved, and the routes of the sandbox exist."""
         return self.weelo_env == "sandbox"

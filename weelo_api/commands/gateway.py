@@ -89,6 +89,26 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     return _accepted(outcome, replayed=not posted.fresh)
 
 
+def record(
+    command: Command, user: Caller, command_id: UUID, fingerprint: str, *, wait: float
+) -> CommandOutcome:
+    """Store a command that did not come by a route of the API, and return its outcome, pending after `wait` seconds.
+
+    The limits are those of `submit`. Storing the same id again returns the first outcome. Raises Rejected.
+    """
+    take_token(user)
+    if (refusal := _shedder.refusal(command)) and not find(command_id, user):
+        raise refusal
+    with outcome_waiters().expecting(command_id) as waiting:
+        until = time.monotonic() + wait
+        posted = _post(command, user, command_id, fingerprint)
+        if posted.conflicting:
+            raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
+        if posted.fresh:
+            wake(command_id, command)
+        return _outcome(posted.outcome, user, until, waiting)
+
+
 def _outcome(known: CommandOutcome, user: Caller, until: float, waiting: Waiting) -> CommandOutcome:
     """Wait until the command is settled or it is `until` (monotonic clock), and return its latest known outcome.
 

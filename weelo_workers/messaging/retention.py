@@ -77,6 +77,13 @@ _WEBHOOK_DELIVERIES = text("""
                    ORDER BY at LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
+_CONSOLE_SIGN_OUTS = text("""
+    DELETE FROM console_sign_outs
+     WHERE session_id IN (SELECT session_id FROM console_sign_outs
+                           WHERE expires_at < statement_timestamp() - make_interval(days => :days)
+                           ORDER BY expires_at LIMIT :batch FOR UPDATE SKIP LOCKED)
+""")
+
 # Slots, holds, offers, history and assignments are deleted with the broadcast. A finished broadcast may still have live
 # assignments, and is kept until they have ended.
 _HISTORY = text(f"""
@@ -120,6 +127,13 @@ AGING = (
         "webhook_deliveries",
         "each delivery, since its last attempt",
         _WEBHOOK_DELIVERIES,
+        1_000,
+    ),
+    PurgeRule(
+        "console sign-outs",
+        "console_sign_outs",
+        "each sign-out from the console, since its cookie would have ended",
+        _CONSOLE_SIGN_OUTS,
         1_000,
     ),
 )

@@ -3,6 +3,7 @@
 from weelo_workers.models.audit import AuditRecord
 from weelo_workers.models.base import Base
 from weelo_workers.models.broadcasts import Broadcast, Hold, Offer, PassedOver, TransitionRecord, TruckRequest
+from weelo_workers.models.console import ConsoleSignOut
 from weelo_workers.models.devices import Device
 from weelo_workers.models.erasures import Erasure
 from weelo_workers.models.fleet import Driver, Transporter, User, Vehicle
@@ -20,6 +21,7 @@ __all__ = [
     "Broadcast",
     "CheckResult",
     "CheckRun",
+    "ConsoleSignOut",
     "Device",
     "Driver",
     "Erasure",

@@ -16,6 +16,8 @@ from sqlalchemy import (
     SmallInteger,
     UniqueConstraint,
     and_,
+    case,
+    null,
     or_,
     text,
 )
@@ -97,6 +99,11 @@ class Broadcast(Base):
 def reach_covers(km: ColumnElement[float]) -> ColumnElement[bool]:
     """Return the condition `Broadcast.reach.covers(km)` in SQL. With a null `km` it is true only for a reach of everyone."""
     return and_(Broadcast.radius_step > 0, or_(Broadcast.radius_km.is_(None), km <= Broadcast.radius_km))
+
+
+def reach_limit_km() -> ColumnElement[float | None]:
+    """Return `Broadcast.reach.limit_km` in SQL."""
+    return case((reach_is_limited(), Broadcast.radius_km), else_=null())
 
 
 def reach_is_limited() -> ColumnElement[bool]:

@@ -123,6 +123,7 @@ TABLES: Mapping[str, Columns] = {
     "webhook_deliveries": Columns(
         _kept("id webhook_id event_id seq event kind status attempts http_status at"), {"error": NOTHING}
     ),
+    "console_sign_outs": Columns(_kept("session_id expires_at")),
     # `request_ids` is null at the end of the erasure.
     "erasures": Columns(
         _kept("command_id person_id requested_at part cursor request_ids changed finished_at")

@@ -48,6 +48,7 @@ from weelo_workers.presence.scripts import (
     NEAREST,
     ONLINE,
     ONLINE_AT,
+    ONLINE_FLEETS,
     SEARCH,
     STATES,
 )
@@ -56,6 +57,7 @@ from weelo_workers.settings import settings
 
 __all__ = [
     "Absent",
+    "OnlineFleet",
     "Point",
     "PresenceUnavailable",
     "SearchResult",
@@ -76,6 +78,7 @@ __all__ = [
     "nearest",
     "offline",
     "online",
+    "online_fleets",
     "online_within",
     "position",
     "search",
@@ -135,6 +138,15 @@ class SearchResult:
     partial: bool = False
     more: bool = False
     busy: dict[UUID, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OnlineFleet:
+    """A transporter who is online: their position (None: not known yet), and whether a truck of theirs is free."""
+
+    id: UUID
+    position: Point | None
+    has_free_truck: bool
 
 
 def online(
@@ -358,6 +370,22 @@ def online_within(transporter_ids: Collection[UUID], pickup: Point, reach: Reach
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
     return _covered(found, pickup, reach)
+
+
+def online_fleets(at_most: int) -> list[OnlineFleet]:
+    """Return the transporters who are online, those with the newest heartbeats first. Raises PresenceUnavailable."""
+    try:
+        found = _run(ONLINE_FLEETS, [settings().presence_ttl_seconds, at_most])
+    except RedisError as error:
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
+    return [
+        OnlineFleet(
+            UUID(each),
+            _point(at) if at else None,
+            any(not kind.startswith(_BUSY) for kind in json.loads(kinds or "[]")),
+        )
+        for each, at, kinds in zip(found[::3], found[1::3], found[2::3], strict=True)
+    ]
 
 
 def _covered(

@@ -276,6 +276,27 @@ return found
 """
 )
 
+# Arguments: the TTL in seconds, the limit. Returns transporters with a heartbeat within the TTL, newest first, each followed
+# by their position and their kinds of trucks (JSON; either may be empty).
+ONLINE_FLEETS = (
+    _COMMON
+    + """
+local ids = redis.call('ZREVRANGEBYSCORE', P..'seen', '+inf', now() - ARGV[1], 'LIMIT', 0, ARGV[2])
+local found = {}
+for first = 1, #ids, 1000 do
+  local last = math.min(first + 999, #ids)
+  local at = redis.call('HMGET', P..'at', unpack(ids, first, last))
+  local kinds = redis.call('HMGET', P..'kinds', unpack(ids, first, last))
+  for n = 1, last - first + 1 do
+    found[#found + 1] = ids[first + n - 1]
+    found[#found + 1] = at[n] or ''
+    found[#found + 1] = kinds[n] or ''
+  end
+end
+return found
+"""
+)
+
 # Arguments: the TTL in seconds, ids. Returns for each id: the time of the last sign of life ('' if offline), whether it is
 # within the TTL, and "longitude,latitude" ('' if unknown).
 STATES = (
