@@ -96,7 +96,7 @@ TABLES: Mapping[str, Columns] = {
     "mailbox": Columns(
         _kept(
             "id name queue caller_id caller_role received_at due_at wake_at sweep_count attempts crashes retry_at"
-            " parked_at settled_at status http_status replayed"
+            " parked_at settled_at status http_status replayed traceparent"
         ),
         {
             "caller_name": NOTHING,
@@ -123,6 +123,9 @@ TABLES: Mapping[str, Columns] = {
     "webhook_deliveries": Columns(
         _kept("id webhook_id event_id seq event kind status attempts http_status at"), {"error": NOTHING}
     ),
+    "beat_heartbeats": Columns(_kept("beat started_at swept_at")),
+    "check_results": Columns(_kept("name severity detail checked_at")),
+    "check_runs": Columns(_kept("id began_at ended_at")),
     "console_sign_outs": Columns(_kept("session_id expires_at")),
     # `request_ids` is null at the end of the erasure.
     "erasures": Columns(

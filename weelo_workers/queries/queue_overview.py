@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from redis.exceptions import RedisError
 from sqlalchemy import Connection, text
 
+from weelo_workers.contracts.queues import Queue
 from weelo_workers.messaging import failures
 from weelo_workers.messaging.worker_heartbeats import consumers
 from weelo_workers.models import MailboxRow
@@ -59,7 +61,7 @@ def queue_states(connection: Connection) -> list[QueueState]:
         QueueState(
             backlog,
             lateness.get(backlog.queue, Lateness(0, 0.0, 0.0)),
-            None if workers is None else workers.get(backlog.queue, 0),
+            None if workers is None else workers.get(cast(Queue, backlog.queue), 0),
         )
         for backlog in by_queue(connection)
     ]

@@ -1609,8 +1609,7 @@ export interface components {
         /** @description An action of an operator. */
         AuditView: {
             /**
-             * @description `admin` for a user with this role, the program and the account of the operating system for its command line; `system` for an
-             *     erasure.
+             * @description `admin` for a user with this role, otherwise the program, with the account of the operating system if it is known.
              * @example admin
              */
             actor: string;
@@ -1663,16 +1662,15 @@ export interface components {
              */
             reason: string;
             /**
-             * @description What the action was about: `broadcast`, `assignment`, `transporter`, `command` or `person`.
+             * @description What the action was about: `broadcast`, `assignment`, `transporter`, `command`, a person, or a check of `weelo doctor`.
              * @example broadcast
              */
             subject: string;
             /**
-             * Format: uuid
-             * @description The id of what the action was about.
+             * @description The id of what the action was about; null for a repair, which may be about many things.
              * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
-            subjectId: string;
+            subjectId: string | null;
         };
         /** @description Whether the user wants work. */
         Availability: {
