@@ -20,7 +20,7 @@ from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.truck_request import FILLED
-from weelo_workers.messaging import failures
+from weelo_workers.messaging import failures, rabbitmq
 from weelo_workers.messaging.redis_rights import missing_right, refused_write
 from weelo_workers.messaging.worker_heartbeats import consumers
 from weelo_workers.models import replica, server
@@ -29,6 +29,7 @@ from weelo_workers.models.engine import connect, engine
 from weelo_workers.models.mailbox import as_sql, unsettled
 from weelo_workers.models.migrate import is_at_head
 from weelo_workers.queries.backlog import by_queue
+from weelo_workers.rabbitmq_url import is_rabbitmq
 from weelo_workers.redis_client import connect as connect_redis, reason, redis
 from weelo_workers.settings import settings
 
@@ -206,6 +207,8 @@ def _redis() -> Iterator[str]:
             yield from (f"{variable}: {line}" for line in unfit(variable, client))
         except RedisError as error:
             yield f"{variable}: not reachable: {reason(error)}"
+    if is_rabbitmq(settings().broker_url) and (fault := rabbitmq.fault(settings().broker_url)):
+        yield f"CELERY_BROKER_URL: RabbitMQ cannot be used: {fault}"
     with suppress(RedisError):
         for queue, workers in consumers().items():
             if workers == 0:
@@ -214,7 +217,7 @@ def _redis() -> Iterator[str]:
 
 def _redis_servers() -> Iterator[tuple[str, Redis]]:
     yield "REDIS_URL", redis()
-    if settings().broker_url != settings().redis_url:
+    if settings().broker_url != settings().redis_url and not is_rabbitmq(settings().broker_url):
         yield "CELERY_BROKER_URL", connect_redis(settings().broker_url)
 
 
