@@ -213,6 +213,24 @@ def migrate(data_dir: Path) -> None:
     click.echo("the schema is at head")
 
 
+@weelo.command(name="restart-logs")
+@data_dir_option
+@click.confirmation_option(prompt="This deletes all lines of the event logs. Go on?")
+def restart_logs(data_dir: Path) -> None:
+    """Delete the event logs after a restore from a backup, while no process runs.
+
+    Apps have read lines that the backup does not contain. Each app then reads the present state again, instead of
+    taking new lines for those that it has read.
+    """
+    _use_running_system(data_dir, "DATABASE_URL")
+    from weelo_workers.models.engine import engine
+    from weelo_workers.models.restart_logs import restart_logs as restart
+
+    with engine().begin() as connection:
+        count = restart(connection)
+    click.echo(f"{count} logs begin anew; apps get `resync_required`, and read the present state")
+
+
 def _migration_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not re.fullmatch(r"[a-z][a-z0-9_]{2,50}", value):
         raise click.BadParameter("give lower-case words joined by _, such as vehicle_body_height")

@@ -63,6 +63,7 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], 
 # The arguments that a command needs besides --data-dir.
 NEEDS = {
     ("token",): ("--role", "admin", "--sub", str(uuid4())),
+    ("restart-logs",): ("--yes",),
     ("mailbox", "show"): (str(uuid4()),),
     ("mailbox", "retry"): (str(uuid4()),),
 }
