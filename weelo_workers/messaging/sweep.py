@@ -169,9 +169,10 @@ def _is_fresh_timer(row: _Overdue) -> bool:
 def _wake_again(bus: Bus, row: _Overdue) -> bool:
     """Return whether a worker was woken for the row. If not, the caller executes it."""
     command = REGISTRY.get(row.name)
-    # A command that waits for another system is never executed here: it would delay the sweep.
-    in_background = command is not None and command.runs_in_background
-    if not in_background and not _is_worth_a_wake_up(bus, row):
+    # A command that waits for another system is never executed here: it would delay the sweep. One that this version does
+    # not know cannot be: during a deploy there may be workers of a newer version.
+    only_by_workers = command is None or command.runs_in_background
+    if not only_by_workers and not _is_worth_a_wake_up(bus, row):
         return False
     wake_up = WakeUp(row.id, row.name, row.queue)
     if bus.after_commit_executor is not None:
@@ -181,7 +182,7 @@ def _wake_again(bus: Bus, row: _Overdue) -> bool:
     try:
         bus.waker.wake(wake_up)
     except BrokerUnavailable:
-        return in_background
+        return only_by_workers
     return True
 
 
