@@ -36,7 +36,7 @@ def test_weelo_has_each_command_with_its_options(line: str) -> None:
     command: click.Command = cli.weelo
     while isinstance(command, click.Group):
         command = command.commands[words.pop(0)]
-    assert command.make_context(command.name, words, resilient_parsing=True)
+    command.make_context(command.name, words.copy(), resilient_parsing=True)
     known = {option for parameter in command.params for option in parameter.opts}
     assert {word for word in words if word.startswith("--")} <= known
 
