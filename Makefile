@@ -71,7 +71,7 @@ lint: install ## ruff, mypy and the import rules
 lock: install ## pin all packages with hashes in requirements.lock
 	$(PIP_INSTALL) --editable ".[audit]"
 	CUSTOM_COMPILE_COMMAND="make lock" "$(BIN)/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras \
-	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --extra server --output-file requirements.lock setup.cfg
+	  --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --extra server --extra otel --output-file requirements.lock setup.cfg
 
 audit: install ## ask PyPI for known weaknesses of the pinned packages
 	$(PIP_INSTALL) --editable ".[audit]"
@@ -79,6 +79,7 @@ audit: install ## ask PyPI for known weaknesses of the pinned packages
 
 vendor: install ## fetch the vendored files of other projects and check their hashes
 	"$(BIN)/python" -m tests.architecture.vendor
+	"$(BIN)/python" -m tests.architecture.console_vendor
 
 docs: install ## the documentation as a site, in site/
 	NO_MKDOCS_2_WARNING=1 "$(BIN)/python" -m mkdocs build --strict

@@ -58,9 +58,6 @@ worker_prefetch_multiplier = 1
 # The notifier's threads cannot be ended this way, but only FCM can hang there, and its limit is 10 s.
 task_time_limit = 60
 worker_cancel_long_running_tasks_on_connection_loss = False
-worker_hijack_root_logger = False
-# Celery's own format, and at the end the request id (weelo_workers/request_ids.py)
-worker_log_format = "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s%(of_request)s"
 worker_proc_alive_timeout = 30
 worker_send_task_events = False  # three more messages per task; Flower enables them while it is in use
 task_send_sent_event = False  # one more message per command, which Flower does not need

@@ -16,10 +16,23 @@ def create_app() -> Flask:
     # environment.
     from weelo_api import openapi
     from weelo_api.commands import rate_limit_headers
+    from weelo_api.console import site as console
     from weelo_api.docs_site import routes as docs_site
-    from weelo_api.http import access, addresses, compression, cors, errors, headers, request_ids
+    from weelo_api.http import (
+        access,
+        addresses,
+        compression,
+        cors,
+        errors,
+        headers,
+        request_ids,
+        request_metrics,
+        server_errors,
+        traces,
+    )
     from weelo_api.http.json_body import JsonBody
     from weelo_api.views import (
+        admin,
         broadcasts,
         devices,
         fleet,
@@ -42,14 +55,17 @@ def create_app() -> Flask:
     )
     app.request_class = JsonBody
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
+    request_metrics.register(app)
     compression.register(app)
     request_ids.register(app)
+    traces.register(app)
     errors.register(app)
+    server_errors.register(app)
     addresses.register(app)
     cors.register(app)
     access.register(app)
     headers.register(app)
-    for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks, market):
+    for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks, market, admin):
         app.register_api(view.api)
     if settings().is_sandbox:
         from weelo_api.views import sandbox
@@ -61,4 +77,5 @@ def create_app() -> Flask:
     docs_site.register(app)
     asyncapi.register(app)
     endpoint.register(app)
+    console.register(app)
     return app

@@ -15,6 +15,7 @@ from redis.retry import Retry
 from weelo_api.per_process import PerProcess
 from weelo_workers import redis_url
 from weelo_workers.backoff import backoff
+from weelo_workers.logs.outages import Outage
 from weelo_workers.notifications import live_stream, socket_sessions
 from weelo_workers.settings import settings
 
@@ -44,6 +45,7 @@ class StreamReader:
         self._on_return: tuple[Callable[[], None], ...] = ()
         self._places: dict[str, str] = {}
         self._failures = 0
+        self._outage = Outage("Redis (live stream)")
 
     def subscribe(self, stream: str, handler: Callable[[Any], None]) -> None:
         """From now on call `handler` with each entry of this stream, in the reader's thread."""
@@ -61,13 +63,12 @@ class StreamReader:
                 if self._read_once(client) == 0:
                     self._follow_restarted_streams(client)
                 if self._failures:
-                    log.info("Redis is back")
+                    self._outage.answered()
                     self._failures = 0
                     for function in self._on_return:
                         function()
             except (RedisError, OSError) as error:
-                if not self._failures:
-                    log.warning("the live stream cannot be read from Redis: %s", error)
+                self._outage.failed(error)
                 self._failures += 1
                 client.connection_pool.disconnect()
                 stopped.wait(

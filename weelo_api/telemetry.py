@@ -38,7 +38,7 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
         for broadcast_id in missed:
             enqueue(OfferLate(broadcast_id=broadcast_id, transporter_id=transporter_id))
     except (RedisError, presence.PresenceUnavailable) as error:
-        log.warning("a heartbeat was lost: %s", error)
+        log.warning("a heartbeat could not be stored: %s", error)
 
 
 def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presence.Absent) -> None:
@@ -57,6 +57,8 @@ def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presenc
         # presence has existed for one TTL.
         if rows.free_kinds is not None and presence.is_warm():
             enqueue(catch_up)
+        if rows.free_kinds is None:
+            presence.mark_heard(transporter_id)
         write_presence(transporter_id, rows, heard=True)
     presence.heartbeat(transporter_id, here, any_distance=True)
 
@@ -80,4 +82,4 @@ def trip_location(driver_id: UUID, trip_id: UUID, where: TripLocation) -> None:
     try:
         live_stream.publish_ephemeral(customer_id, "location_updated", seen.json_dict())
     except RedisError as error:
-        log.warning("a location was lost: %s", error)
+        log.warning("a position could not be published: %s", error)

@@ -1,14 +1,29 @@
-"""The operator's commands. They need a token with the role `admin`."""
+"""The operator's reads and commands. They need a token with the role `admin`."""
 
 from __future__ import annotations
 
 from typing import cast
 
 from weelo_client.commands import FRESH_KEY, Commands, Key
-from weelo_client.shapes import Assignment, EndOutcome, Market, OperatorReason
+from weelo_client.shapes import (
+    Assignment,
+    AuditEntry,
+    Availability,
+    Broadcast,
+    BroadcastSummary,
+    Cancelled,
+    EndOutcome,
+    Market,
+    OperatorReason,
+    Stuck,
+    TransporterDetails,
+    TransporterSummary,
+)
 
 
 class AdminCommands(Commands):
+    # --- reads --------------------------------------------------------------------------------------------
+
     def market(self, start: str | None = None, end: str | None = None, area: str | None = None) -> Market:
         """Return the market figures of the requests that were created from `start` until before `end`.
 
@@ -17,6 +32,102 @@ class AdminCommands(Commands):
         """
         query = {"from": start, "to": end, "area": area}
         return cast(Market, self.get("/admin/market", **query))
+
+    def all_broadcasts(
+        self,
+        *,
+        status: str | None = None,
+        area: str | None = None,
+        text: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        kind: str | None = None,
+        vehicle_type: str | None = None,
+        customer_id: str | None = None,
+        limit: int | None = None,
+    ) -> list[BroadcastSummary]:
+        """Return the broadcasts of all customers, newest first.
+
+        `status`: one status, or `open`. `text`: the beginning of an id, a customer's id, the last digits of a customer's
+        telephone number, or a part of an address. `since`, `until`: the time of creation.
+        """
+        return self.items(
+            "/admin/broadcasts",
+            limit,
+            **{"status": status, "area": area, "q": text, "from": since, "to": until, "kind": kind},
+            vehicleType=vehicle_type,
+            customerId=customer_id,
+        )
+
+    def transporters(
+        self, *, text: str | None = None, online: bool | None = None, limit: int | None = None
+    ) -> list[TransporterSummary]:
+        """Return the transporters, newest first.
+
+        `text`: the beginning of an id, the last digits of a telephone number, a part of the name, or a vehicle's number.
+        """
+        wanted = None if online is None else str(online).lower()
+        return self.items("/admin/transporters", limit, q=text, online=wanted)
+
+    def transporter(self, transporter_id: str) -> TransporterDetails:
+        return cast(TransporterDetails, self.get(f"/admin/transporters/{transporter_id}"))
+
+    def stuck(self) -> list[Stuck]:
+        """Return everything that does not move, each with what to do."""
+        return cast(list[Stuck], self.get("/admin/stuck")["items"])
+
+    def audit(
+        self,
+        *,
+        actor_id: str | None = None,
+        subject_id: str | None = None,
+        since: str | None = None,
+        until: str | None = None,
+        limit: int | None = None,
+    ) -> list[AuditEntry]:
+        """Return the actions of operators, newest first, also those that were refused."""
+        period = {"from": since, "to": until}
+        return self.items("/admin/audit", limit, actor=actor_id, subject=subject_id, **period)
+
+    # --- commands -----------------------------------------------------------------------------------------
+
+    def cancel_broadcast(
+        self, broadcast_id: str, reason: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Cancelled:
+        """Cancel a customer's broadcast. 409 BOOKING_CANNOT_CANCEL once a truck has set out: end the trips instead."""
+        return cast(Cancelled, self._intervene(broadcast_id, "cancel", reason, key, wait))
+
+    def expire_broadcast(
+        self, broadcast_id: str, reason: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Broadcast:
+        """Expire an open broadcast now instead of at its deadline."""
+        return cast(Broadcast, self._intervene(broadcast_id, "expire", reason, key, wait))
+
+    def widen_broadcast(
+        self, broadcast_id: str, reason: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Broadcast:
+        """Offer a broadcast in its next ring now. 409 INVALID_TRANSITION if there is none."""
+        return cast(Broadcast, self._intervene(broadcast_id, "widen", reason, key, wait))
+
+    def _intervene(
+        self, broadcast_id: str, action: str, reason: str, key: str | Key, wait: float | None
+    ) -> object:
+        path = f"/admin/broadcasts/{broadcast_id}/{action}"
+        return self.command("POST", path, {"reason": reason}, key=key, wait=wait).value()
+
+    def set_transporter_availability(
+        self,
+        transporter_id: str,
+        is_available: bool,
+        reason: str,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Availability:
+        """Put a transporter online or offline. 409 TRANSPORTER_SILENT for one to be put online whose app is not running."""
+        body = {"isAvailable": is_available, "reason": reason}
+        path = f"/admin/transporters/{transporter_id}/availability"
+        return cast(Availability, self.command("PUT", path, body, key=key, wait=wait).value())
 
     def end_trip(
         self,

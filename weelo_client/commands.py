@@ -142,12 +142,12 @@ class Commands:
             raise refusal(answer)
         return _json(answer)
 
-    def items(self, path: str, limit: int | None = None) -> list[Any]:
-        """Return all items of a list, or the first `limit`, read page by page."""
+    def items(self, path: str, limit: int | None = None, **filters: Any) -> list[Any]:
+        """Return all items of a list, or the first `limit`, read page by page. Filters that are None are not sent."""
         found: list[Any] = []
         cursor = None
         while True:
-            page = self.get(path, limit=min(PAGE, limit or PAGE), cursor=cursor)
+            page = self.get(path, limit=min(PAGE, limit or PAGE), cursor=cursor, **filters)
             found += page["items"]
             cursor = page.get("nextCursor")
             if cursor is None or (limit is not None and len(found) >= limit):

@@ -406,3 +406,141 @@ Market = TypedDict(
     },
 )
 """The market figures of the requests that were created in a window of time."""
+
+
+class Contact(TypedDict):
+    """A customer, as far as the customer's token named them."""
+
+    id: str
+    name: str | None
+    phone: str | None
+
+
+class RequestedVehicles(TypedDict):
+    """How many trucks of one kind are asked for at one price."""
+
+    vehicleType: str
+    vehicleSubtype: str
+    vehicleKey: str
+    count: int
+    pricePerTruck: int | None
+
+
+class BroadcastSummary(TypedDict):
+    """A broadcast in an operator's list. `stuck`: why it does not move; empty if it does."""
+
+    id: str
+    kind: str
+    status: str
+    stateChangedAt: str
+    version: int
+    area: str
+    customer: Contact
+    pickup: Place
+    drop: Place
+    requestedVehicles: list[RequestedVehicles]
+    trucksNeeded: int
+    trucksFilled: int
+    radiusStep: int
+    radiusKm: float | None
+    transportersNotified: int
+    endReason: str | None
+    expiresAt: str
+    createdAt: str
+    stuck: list[str]
+
+
+class Position(TypedDict):
+    latitude: float
+    longitude: float
+
+
+class TransporterSummary(TypedDict):
+    """A transporter in an operator's list. `isOnline` is None while positions cannot be read."""
+
+    id: str
+    name: str | None
+    phone: str | None
+    isAvailable: bool
+    changedAt: str | None
+    isOnline: bool | None
+    lastHeartbeatAt: str | None
+    position: Position | None
+    vehicleCount: int
+    freeVehicleCount: int
+    openOfferCount: int
+    liveAssignmentCount: int
+
+
+class FleetDriver(TypedDict):
+    id: str
+    name: str
+    phone: str
+    isAvailable: bool
+    isOnTrip: bool
+
+
+class OpenOffer(TypedDict):
+    """An open offer of a transporter, for an operator."""
+
+    broadcastId: str
+    status: str
+    pickup: Place
+    pickupDistanceKm: float | None
+    radiusStep: int
+    offeredAt: str
+    expiresAt: str
+
+
+class Answer(TypedDict):
+    """An answer of a transporter to an offer. `code`: why an accept was refused."""
+
+    at: str
+    answer: Literal["accepted", "declined", "lost"]
+    broadcastId: str | None
+    code: str | None
+    reasonCode: ReasonCode | None
+    note: str | None
+    commandId: str
+
+
+class TransporterDetails(TransporterSummary):
+    """A transporter with everything that decides about its offers."""
+
+    offDutySince: str | None
+    distanceSource: Literal["heartbeat", "unknown"]
+    vehicles: list[Vehicle]
+    drivers: list[FleetDriver]
+    openOffers: list[OpenOffer]
+    lastAnswers: list[Answer]
+    liveAssignments: list[Assignment]
+
+
+class Stuck(TypedDict):
+    """Something that does not move, and what an operator can do."""
+
+    because: str
+    subject: Literal["broadcast", "assignment", "command", "webhook", "queue"]
+    subjectId: str | None
+    queue: str | None
+    broadcastId: str | None
+    since: str | None
+    detail: str
+    remedy: str
+
+
+class AuditEntry(TypedDict):
+    """An action of an operator. `actorId` is None for an action from the command line."""
+
+    id: str
+    at: str
+    actorId: str | None
+    actor: str
+    command: str
+    commandId: str | None
+    subject: str
+    subjectId: str | None
+    reason: str
+    outcome: Literal["applied", "rejected"]
+    code: str | None
+    details: dict[str, Any]

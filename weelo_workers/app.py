@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from functools import lru_cache, partial
 from importlib import import_module
-from math import inf
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
@@ -20,19 +19,26 @@ from uuid import UUID
 from celery import Celery, signals
 from celery.beat import Scheduler
 from celery.exceptions import CPendingDeprecationWarning
-from celery.worker.consumer import Consumer
+from celery.worker import state
+from celery.worker.consumer import Consumer, consumer
 from celery.worker.state import maybe_shutdown
 from kombu.transport import redis as redis_transport
 from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
 
+from weelo_workers import tracing
 from weelo_workers.backoff import backoff
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.doctor.recording import run_checks
+from weelo_workers.logs.outages import Outage
 from weelo_workers.market import counters as market_counters
 from weelo_workers.messaging.batches import execute_batches
+from weelo_workers.messaging.beat_heartbeats import BeatHeartbeats
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.celery_settings import celery_settings
 from weelo_workers.messaging.celery_waker import CeleryWaker
+from weelo_workers.messaging.consumer_monitor import ConsumerMonitor
+from weelo_workers.messaging.program_health import ProgramHealth
 from weelo_workers.messaging.retention import run_purger
 from weelo_workers.messaging.sweep import next_sweep_in, sweep, wake_again_after_outage
 from weelo_workers.messaging.unacked import delete_settled_unacked
@@ -40,7 +46,7 @@ from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
 from weelo_workers.messaging.worker_heartbeats import (
     NO_COMMAND,
     REPORT_EVERY_SECONDS,
-    queues_consumed,
+    consumption,
     record_consumption,
     report,
 )
@@ -55,11 +61,16 @@ log = logging.getLogger(__name__)
 
 BACKGROUND_THREADS = 4
 DELETE_UNACKED_EVERY_SECONDS = 10.0
+PROBE_AFTER_SECONDS = 5.0
 PROBE_AGAIN_SECONDS = 5.0
+LONGEST_PROBE_PAUSE_SECONDS = 20.0
 
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks", "person")
 
 app = Celery("weelo", config_source=celery_settings())
+
+
+_consumers_broker = Outage("the broker that this worker consumes")
 
 
 class DisconnectTolerantQoS(redis_transport.QoS):
@@ -90,6 +101,20 @@ class DisconnectTolerantQoS(redis_transport.QoS):
             # is settled, Redis has no record from which to redeliver the message, and the sweep executes the command.
             log.warning("a message could not be recorded as unacknowledged: %s", full)
             super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
+
+
+class _OneLinePerOutage(logging.Filter):
+    """Drops Celery's lines about each attempt to reach the broker, and notes the outage, which is logged once."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        arguments = record.args if isinstance(record.args, tuple) else ()
+        if record.msg == consumer.CONNECTION_ERROR:
+            _consumers_broker.failed(arguments[1])
+            return False
+        if consumer.CONNECTION_RETRY in arguments:
+            _consumers_broker.failed(str(arguments[-1]) or "the connection was lost")
+            return False
+        return True
 
 
 class BackoffConsumer(Consumer):
@@ -129,6 +154,7 @@ class BackoffConsumer(Consumer):
             else:
                 if refused:
                     log.warning("Redis accepts commands again")
+                _consumers_broker.answered()
                 return conn
 
     def on_connection_error_after_connected(self, exc: Exception) -> None:
@@ -154,6 +180,7 @@ def load_handlers() -> None:
 
 
 _waker = CeleryWaker()
+_health = ProgramHealth()
 
 
 @lru_cache(maxsize=1)
@@ -178,6 +205,10 @@ class SweepingScheduler(Scheduler):
             _waker,
             after_commit_executor=self._background.submit,
         )
+        self._heartbeats = _health.beat = BeatHeartbeats(self._bus.engine)
+        # The checks have a thread and connections of their own, because their queries may be slow.
+        checked = connect(settings().database_url, pool_size=1, sandbox=settings().is_sandbox)
+        threading.Thread(target=run_checks, args=(checked,), name="checks", daemon=True).start()
         # The purger has a thread of its own, because a long batch must not delay a timer.
         ages = (settings().event_retention_days, settings().history_retention_days)
         threading.Thread(target=run_purger, args=(engine(), *ages), name="purger", daemon=True).start()
@@ -187,7 +218,8 @@ class SweepingScheduler(Scheduler):
         self._batching: Future[int] | None = None
         self._tidy_next = self._delete_unacked_next = self._probe_next = 0.0
         self._outages_ended = 0
-        self._unconsumed, self._probes = set(QUEUES), 0
+        self._probes = dict.fromkeys(QUEUES, 0)
+        self._probe_again = dict.fromkeys(QUEUES, 0.0)
 
     def tick(self, *args: Any, **kwargs: Any) -> float:
         """Sweep once.
@@ -200,6 +232,7 @@ class SweepingScheduler(Scheduler):
             self._batching = self._batches.submit(execute_batches, engine())
         self._look_for_the_broker()
         sweep(self._bus, seconds=settings().sweep_seconds * 5)
+        self._heartbeats.record_sweep()
         if time.monotonic() >= self._tidy_next and (self._tidying is None or self._tidying.done()):
             self._tidy_next = time.monotonic() + settings().sweep_seconds
             self._tidying = self._background.submit(self._purge_redis)
@@ -221,7 +254,9 @@ class SweepingScheduler(Scheduler):
             with suppress(*DATABASE_ERRORS):
                 overdue = wake_again_after_outage(self._bus.engine)
                 self._outages_ended = ended
-                log.warning("the broker is back; %d overdue commands are given to workers again", overdue)
+                log.info(
+                    "after the outage of the broker, workers are woken again for %d overdue commands", overdue
+                )
 
     def _purge_redis(self) -> None:
         with suppress(RedisError):
@@ -232,23 +267,27 @@ class SweepingScheduler(Scheduler):
             delete_settled_unacked(self._bus.engine)
             with suppress(RedisError):
                 live_stream.trim()
-        if self._unconsumed and time.monotonic() >= self._probe_next:
+        if time.monotonic() >= self._probe_next:
             self._probe_queues()
 
     def _probe_queues(self) -> None:
-        """Send a message without a command to each queue for which no consumption has been recorded.
+        """Send a message without a command to each queue of which no message has been consumed for some seconds.
 
-        The message stays in its queue until a worker consumes it. Further messages follow at doubling intervals, in
-        case one was lost.
+        Its consumption proves that workers and database respond also while there is nothing to do. The message stays in
+        its queue until a worker consumes it. Further messages follow at growing intervals, in case one was lost.
         """
-        self._probes += 1
-        self._probe_next = time.monotonic() + backoff(self._probes, first=PROBE_AGAIN_SECONDS, longest=inf)
-        with suppress(RedisError):
-            self._unconsumed -= queues_consumed()
-        names = {command.queue: name for name, command in REGISTRY.items() if not command.runs_in_background}
-        with suppress(BrokerUnavailable):
-            for queue in self._unconsumed:
-                _waker.wake(WakeUp(NO_COMMAND, names[queue], queue))
+        now = time.monotonic()
+        self._probe_next = now + 1.0
+        with suppress(RedisError, BrokerUnavailable):
+            for queue, seen in consumption().items():
+                if seen.consumed_seconds < PROBE_AFTER_SECONDS:
+                    self._probes[queue], self._probe_again[queue] = 0, 0.0
+                elif now >= self._probe_again[queue]:
+                    self._probes[queue] += 1
+                    self._probe_again[queue] = now + backoff(
+                        self._probes[queue], first=PROBE_AGAIN_SECONDS, longest=LONGEST_PROBE_PAUSE_SECONDS
+                    )
+                    _waker.wake(WakeUp(NO_COMMAND, _PROBE_NAMES[queue], queue))
 
 
 def _task_for(name: str) -> None:
@@ -273,12 +312,30 @@ def _background_pool() -> ThreadPoolExecutor:
 def _own_metrics() -> MetricsServer | None:
     """Return the metrics server of this worker and its children, or of beat; None without METRICS_PORT."""
     port = settings().metrics_port
-    return MetricsServer(settings().metrics_host, port) if port else None
+    if not port:
+        return None
+    return MetricsServer(settings().metrics_host, port, _health.why_not_ready, _health.clock_skew)
+
+
+@signals.setup_logging.connect
+def _keep_our_logging(**_: Any) -> None:
+    """With a receiver of this signal Celery configures no logging, neither in a worker and beat nor after a fork."""
 
 
 @signals.worker_init.connect
 def _tolerate_disconnects(**_: Any) -> None:
     redis_transport.Channel.QoS = DisconnectTolerantQoS
+    consumer.logger.addFilter(_OneLinePerOutage())
+
+
+@signals.worker_init.connect
+def _count_worker(**_: Any) -> None:
+    counters.count_start("worker")
+
+
+@signals.beat_init.connect
+def _count_beat(**_: Any) -> None:
+    counters.count_start("beat")
 
 
 @signals.worker_init.connect
@@ -304,6 +361,7 @@ def _after_fork(**_: Any) -> None:
         server.drop_inherited()
     multiprocess_dir.make_again_if_deleted()
     counters.open_files()
+    counters.count_start("child")
     drop_inherited_connections()
     bus.cache_clear()
     # No command has this id. The search for it opens the connection and prepares the statements before the first real
@@ -311,14 +369,29 @@ def _after_fork(**_: Any) -> None:
     bus().execute(UUID(int=0))
 
 
+@signals.worker_process_shutdown.connect
+def _before_exit(**_: Any) -> None:
+    tracing.flush()
+
+
 @signals.worker_ready.connect
 def _start_heartbeat(sender: Any, **_: Any) -> None:
     """Report which queues this worker consumes, now and every few seconds, from its own event loop."""
     queues = [queue.name for queue in sender.task_consumer.queues]
-    report(sender.hostname, queues)
-    sender.timer.call_repeatedly(REPORT_EVERY_SECONDS, report, (sender.hostname, queues))
+    monitor = _health.consumers = ConsumerMonitor(queues)
+
+    def observe() -> None:
+        # Threads of the pool change these sets. If that happens here, the next observation counts.
+        with suppress(RuntimeError):
+            waiting = {each.id: each.name for each in state.reserved_requests - state.active_requests}
+            monitor.tick(waiting, state.total_count)
+        report(sender.hostname, queues, monitor.held(), monitor.accepted())
+
+    observe()
+    sender.timer.call_repeatedly(REPORT_EVERY_SECONDS, observe)
 
 
 load_handlers()
+_PROBE_NAMES = {command.queue: name for name, command in REGISTRY.items() if not command.runs_in_background}
 for _name in REGISTRY:
     _task_for(_name)

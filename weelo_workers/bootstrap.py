@@ -9,8 +9,7 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-
-from weelo_workers import request_ids
+from collections.abc import Sequence
 
 
 def tune_garbage_collector() -> None:
@@ -24,8 +23,13 @@ def tune_garbage_collector() -> None:
     atexit.register(gc.freeze)
 
 
-def start_server(*, always_share_metrics: bool = False) -> None:
-    """Prepare a process that serves: tune it, and let it share its metrics with the processes that it forks.
+def start_server(
+    process: str, queue: str | None = None, *, always_share_metrics: bool = False, share_metrics: bool = True
+) -> None:
+    """Prepare a process that serves: tune it, make it log, and let it share its metrics with the processes that it forks.
+
+    `process` and `queue`: its kind, and its queue if it has only one, for log lines.
+    `share_metrics`: False for a program whose metrics are not ours (Flower). They would appear at /metrics.
 
     prometheus_client reads PROMETHEUS_MULTIPROC_DIR while it is imported, so call this function before that import.
     Raises RuntimeError if prometheus_client was imported already.
@@ -33,10 +37,21 @@ def start_server(*, always_share_metrics: bool = False) -> None:
     if "prometheus_client" in sys.modules:
         raise RuntimeError("prometheus_client was imported before the directory of metrics was opened")
     tune_garbage_collector()
-    request_ids.label_log_records()
+    from weelo_workers.logs import configuring  # noqa: PLC0415 (it imports pydantic)
+
+    configuring.configure(process, queue=queue)
+    configuring.log_uncaught()
     from weelo_workers.metrics import multiprocess_dir  # noqa: PLC0415 (it imports pydantic)
 
-    multiprocess_dir.open_dir(always=always_share_metrics)
+    if share_metrics:
+        multiprocess_dir.open_dir(always=always_share_metrics)
     from weelo_workers.messaging import kombu_channel  # noqa: PLC0415 (it imports kombu)
 
     kombu_channel.install()
+
+
+def origin_of_celery(arguments: Sequence[str]) -> tuple[str, str | None]:
+    """Return the kind of a process of Celery, and its queue if it consumes only one: `worker --queues=offers` → worker, offers."""
+    kind = next((word for word in arguments if word in {"worker", "beat", "flower"}), "celery")
+    queues = next((word.partition("=")[2] for word in arguments if word.startswith("--queues=")), "")
+    return kind, queues if kind == "worker" and queues and "," not in queues else None

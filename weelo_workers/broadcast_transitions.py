@@ -122,8 +122,11 @@ def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[
 
 
 def trucks_taken(uow: UnitOfWork, transporter_id: UUID) -> None:
-    """Update presence for a fleet with fewer free trucks."""
-    presence_sync.sync_after_commit(uow, transporter_id)
+    """Update presence for a fleet with fewer free trucks, within about a second.
+
+    It is not updated at once: a ring that still finds the fleet reads from the rows that its trucks are not free.
+    """
+    presence_sync.sync_soon(uow, transporter_id)
 
 
 def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:

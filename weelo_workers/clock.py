@@ -9,9 +9,10 @@ plain clock, because they measure real time.
 from __future__ import annotations
 
 import logging
+import time
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select, text
 
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
 from weelo_workers.settings import settings
@@ -35,3 +36,17 @@ def now() -> datetime:
         return plain + _last_offset
     _last_offset = moved - plain
     return moved
+
+
+# pg_catalog: in a sandbox, clock_timestamp() alone is the clock that callers move.
+_DATABASE_CLOCK = text("SELECT EXTRACT(EPOCH FROM pg_catalog.clock_timestamp())::float")
+
+
+def clock_skew(connection: Connection) -> float:
+    """Return how far (seconds) the clock of this machine is ahead of PostgreSQL's; negative: behind.
+
+    The error is at most half of the round trip.
+    """
+    before = time.time()
+    there: float = connection.execute(_DATABASE_CLOCK).scalar_one()
+    return (before + time.time()) / 2 - there

@@ -11,7 +11,7 @@ from weelo_workers import bootstrap
 from weelo_workers.python_variables import harmless
 
 INTERRUPTED = 128 + 2  # Shells report SIGINT by this exit code.
-REFUSED = 2  # as in weelo_workers/cli.py, which cannot be imported without the packages of the server
+REFUSED = 2  # as in weelo_workers/cli/, which cannot be imported without the packages of the server
 
 
 def main() -> None:

@@ -32,8 +32,9 @@ class FleetLock:
     ) -> None:
         """Lock these rows. Called under the lock of the broadcast."""
         self._transporter_id = transporter_id
-        self._vehicles = {v.id: v for v in uow.lock_all(Vehicle, vehicle_ids)} if vehicle_ids else {}
-        self._drivers = {d.id: d for d in uow.lock_all(Driver, driver_ids)} if driver_ids else {}
+        vehicles, drivers = uow.lock_in_order(Vehicle, vehicle_ids, Driver, driver_ids)
+        self._vehicles = {vehicle.id: vehicle for vehicle in vehicles}
+        self._drivers = {driver.id: driver for driver in drivers}
         self._busy = busy_among(uow.session, self._vehicles.keys(), self._drivers.keys())
 
     def vehicle(self, vehicle_id: UUID) -> Vehicle:

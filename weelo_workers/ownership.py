@@ -16,6 +16,7 @@ from weelo_workers.contracts.statuses import BroadcastKind
 from weelo_workers.lifecycles.ladder import ring_name
 from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TruckRequest
+from weelo_workers.models.prepared import prepared
 
 
 def lock_own_broadcast(
@@ -25,6 +26,14 @@ def lock_own_broadcast(
     broadcast = uow.lock(Broadcast, broadcast_id)
     if broadcast is None or broadcast.customer_id != customer_id or broadcast.kind != kind:
         raise Rejected(Code.BOOKING_NOT_FOUND if kind is BroadcastKind.BOOKING else Code.ORDER_NOT_FOUND)
+    return broadcast
+
+
+def lock_any_broadcast(uow: UnitOfWork, broadcast_id: UUID) -> Broadcast:
+    """Return the broadcast of any customer, for operators. Raises Rejected(BROADCAST_NOT_FOUND)."""
+    broadcast = uow.lock(Broadcast, broadcast_id)
+    if broadcast is None:
+        raise Rejected(Code.BROADCAST_NOT_FOUND)
     return broadcast
 
 
@@ -72,6 +81,7 @@ _OFFERED = (
     .outerjoin(Assignment, Assignment.truck_request_id == TruckRequest.id)
     .where(Offer.broadcast_id == bindparam("broadcast"), Offer.transporter_id == bindparam("own"))
     .order_by(TruckRequest.request_number)
+    .execution_options(**prepared("read_offered"))
 )
 
 

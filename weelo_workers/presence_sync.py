@@ -18,9 +18,17 @@ from weelo_workers.queries.fleets import FleetAvailability, fleet_availability
 log = logging.getLogger(__name__)
 
 
-def sync_after_commit(uow: UnitOfWork, transporter_id: UUID, *, heard: bool = False) -> None:
-    """Update presence after the commit. `heard`: the transporter's app has just sent something."""
+def sync_soon(uow: UnitOfWork, transporter_id: UUID, *, heard: bool = False) -> None:
+    """Update presence within about a second, in a batch with other fleets."""
     uow.send(SyncPresence(transporter_id=transporter_id, heard=heard))
+
+
+def sync_after_commit(uow: UnitOfWork, transporter_id: UUID, *, heard: bool = False) -> None:
+    """Update presence after the commit. `heard`: the transporter's app has just sent something.
+
+    The command repeats the update, because an action after a commit may be lost.
+    """
+    sync_soon(uow, transporter_id, heard=heard)
     uow.after_commit(partial(_sync_now, transporter_id, heard))
 
 
@@ -28,7 +36,7 @@ def _sync_now(transporter_id: UUID, heard: bool) -> None:
     try:
         write_presence(transporter_id, read_availability(transporter_id), heard=heard)
     except (presence.PresenceUnavailable, *DATABASE_ERRORS) as away:
-        log.info("presence of %s is updated later: %s", transporter_id, away)
+        log.info("the availability of transporter %s is written to Redis later: %s", transporter_id, away)
 
 
 def read_availability(transporter_id: UUID) -> FleetAvailability:

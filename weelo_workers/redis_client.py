@@ -19,6 +19,7 @@ from redis.exceptions import (
 from redis.retry import Retry
 
 from weelo_workers import redis_url
+from weelo_workers.logs.outages import Outage
 from weelo_workers.settings import settings
 
 
@@ -27,6 +28,7 @@ class FailFastRedis(Redis):
 
     PAUSE_SECONDS = 3.0
     _open_until = 0.0
+    _outage = Outage("Redis")  # one for all clients of this process, which use the same Redis
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         with self.breaker():
@@ -42,9 +44,11 @@ class FailFastRedis(Redis):
             raise RedisConnectionError("Redis did not answer a moment ago")
         try:
             yield
-        except (RedisConnectionError, RedisTimeoutError):
+        except (RedisConnectionError, RedisTimeoutError) as error:
             self._open_until = time.monotonic() + self.PAUSE_SECONDS
+            self._outage.failed(error)
             raise
+        self._outage.answered()
 
 
 class FailFastPipeline(Pipeline):

@@ -11,6 +11,7 @@ import hmac
 import os
 import socket
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -49,6 +50,13 @@ class Settings(BaseSettings):
 
     weelo_env: Literal["development", "production", "sandbox"] = "development"
     """In `production` no secret is generated: without JWT_SECRET the start fails. In `sandbox` the clock can be moved and every caller gets tokens; `weelo up --sandbox` sets it ([sandbox](sandbox.md))."""
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """The least level of the log lines that are written: `DEBUG`, `INFO`, `WARNING` or `ERROR`. At `DEBUG` lines of libraries may contain personal data."""
+    log_format: Literal["console", "json"] | None = None
+    """The format of log lines: `console` for people, `json` for programs. Without it: `json` in production, else `console`."""
+    otel_exporter_otlp_endpoint: str | None = Field(default=None, repr=False)
+    """The address of an OpenTelemetry collector (OTLP over HTTP), such as `http://localhost:4318`. With it every process sends traces; it needs the packages of `weelo[otel]`. Without it there are no traces."""
 
     # URLs contain passwords. With repr=False no log shows them.
     database_url: str = Field(default="postgresql://localhost/weelo", repr=False)
@@ -206,11 +214,25 @@ class Settings(BaseSettings):
             redis_url.read(url)
         return url
 
-    @field_validator("fcm_endpoint", "firebase_keys_url", "flower_url")
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _in_capitals(cls, level: Any) -> Any:
+        return level.upper() if isinstance(level, str) else level
+
+    @field_validator("fcm_endpoint", "firebase_keys_url", "flower_url", "otel_exporter_otlp_endpoint")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
         if url is not None:
             http_url.check(url)
+        return url
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _can_be_exported(cls, url: str | None) -> str | None:
+        if url is not None and any(
+            find_spec(name) is None for name in ("opentelemetry", "opentelemetry.exporter")
+        ):
+            raise ValueError("needs further packages; run: pip install 'weelo[server,otel]'")
         return url
 
     @field_validator("google_application_credentials")
@@ -303,6 +325,17 @@ class Settings(BaseSettings):
             raise ConfigurationError("WEBHOOK_SECRET_KEY: must be set if there is no JWT_SECRET")
         # The label keeps the two uses of the secret apart: no derived key is also a signature of a token.
         return hmac.new(self.jwt_secret.encode(), b"weelo webhooks", hashlib.sha256).digest()
+
+    @property
+    def format_of_log_lines(self) -> Literal["console", "json"]:
+        """The format of log lines: LOG_FORMAT, or else the default of this environment."""
+        return self.log_format or ("json" if self.weelo_env == "production" else "console")
+
+    @property
+    def console_key(self) -> bytes | None:
+        """The key that signs cookies of the console; None if no secret is set, so that no session can begin."""
+        secret = self.jwt_secret or self.webhook_secret_key
+        return hmac.new(secret.encode(), b"weelo console", hashlib.sha256).digest() if secret else None
 
     @property
     def is_sandbox(self) -> bool:

@@ -16,6 +16,7 @@ OFF_THE_PREFIX = {
     "GET /openapi.json",
     "GET /asyncapi.json",
     "GET /docs",
+    "GET /console",
 }
 
 PREFIX = "/api/v1"

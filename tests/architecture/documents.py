@@ -20,8 +20,11 @@ from annotated_types import Ge, Gt, Le
 from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
+from ops.generate.alerts import alerts
+from ops.generate.pace import Pace
 from tests.architecture import api, compose
 from tests.architecture.breaking import breaking_changes
+from tests.support.metric_list import all_metrics
 from tests.support.sources import ROOT
 from weelo_api.websocket.close_codes import CloseCode
 from weelo_workers.contracts.json_schema import DescribedEnum
@@ -44,6 +47,7 @@ from weelo_workers.lifecycles import assignment, broadcast, hold, mailbox, truck
 from weelo_workers.lifecycles.lifecycle import Lifecycle
 from weelo_workers.lifecycles.parties import PARTIES
 from weelo_workers.messaging import retention
+from weelo_workers.metrics.listing import LABELS
 from weelo_workers.models import Base
 from weelo_workers.person.columns import TABLES
 from weelo_workers.person.fields import PERSONAL
@@ -286,6 +290,33 @@ def _close_codes() -> str:
     return "\n".join(["| close code | when | what to do |", "|---|---|---|", *rows])
 
 
+# --- alerts and metrics ----------------------------------------------------------------------------------
+
+
+def _alerts() -> str:
+    """Return a table of the alerts, and of how long each one waits and why."""
+    rows = [
+        f"| [{each.name}](#{each.anchor}){f' ({each.extra})' if each.extra else ''} | {each.severity}"
+        f" | {each.wait:g} s | {each.because} |"
+        for each in alerts(Pace())
+    ]
+    return "\n".join(["| alert | severity | waits | because |", "|---|---|---|---|", *rows])
+
+
+def _metrics() -> str:
+    rows = [
+        f"| `{each.name}` | {each.kind} | {', '.join(f'`{label}`' for label in each.labels) or '–'} | {each.help} |"
+        for each in all_metrics()
+    ]
+    return "\n".join(["| metric | kind | labels | meaning |", "|---|---|---|---|", *rows])
+
+
+def _metric_labels() -> str:
+    used = {label for each in all_metrics() for label in each.labels}
+    rows = [f"| `{label}` | {LABELS[label]} |" for label in sorted(used)]
+    return "\n".join(["| label | values |", "|---|---|", *rows])
+
+
 # --- retention and personal data --------------------------------------------------------------------------
 
 
@@ -343,7 +374,10 @@ def _personal_fields() -> str:
 
 
 _BLOCKS: dict[str, Callable[[], str]] = {
+    "metrics": _metrics,
+    "metric-labels": _metric_labels,
     "settings": _settings,
+    "alerts": _alerts,
     "compose": _compose,
     "close-codes": _close_codes,
     "reasons": _reasons,

@@ -38,6 +38,7 @@ WIRE_NAMES = {
     "driver_timeout",
     "hold_expired",
     "driver_status_changed",
+    "availability_changed",
 }
 
 # The codes in CONTRACT section 3.
@@ -53,6 +54,7 @@ CODES = {
         "TRUCK_REQUEST_NOT_FOUND",
         "ASSIGNMENT_NOT_FOUND",
         "HOLD_NOT_FOUND",
+        "TRANSPORTER_NOT_FOUND",
         "WEBHOOK_NOT_FOUND",
     },
     409: {
@@ -72,6 +74,7 @@ CODES = {
         "SLOT_GIVEN_BACK",
         "TOO_EARLY",
         "INVALID_TRANSITION",
+        "TRANSPORTER_SILENT",
         "WEBHOOK_LIMIT",
         "VEHICLE_EXISTS",
         "DRIVER_EXISTS",

@@ -18,7 +18,9 @@ from weelo_workers.runtime.programs import Options, migration, programs
 from weelo_workers.runtime.supervisor import Program
 from weelo_workers.settings import Settings
 
-INFRASTRUCTURE = {"postgres", "redis"}
+SERVERS = {"postgres", "redis"}
+MONITORING = {"prometheus", "grafana"}
+INFRASTRUCTURE = SERVERS | MONITORING
 SETTINGS = {name.upper() for name in Settings.model_fields}
 OF_LIBRARIES = {"GOOGLE_CLOUD_PROJECT"}
 PROGRAMS = {
@@ -122,7 +124,8 @@ def test_each_process_knows_the_password_of_its_own_database_role_alone() -> Non
     workers = {name: {"POSTGRES_WORKERS_PASSWORD"} for name in (*QUEUES, "beat")}
     passwords = {"POSTGRES_PASSWORD", "POSTGRES_API_PASSWORD", "POSTGRES_WORKERS_PASSWORD"}
     owner, api = {"POSTGRES_PASSWORD"}, {"POSTGRES_API_PASSWORD"}
-    assert known == {**workers, "api": api, "flower": set(), "migrate": passwords, "postgres": owner}
+    without: dict[str, set[str]] = {"flower": set(), "grafana": set()}
+    assert known == {**workers, **without, "api": api, "migrate": passwords, "postgres": owner}
 
 
 def test_no_secret_has_a_default() -> None:
@@ -205,14 +208,14 @@ def test_what_others_wait_for_or_reach_has_a_health_check() -> None:
     }
 
 
-def test_only_api_and_flower_listen_and_only_on_the_loopback_unless_told_otherwise() -> None:
+def test_only_api_and_monitoring_listen_and_only_on_the_loopback_unless_told_otherwise() -> None:
     listening = {name: service["ports"] for name, service in compose.services().items() if "ports" in service}
-    assert set(listening) == {"api", "flower"}
+    assert set(listening) == {"api", "flower", *MONITORING}
     assert all(
         compose.filled_in(port).startswith("127.0.0.1:") for ports in listening.values() for port in ports
     )
-    # Flower can stop workers, so .env cannot change the address on which Flower listens.
-    assert listening["flower"][0].startswith("127.0.0.1:")
+    # Flower can stop workers, and the others ask for no password, so .env cannot change their address.
+    assert all(listening[name][0].startswith("127.0.0.1:") for name in ("flower", *MONITORING))
 
 
 def test_redis_keeps_what_it_is_given_and_refuses_rather_than_evicts() -> None:

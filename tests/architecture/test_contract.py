@@ -20,6 +20,7 @@ from weelo_api.views import common, notifications
 from weelo_api.websocket import messages
 from weelo_workers import cli
 from weelo_workers.contracts import (
+    admin,
     broadcasts,
     fleet,
     market,
@@ -192,6 +193,16 @@ SHAPES: dict[str, type[BaseModel]] = {
         market.LostAccepts,
         market.CancelledSlots,
         market.LostTrucks,
+        admin.Contact,
+        admin.BroadcastSummaryView,
+        admin.PositionView,
+        admin.TransporterSummaryView,
+        admin.TransporterDetailsView,
+        admin.FleetDriverView,
+        admin.OpenOfferView,
+        admin.AnswerView,
+        admin.StuckView,
+        admin.AuditView,
     )
 }
 

@@ -56,9 +56,8 @@ def test_there_is_no_compiler_and_none_is_needed() -> None:
 def test_it_is_built_from_files_whose_hash_is_known() -> None:
     assert "--require-hashes --requirement requirements.lock" in " ".join(_all(BUILD, "RUN"))
     locked = dict(LOCKED.findall((ROOT / "requirements.lock").read_text()))
-    asked = re.findall(
-        r"^([\w-]+)(?:\[\w+\])?==(\S+)$", setup_cfg()["options.extras_require"]["server"], re.MULTILINE
-    )
+    extras = setup_cfg()["options.extras_require"]
+    asked = re.findall(r"^([\w-]+)(?:\[\w+\])?==(\S+)$", extras["server"] + extras["otel"], re.MULTILINE)
     assert len(asked) > 20
     assert {name: locked.get(name) for name, _ in asked} == dict(asked), "run `make lock`"
 

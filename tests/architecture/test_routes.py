@@ -38,6 +38,10 @@ COMMANDS = {
     "POST /assignments/{}/no-show": {DRIVER},
     "POST /assignments/{}/cancel": {CUSTOMER},
     "POST /assignments/{}/end": {ADMIN},
+    "POST /admin/broadcasts/{}/cancel": {ADMIN},
+    "POST /admin/broadcasts/{}/expire": {ADMIN},
+    "POST /admin/broadcasts/{}/widen": {ADMIN},
+    "PUT /admin/transporters/{}/availability": {ADMIN},
     "PUT /trips/{}/status": {DRIVER},
     "PUT /driver/availability": {DRIVER},
     "PUT /devices/{}": ANY,
@@ -72,6 +76,11 @@ READS = {
     "GET /webhooks/{}",
     "GET /webhooks/{}/deliveries",
     "GET /admin/market",
+    "GET /admin/broadcasts",
+    "GET /admin/transporters",
+    "GET /admin/transporters/{}",
+    "GET /admin/stuck",
+    "GET /admin/audit",
 }
 WEBSOCKET = "GET /ws"
 

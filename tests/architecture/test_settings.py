@@ -13,6 +13,9 @@ from weelo_workers.settings import ConfigurationError, Settings, settings
 
 DEFAULTS: dict[str, object] = {
     "WEELO_ENV": "development",
+    "LOG_LEVEL": "INFO",
+    "LOG_FORMAT": None,
+    "OTEL_EXPORTER_OTLP_ENDPOINT": None,
     "DATABASE_READ_URL": None,
     "DATABASE_API_URL": None,
     "DATABASE_WORKERS_URL": None,
@@ -57,6 +60,9 @@ WITHOUT_A_PROMISED_DEFAULT = {"DATABASE_URL", "REDIS_URL"}
 
 BAD_VALUES = [
     ("WEELO_ENV", "staging"),
+    ("LOG_LEVEL", "loud"),
+    ("LOG_FORMAT", "xml"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317"),
     ("DATABASE_URL", "mysql://localhost/weelo"),
     ("DATABASE_URL", "localhost"),
     ("DATABASE_URL", "postgresql://localhost:port/weelo"),

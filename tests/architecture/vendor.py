@@ -35,25 +35,25 @@ def stored() -> bytes:
     return gzip.decompress((FOLDER / manifest()["stored_as"]).read_bytes())
 
 
-def fetch() -> bytes:
-    """Return the file as npm's registry has it."""
-    wanted = manifest()
+def from_npm(package: str, version: str, file: str) -> bytes:
+    """Return a file of a package as npm's registry has it."""
     with TemporaryDirectory() as folder:
         subprocess.run(
-            ["npm", "pack", f"{wanted['package']}@{wanted['version']}", "--pack-destination", folder],
+            ["npm", "pack", f"{package}@{version}", "--pack-destination", folder],
             check=True,
             capture_output=True,
             cwd=folder,
         )
         [archive] = Path(folder).glob("*.tgz")
-        with tarfile.open(archive) as package:
-            member = package.extractfile(f"package/{wanted['file']}")
-            assert member is not None, f"{wanted['file']} is no file"
+        with tarfile.open(archive) as content:
+            member = content.extractfile(f"package/{file}")
+            assert member is not None, f"{file} is no file"
             return member.read()
 
 
 def main() -> int:
-    content = fetch()
+    wanted = manifest()
+    content = from_npm(wanted["package"], wanted["version"], wanted["file"])
     if digest(content) != manifest()["sha256"]:
         sys.stderr.write(f"the SHA-256 is {digest(content)}, and the manifest has another one\n")
         return 1

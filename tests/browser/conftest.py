@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.browser.visits import Browser
 from tests.support.api_process import Api
+from tests.support.visits import Browser
 
 
 @pytest.fixture(scope="package")

@@ -10,10 +10,10 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.browser.visits import VIEWPORTS, Browser, Visit
 from tests.support.api_process import Api
 from tests.support.sources import ROOT
 from tests.support.tokens import token
+from tests.support.visits import VIEWPORTS, Browser, Visit
 from weelo_api.docs_site.pages import PAGES, Page
 
 pytestmark = pytest.mark.xdist_group("browser")

@@ -17,6 +17,7 @@ from weelo_client.driver import DriverCommands
 from weelo_client.transporter import TransporterCommands
 from weelo_client.webhooks import WebhookCommands
 from weelo_workers.contracts import (
+    admin,
     broadcasts,
     fleet,
     market,
@@ -62,6 +63,17 @@ PAIRS = [
     (shapes.LostAccepts, market.LostAccepts),
     (shapes.CancelledSlots, market.CancelledSlots),
     (shapes.LostTrucks, market.LostTrucks),
+    (shapes.Contact, admin.Contact),
+    (shapes.RequestedVehicles, broadcasts.RequestedVehicles),
+    (shapes.BroadcastSummary, admin.BroadcastSummaryView),
+    (shapes.Position, admin.PositionView),
+    (shapes.TransporterSummary, admin.TransporterSummaryView),
+    (shapes.FleetDriver, admin.FleetDriverView),
+    (shapes.OpenOffer, admin.OpenOfferView),
+    (shapes.Answer, admin.AnswerView),
+    (shapes.TransporterDetails, admin.TransporterDetailsView),
+    (shapes.Stuck, admin.StuckView),
+    (shapes.AuditEntry, admin.AuditView),
 ]
 # Fields that are present only when a single broadcast is read.
 ONLY_IN_READS: dict[type, set[str]] = {shapes.Broadcast: {"assignments"}}
@@ -102,6 +114,7 @@ METHODS: list[tuple[Callable[..., Any], type[wire.Request]]] = [
     (DriverCommands.report_no_show, trips.NoShowReport),
     (DriverCommands.report_trip, trips.TripStep),
     (AdminCommands.end_trip, trips.Ending),
+    (AdminCommands.set_transporter_availability, admin.AvailabilityIntervention),
     (WebhookCommands.create_webhook, webhooks.NewWebhook),
     (WebhookCommands.update_webhook, webhooks.WebhookChanges),
     (WebhookCommands.resend_to_webhook, webhooks.ResendRange),

@@ -35,6 +35,7 @@ from weelo_api import create_app
 from weelo_api.telemetry import transporter_heartbeat
 from weelo_api.websocket import messages
 from weelo_workers import presence
+from weelo_workers.contracts.admin import AvailabilityIntervention, Intervention
 from weelo_workers.contracts.broadcasts import Cancellation, NewBooking, NewOrder
 from weelo_workers.contracts.fleet import (
     Availability,
@@ -73,8 +74,6 @@ NO_COMMAND = dict.fromkeys(
 # Fields that need not be found in a place, with the reason. A field that is found there must be removed from this list.
 MAY_BE_MISSING: dict[str, dict[str, str]] = {
     "DriverDetails.licenseNumber": {VIEWS: "kept for operators; CONTRACT section 3 shows no Driver with it"},
-    "Refusal.reason": {VIEWS: "kept for operators, in offers.decline_note"},
-    "Refusal.reasonCode": {VIEWS: "kept for operators, in offers.decline_reason_code"},
     **{
         f"{model}.notes": {OFFER: "long text; GET /offers and GET /broadcasts/{id} have it"}
         for model in ("NewBooking", "NewOrder")
@@ -87,9 +86,9 @@ MAY_BE_MISSING: dict[str, dict[str, str]] = {
 }
 # Other names under which the value of a field is found.
 OTHER_NAMES: dict[str, set[str]] = {
-    **{f"{model}.reason": {"note"} for model in ("Cancellation", "DriverRefusal")},
+    **{f"{model}.reason": {"note"} for model in ("Cancellation", "DriverRefusal", "Intervention")},
     "Ending.outcome": {"status"},
-    "Refusal.reason": {"decline_note"},
+    "Refusal.reason": {"decline_note", "note"},
     "Refusal.reasonCode": {"decline_reason_code"},
     "VehicleRequirement.quantity": {"count", "trucks_needed", "trucksNeeded"},
     "TripLocation.recordedAt": {"recordedAt"},
@@ -615,6 +614,51 @@ def end_trip(probe: Probe) -> None:
         )
 
 
+def _audit(probe: Probe, subject: UUID) -> Callable[[Any], list[Any]]:
+    def read(_: Any) -> list[Any]:
+        items: list[Any] = probe.ask(Role.ADMIN, uuid4(), f"GET /admin/audit?subject={subject}")["items"]
+        return items
+
+    return read
+
+
+def operators_cancel(probe: Probe) -> None:
+    _intervention(probe, "cancel")
+
+
+def operators_expiry(probe: Probe) -> None:
+    _intervention(probe, "expire")
+
+
+def operators_widening(probe: Probe) -> None:
+    _intervention(probe, "widen")
+
+
+def _intervention(probe: Probe, action: str) -> None:
+    probe.world.fleet()
+    broadcast = probe.world.broadcast()
+    probe.send(
+        Intervention,
+        filled_in(Intervention),
+        Role.ADMIN,
+        uuid4(),
+        f"POST /admin/broadcasts/{broadcast}/{action}",
+        _reads_timeline(probe, broadcast),
+    )
+
+
+def operators_availability(probe: Probe) -> None:
+    fleet = probe.world.fleet()
+    probe.send(
+        AvailabilityIntervention,
+        filled_in(AvailabilityIntervention, isAvailable=False),
+        Role.ADMIN,
+        uuid4(),
+        f"PUT /admin/transporters/{fleet.id}/availability",
+        _audit(probe, fleet.id),
+    )
+
+
 def trip_status(probe: Probe) -> None:
     broadcast = probe.world.on_the_way()
     [assignment] = probe.world.assignments(broadcast)
@@ -682,6 +726,10 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
     ("POST /assignments/<id>/no-show", NoShowReport): report_no_show,
     ("POST /assignments/<id>/cancel", TruckCancellation): cancel_truck,
     ("POST /assignments/<id>/end", Ending): end_trip,
+    ("POST /broadcasts/<id>/cancel", Intervention): operators_cancel,
+    ("POST /broadcasts/<id>/expire", Intervention): operators_expiry,
+    ("POST /broadcasts/<id>/widen", Intervention): operators_widening,
+    ("PUT /transporters/<id>/availability", AvailabilityIntervention): operators_availability,
     ("PUT /trips/<tripId>/status", TripStep): trip_status,
     ("POST /trips/<tripId>/location", TripLocation): trip_location,
     ("POST /transporter/heartbeat", Heartbeat): heartbeat,

@@ -88,6 +88,25 @@ def an_operator_ends_a_trip(world: World) -> None:
     assert world.execute(command, uuid4(), Role.ADMIN).status == "succeeded"
 
 
+def an_operator_widens_and_cancels(world: World) -> None:
+    world.fleet()
+    request = world.broadcast(1)
+    assert world.widen_by_operator(request).status == "succeeded"
+    assert world.cancel_by_operator(request).status == "succeeded"
+
+
+def an_operator_cancels_a_won_truck(world: World) -> None:
+    request, _ = world.won()
+    assert world.cancel_by_operator(request).status == "succeeded"
+
+
+def an_operator_expires_a_held_slot(world: World) -> None:
+    holder = world.fleet()
+    request = world.broadcast(2)
+    world.hold(holder, request)
+    assert world.expire_by_operator(request).status == "succeeded"
+
+
 def the_last_slot_is_taken_while_a_truck_drives(world: World) -> None:
     request, _ = world.won(trucks=2)
     world.drivers_accept(request)
@@ -127,6 +146,9 @@ STORIES: list[Callable[[World], None]] = [
     the_last_truck_does_not_set_out,
     a_customer_cancels_the_last_truck,
     an_operator_ends_a_trip,
+    an_operator_widens_and_cancels,
+    an_operator_cancels_a_won_truck,
+    an_operator_expires_a_held_slot,
     the_last_slot_is_taken_while_a_truck_drives,
     a_customer_goes_on_with_a_truck_that_drives,
     a_hold_runs_out_before_its_timer_runs,

@@ -165,6 +165,21 @@ expired             no                    done                  done            
 expired/waited      done                  done                  done                  done                  done
 expired/empty       ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND
 """,
+    # Commands of operators. `again`: the step was made since the operator asked for it.
+    """
+                    cancel_by_operator     expire_by_operator   widen_by_operator    widen_by_operator/again
+created             done                   done                 done                 same
+broadcasting        done                   done                 no                   same
+active              done                   done                 done                 same
+active/late         done                   done                 BROADCAST_EXPIRED    BROADCAST_EXPIRED
+partially_filled    done                   done                 done                 same
+fully_filled        done                   BROADCAST_FILLED     BROADCAST_FILLED     BROADCAST_FILLED
+in_progress         BOOKING_CANNOT_CANCEL  BROADCAST_FILLED     BROADCAST_FILLED     BROADCAST_FILLED
+completed           BOOKING_CANNOT_CANCEL  BROADCAST_FILLED     BROADCAST_FILLED     BROADCAST_FILLED
+cancelled           same                   BROADCAST_CANCELLED  BROADCAST_CANCELLED  BROADCAST_CANCELLED
+expired             BOOKING_CANNOT_CANCEL  same                 BROADCAST_EXPIRED    BROADCAST_EXPIRED
+expired/empty       BOOKING_CANNOT_CANCEL  same                 BROADCAST_EXPIRED    BROADCAST_EXPIRED
+""",
     # Their timers. Where the winner's truck has another status than the watched one, the timer does nothing.
     """
                   remind_to_start  give_back_stalled  report_stalled
@@ -414,6 +429,9 @@ EFFECTS: dict[tuple[str, str], Sequence[Transition[Any]]] = {
     ("broadcast", "offer_late"): WIDEN,
     ("broadcast", "offer_passed_over"): WIDEN,
     ("broadcast", "expire"): (broadcast.EXPIRE,),
+    ("broadcast", "cancel_by_operator"): (broadcast.CANCEL,),
+    ("broadcast", "expire_by_operator"): (broadcast.EXPIRE,),
+    ("broadcast", "widen_by_operator"): (broadcast.BEGIN, *WIDEN),
     ("broadcast", "give_back"): REOPEN,
     ("broadcast", "cancel_truck"): LOSE,
     ("broadcast", "end"): LOSE,
@@ -790,6 +808,12 @@ COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {
     "widen": lambda s: s.widens(1),
     "widen/again": lambda s: s.widens(0),
     "widen/old_round": lambda s: s.widens(1, old_round=True),
+    "cancel_by_operator": lambda s: s.world.cancel_by_operator(s.broadcast),
+    "expire_by_operator": lambda s: s.world.expire_by_operator(s.broadcast),
+    "widen_by_operator": lambda s: s.world.widen_by_operator(s.broadcast),
+    "widen_by_operator/again": lambda s: s.world.widen_by_operator(
+        s.broadcast, step=s.row_of_broadcast().radius_step
+    ),
     "offer_late": lambda s: s.timer(OfferLate(broadcast_id=s.broadcast, transporter_id=s.latecomer.id)),
     "offer_passed_over": lambda s: s.timer(
         OfferPassedOver(broadcast_id=s.broadcast, transporter_ids=(s.latecomer.id,))

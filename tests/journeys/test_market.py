@@ -35,8 +35,8 @@ def test_a_won_slot_is_in_the_figures_and_at_metrics(system: System) -> None:
     counted = [
         ("weelo_market_requests_total", OPEN),
         ("weelo_market_slots_won_total", {**OPEN, "ring": "1"}),
-        ("weelo_market_seconds_to_first_count", OPEN),
-        ("weelo_market_seconds_to_full_count", OPEN),
+        ("weelo_market_to_first_seconds_count", OPEN),
+        ("weelo_market_to_full_seconds_count", OPEN),
         ("weelo_slo_events_total", {"slo": "accept_to_frame"}),
         ("weelo_accept_frame_seconds_count", {}),
         ("weelo_slo_events_total", {"slo": "timer_lateness"}),

@@ -150,7 +150,7 @@ def test_after_an_erasure_nothing_is_left_in_dumps_and_logs(
     assert done.returncode == 0, done.stdout + done.stderr
     assert "erased; rows changed: " in done.stdout
     for person in (transporter, driver):
-        result = submitting.wait(database, submitting.submit(database, person, None), seconds=60)
+        result = submitting.wait(database, submitting.submit(database, person, ""), seconds=60)
         assert result.status is submitting.Status.ERASED, result.text
     eventually(lambda: no_rewrite_runs(system), within=20)
     left = places(files(system))

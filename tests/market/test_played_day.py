@@ -108,8 +108,8 @@ def check_counters(samples: Samples, hand: ByHand, vehicle_type: str | None) -> 
     assert of("cancels_total", "because", "stage", "code") == hand.cancels()
     assert of("given_back_total", "code") == hand.lost("given_back")
     for name, transitions in (
-        ("seconds_to_first", ("take_some", "take_last")),
-        ("seconds_to_full", ("take_last",)),
+        ("to_first_seconds", ("take_some", "take_last")),
+        ("to_full_seconds", ("take_last",)),
     ):
         seconds = hand.seconds(transitions)
         assert of(f"{name}_count", "area").total() == len(seconds), name

@@ -9,12 +9,17 @@ from tests.support.world import World
 from weelo_workers.contracts.reasons import ProviderReason
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.trips import GiveBack
-from weelo_workers.queries import doctor
+from weelo_workers.doctor.check import OVERDUE_SECONDS
+from weelo_workers.doctor.checks.invariants import INVARIANTS
 
 
 def invariants(world: World) -> list[str]:
     with world.engine.connect() as connection:
-        return [line for line in doctor._database(connection) if line.startswith("invariant: ")]
+        return [
+            "invariant: " + invariant.finding.format(n=count)
+            for invariant in INVARIANTS
+            if (count := invariant.count(connection))
+        ]
 
 
 @pytest.mark.parametrize(
@@ -37,9 +42,9 @@ def test_rows_open_long_past_their_deadline_are_reported(world: World, table: st
             end = f"clock_timestamp() - interval '{seconds} s'"
             connection.execute(text(f"UPDATE {table} SET expires_at = {end}"))
 
-    past_its_end(doctor.OVERDUE_SECONDS - 1)
+    past_its_end(OVERDUE_SECONDS - 1)
     assert invariants(world) == []
-    past_its_end(doctor.OVERDUE_SECONDS + 1)
+    past_its_end(OVERDUE_SECONDS + 1)
     assert invariants(world) == [finding]
 
 
@@ -88,7 +93,7 @@ def test_WAYS_02_a_reopened_slot_whose_search_has_not_begun_is_reported(world: W
         Role.DRIVER,
     )
     assert invariants(world) == []
-    reopened_at = f"clock_timestamp() - interval '{doctor.OVERDUE_SECONDS + 1} s'"
+    reopened_at = f"clock_timestamp() - interval '{OVERDUE_SECONDS + 1} s'"
     for table in ("truck_requests", "broadcasts"):
         _write(world, f"UPDATE {table} SET state_changed_at = {reopened_at}")
     assert invariants(world) == [finding]

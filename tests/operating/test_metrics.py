@@ -14,8 +14,8 @@ from uuid import UUID, uuid4
 
 import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.operating.figures import of, scrape, worker_urls
 from tests.operating.rows import Rows
 from tests.support.people import BareSocket, Listener, Truck, book, refusal
 from tests.support.system import System
@@ -25,30 +25,6 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging.worker_heartbeats import consumers
 
 pytestmark = pytest.mark.xdist_group("operated")
-
-Figures = dict[tuple[str, frozenset[tuple[str, str]]], float]
-
-
-def scrape(url: str) -> Figures:
-    answer = httpx.get(url, timeout=10)
-    assert answer.status_code == 200
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-    }
-
-
-def of(figures: Figures, figure: str, /, **labels: str) -> float:
-    """Return the sum of all samples with this name and at least these labels. Raises AssertionError if there is none."""
-    found = [v for (n, given), v in figures.items() if n == figure and labels.items() <= dict(given).items()]
-    assert found, f"there is no {figure} {labels}"
-    return sum(found)
-
-
-def worker_urls(system: System) -> dict[str, str]:
-    urls: dict[str, str] = json.loads((system.folder / "runtime.json").read_text())["metrics_urls"]
-    return urls
 
 
 def play(system: System) -> None:

@@ -161,7 +161,37 @@ def test_probes_are_answered_while_redis_hangs(api: Api, servers: tuple[Postgres
         for _ in range(3):
             assert ask(api, "/healthz").status == 200
             assert ask(api, "/readyz").status == 200
-            assert "\nweelo_database_up 1.0\n" in ask(api, "/metrics").body.decode()
+            figures = ask(api, "/metrics").body.decode()
+            assert "\nweelo_database_up 1.0\n" in figures
+            assert "\nweelo_redis_up 0.0\n" in figures
+            assert '\nweelo_check_failing{check="redis"} 1.0\n' in figures
+    eventually(lambda: "\nweelo_redis_up 1.0\n" in ask(api, "/metrics").body.decode(), within=10)
+
+
+def test_while_both_servers_hang_probes_are_answered_again_and_again_and_no_threads_pile_up(
+    api: Api, servers: tuple[Postgres, Valkey]
+) -> None:
+    [worker] = psutil.Process(api.process.pid).children()
+    with ExitStack() as hanging:
+        for server in servers:
+            hanging.enter_context(stopped(server))
+        threads = []
+        for _ in range(3):
+            with ExitStack() as lines:
+                began = time.monotonic()
+                probes = [
+                    lines.enter_context(call(api, f"GET {path}")) for path in ("/readyz", "/metrics") * 8
+                ]
+                for probe in probes:
+                    assert probe.recv(12).startswith(b"HTTP/1.1 ")
+                assert time.monotonic() - began < WITHIN_SECONDS
+            threads.append(worker.num_threads())
+        figures = ask(api, "/metrics").body.decode()
+        assert "\nweelo_database_up 0.0\n" in figures
+        assert "\nweelo_redis_up 0.0\n" in figures
+        assert '\nweelo_check_failing{check="database"} 1.0\n' in figures
+    assert threads[-1] <= threads[0] + 2, threads
+    eventually(lambda: is_ready(api), within=10)
 
 
 def test_probes_are_answered_while_every_thread_for_requests_hangs(

@@ -252,7 +252,7 @@ def test_without_credentials_each_push_is_one_line_in_the_log(
     fleet, token = fleet_with_phone(world)
     world.broadcast(1)
     lines = [record.getMessage() for record in caplog.records if "not sent" in record.getMessage()]
-    assert lines == [f"a push, not sent without credentials: new_broadcast to {fleet.id}"]
+    assert lines == [f"a push is not sent, because FCM has no credentials: new_broadcast to user {fleet.id}"]
     assert token not in caplog.text
 
 

@@ -66,6 +66,8 @@ NEEDS = {
     ("restart-logs",): ("--yes",),
     ("mailbox", "show"): (str(uuid4()),),
     ("mailbox", "retry"): (str(uuid4()),),
+    ("person", "export"): (str(uuid4()),),
+    ("person", "erase"): (str(uuid4()),),
 }
 ONLY_READ_THE_DATA_DIR = [
     path

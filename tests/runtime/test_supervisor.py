@@ -134,7 +134,7 @@ def test_a_child_for_which_no_thread_can_be_started_is_started_again_later(
     monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.001)
     monkeypatch.setattr(threading.Thread, "start", refuse_twice)
     stage.supervisor.run([program("worker", f"print('works'); {SLEEP}")])
-    stage.soon(lambda: "worker | works" in stage.log)
+    stage.soon(lambda: re.search(r" worker +\| works", stage.log))
     assert stage.log.count("worker was ended by SIGKILL; starting it again") == 2
     stage.stop()
 
@@ -239,7 +239,8 @@ def test_an_undertaker_leaves_the_children_of_a_later_supervisor_alone(tmp_path:
 def test_the_log_has_the_time_the_name_and_the_text(stage: Stage) -> None:
     stage.supervisor.run([program("worker", f"print('all of it'); print('', end='tail'); {SLEEP}")])
     stage.soon(lambda: "all of it" in stage.log)
-    assert re.fullmatch(r"\d\d:\d\d:\d\d worker \| all of it", stage.log.splitlines()[0])
+    when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d{4}"
+    assert re.fullmatch(rf"{when} WARNING worker +\| all of it", stage.log.splitlines()[0])
 
 
 def test_colours_are_for_terminals_and_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,11 @@ import resource
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,7 +23,7 @@ from tests.support.programs import STAND_IN, Begin, weelo
 from tests.support.waiting import eventually
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.runtime import CommandError, programs, system
-from weelo_workers.runtime.datadir import DataDir
+from weelo_workers.runtime.datadir import DataDir, Running
 from weelo_workers.runtime.embedded import Postgres, Valkey
 from weelo_workers.runtime.ports import address_of, free_port
 from weelo_workers.runtime.processes import Identity
@@ -50,13 +53,13 @@ class Up:
         assert self.until("^weelo ready") == f"weelo ready on http://127.0.0.1:{self.port}"
         return self
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> dict[str, Any]:
         return dict(json.loads((self.data_dir / "runtime.json").read_text()))
 
     def stop(self, signum: signal.Signals = signal.SIGINT) -> float:
         began = time.monotonic()
         self.process.send_signal(signum)
-        self.until("weelo .*stopped$")
+        self.until(r" up +\| stopped$")
         assert self.process.wait(timeout=15) == 0
         return time.monotonic() - began
 
@@ -165,6 +168,7 @@ def test_after_kill_9_the_next_run_ends_the_children_and_takes_the_servers_over(
     before = first.facts()["server_pids"]
     first.process.kill()
     eventually(lambda: not any(Identity.of(pid) for pid in children), within=5)
+    eventually(lambda: not (data_dir / "runtime.json").exists())
     second = Up(begin, data_dir, port=first.port).ready()
     assert second.facts()["server_pids"] == before
     assert "embedded postgres still runs" in second.printed
@@ -178,6 +182,7 @@ def test_embedded_servers_that_die_are_started_again(data_dir: Path, begin: Begi
         assert before is not None
         os.kill(before, signal.SIGKILL)
         up.until(f"embedded {server.name} has died")
+        eventually(lambda: up.facts()["server_pids"][server.name] not in (None, before))  # noqa: B023
         eventually(lambda: server.pid() not in (None, before), within=20)  # noqa: B023
     up.stop()
 
@@ -232,3 +237,25 @@ def test_workers_show_their_figures_at_ports_in_a_row_or_at_any_that_are_free() 
     free = programs.metrics_ports(each, None)
     assert set(free) == {*QUEUES, "beat"}
     assert len(set(free.values())) == len(free)
+
+
+def test_the_description_of_a_run_that_is_over_is_not_read_as_a_running_one(tmp_path: Path) -> None:
+    data = DataDir.open(tmp_path / "data")
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    facts: dict[str, Any] = {
+        "url": "http://127.0.0.1:1",
+        "flower_url": None,
+        "database_url": None,
+        "redis_url": None,
+        "jwt_secret_file": None,
+        "server_pids": {},
+        "metrics_urls": {},
+    }
+    data.announce(Running(pid=ended.pid, born=time.time(), **facts))
+    assert data.running() is None
+    # The pid was given to another process: this one, which began at another time.
+    data.announce(Running(pid=os.getpid(), born=1.0, **facts))
+    assert data.running() is None
+    data.withdraw_if_dead()
+    assert not data.running_file.exists()

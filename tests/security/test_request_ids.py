@@ -18,6 +18,7 @@ from tests.support.world import World
 from weelo_workers import request_ids
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.logs.context import fields_of, label_records
 from weelo_workers.messaging import handlers
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 
@@ -100,7 +101,7 @@ def test_an_answer_to_a_malformed_request_has_an_id_too(
     assert answer.status >= 400
     returned = answer.headers["x-request-id"]
     assert returned == (own_id or str(UUID(returned)))
-    assert f"[request {returned}]" in log.read_text()
+    assert f" request_id={returned}\n" in log.read_text()
 
 
 def test_a_line_of_the_api_names_the_request(tmp_path: Path) -> None:
@@ -116,7 +117,8 @@ def test_a_line_of_the_api_names_the_request(tmp_path: Path) -> None:
     [line] = [
         line for line in without_database.read_text().splitlines() if "database is not available" in line
     ]
-    assert line.endswith(" [request the-unlucky-one]")
+    assert line.endswith(" request_id=the-unlucky-one")
+    assert " route=/api/v1/events method=GET status=503 role=customer " in line
 
 
 def test_the_id_is_in_the_row_of_the_command_and_a_repetition_keeps_the_first(
@@ -149,7 +151,7 @@ def test_the_lines_of_a_worker_about_a_command_name_its_request(
 ) -> None:
     factory = logging.getLogRecordFactory()
     monkeypatch.setattr(logging, "_logRecordFactory", factory)  # restores the factory after the test
-    request_ids.label_log_records()
+    label_records()
 
     def fail(_command: Command, _uow: UnitOfWork) -> None:
         raise LookupError("on purpose")
@@ -162,5 +164,6 @@ def test_the_lines_of_a_worker_about_a_command_name_its_request(
     assert not world.bus.execute(posted)
     logging.getLogger("weelo_workers").warning("something else")
     [failure] = [record for record in caplog.records if "on purpose" in record.getMessage()]
-    assert failure.of_request == " [request the-one-that-fails]"  # type: ignore[attr-defined]
-    assert caplog.records[-1].of_request == ""  # type: ignore[attr-defined]
+    assert fields_of(failure)["request_id"] == "the-one-that-fails"
+    assert fields_of(failure)["command_id"] == posted
+    assert fields_of(caplog.records[-1]) == {}

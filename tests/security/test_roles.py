@@ -28,7 +28,7 @@ from weelo_workers.settings import ConfigurationError
 load_handlers()
 
 TABLES = sorted(Base.metadata.tables)
-HANDED_IN = {"mailbox", "replays"}
+HANDED_IN = {"mailbox", "replays", "console_sign_outs"}
 DEFINITIONS = {
     "a table": "CREATE TABLE mine (id int)",
     "a temporary table": "CREATE TEMPORARY TABLE mine (id int)",

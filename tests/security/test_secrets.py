@@ -263,7 +263,7 @@ def test_an_api_without_its_servers_says_so_without_the_passwords(tmp_path: Path
     assert [answer.status_code for answer in answers] == [503, 200, 503, 503]
     output = log.read_text()
     for reason in (
-        "the live stream cannot be read from Redis",
+        "Redis (live stream) cannot be reached",
         "no metrics from the database",
         "the database is not available",
     ):

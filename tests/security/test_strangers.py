@@ -145,6 +145,8 @@ def test_lists_hold_ones_own_alone(scene: Scene) -> None:
         roles = getattr(app().view_functions[rule.endpoint], "roles", ())
         if rule.arguments or "GET" not in (rule.methods or ()):
             continue
+        if rule.rule.startswith("/api/v1/admin/"):
+            continue  # Operators see the rows of all users. tests/admin checks that other roles get 403.
         for role in roles:
             with scene.system.http(role, uuid4()) as stranger:
                 answer = stranger.get(rule.rule.removeprefix("/api/v1"))

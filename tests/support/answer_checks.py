@@ -40,8 +40,10 @@ OF_NO_OPERATION = {
     },
 }
 """Codes of requests to a path or with a method that no operation has. Methods that are missing here are as GET."""
-PAGES = ("/docs",)
-"""The documentation for people. It is not described."""
+PAGES = ("/docs", "/console")
+"""Pages for people. They are not described."""
+CONSOLE, HTML = "/console", "text/html"
+"""The console answers errors to browsers with pages, and to other programs with any code."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,8 @@ class Operations:
         if seen.status < 400:
             fine = seen.method == "OPTIONS" or path.startswith(PAGES) or seen.target is None
             return [] if fine else ["the document has no such operation"]
+        if path.startswith(CONSOLE):
+            return [] if _content_type(seen).startswith(HTML) else self._problem(seen, None)
         codes = OF_NO_OPERATION.get(seen.method, OF_NO_OPERATION["GET"])
         return self._problem(seen, codes if seen.target is not None else None)
 

@@ -17,7 +17,8 @@ from sqlalchemy.engine import make_url
 
 # Numbers of databases in PostgreSQL and in Redis, one for each system that tests run. The xdist workers use 1, 2, …
 JOURNEYS, DEMO, OPERATED, DRAINED, TLS, DOCTOR, REDIS_REFUSES = 20, 21, 25, 26, 27, 28, 29
-CLIENTS = 34
+CLIENTS, CONSOLE = 34, 35
+LOGS = 51
 SANDBOX, SHORT_SANDBOX, NO_SANDBOX = 40, 41, 42
 ON_RABBITMQ, BEHIND_PGBOUNCER, VERSIONS, RESTORED, SECRETS = 50, 51, 52, 53, 54
 # Each of these numbers begins a range with one number per xdist worker. The ranges are used in PostgreSQL only, because

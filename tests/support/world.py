@@ -24,12 +24,15 @@ from weelo_api.telemetry import transporter_heartbeat
 from weelo_workers.app import load_handlers
 from weelo_workers.contracts.broadcasts import (
     CancelBroadcast,
+    CancelByOperator,
     ContinuePartial,
     CreateBooking,
     CreateOrder,
+    ExpireByOperator,
     NewBooking,
     NewOrder,
     VehicleRequirement,
+    WidenByOperator,
 )
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.fleet import (
@@ -374,6 +377,29 @@ class World:
         """Let an operator end the trip, as `completed` or as `failed`."""
         command = EndTrip(
             assignment_id=assignment.id, outcome=EndOutcome(outcome), reason_code=reason, note=note
+        )
+        return self.execute(command, uuid4(), Role.ADMIN)
+
+    def cancel_by_operator(
+        self, broadcast_id: UUID, reason: str = "asked by telephone", *, operator: UUID | None = None
+    ) -> CommandOutcome:
+        command = CancelByOperator(broadcast_id=broadcast_id, reason=reason)
+        return self.execute(command, operator or uuid4(), Role.ADMIN)
+
+    def expire_by_operator(self, broadcast_id: UUID, reason: str = "asked by telephone") -> CommandOutcome:
+        command = ExpireByOperator(broadcast_id=broadcast_id, reason=reason)
+        return self.execute(command, uuid4(), Role.ADMIN)
+
+    def widen_by_operator(
+        self, broadcast_id: UUID, reason: str = "asked by telephone", *, step: int | None = None
+    ) -> CommandOutcome:
+        """Let an operator widen the search. `step`: None for the step that is the next one now."""
+        (now,) = self.rows(
+            "SELECT radius_step, reoffer_rounds FROM broadcasts WHERE id = :id", id=broadcast_id
+        )
+        following = now.radius_step + 1 if step is None else step
+        command = WidenByOperator(
+            broadcast_id=broadcast_id, reason=reason, step=following, round=now.reoffer_rounds
         )
         return self.execute(command, uuid4(), Role.ADMIN)
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from tests.support.waiting import eventually
-from weelo_api.with_timeout import NoThread, WithTimeout
+from weelo_workers.with_timeout import NoThread, WithTimeout
 
 
 def test_the_result_and_the_exception_reach_the_caller() -> None:

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 from standardwebhooks import WebhookVerificationError
 
+from tests.support.findings import findings
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import Message, WebhookReceiver
 from tests.webhooks.hooks import Hooks
-from weelo_workers.queries import doctor
 
 LOST = "invariant: 1 webhooks whose lines wait and that no command delivers"
 
@@ -126,4 +126,4 @@ def test_after_a_change_of_events_no_line_waits_without_a_command(
         connection.execute(
             text("DELETE FROM mailbox WHERE queue = 'webhooks' AND due_at > clock_timestamp()")
         )
-    assert LOST not in doctor.findings()
+    assert LOST not in findings("webhook-not-delivered")

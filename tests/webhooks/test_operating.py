@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from tests.support.findings import findings
 from tests.support.tokens import token
 from tests.support.waiting import eventually
 from tests.support.webhook_receiver import WebhookReceiver
@@ -15,7 +16,6 @@ from weelo_api import create_app
 from weelo_api.views import webhooks as views
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.metrics import counters
-from weelo_workers.queries import doctor
 from weelo_workers.settings import settings
 from weelo_workers.webhooks import sending
 
@@ -25,12 +25,12 @@ LOST = "invariant: 1 webhooks whose lines wait and that no command delivers"
 def test_the_doctor_names_a_webhook_that_no_command_delivers(hooks: Hooks, receiver: WebhookReceiver) -> None:
     webhook = hooks.create(receiver.url)
     hooks.wait_until_delivered(webhook, 1)
-    assert LOST not in doctor.findings()
+    assert LOST not in findings("webhook-not-delivered")
     with hooks.world.engine.begin() as connection:
         connection.execute(text("UPDATE webhooks SET delivered_seq = 0"))
         connection.execute(text("UPDATE events SET at = at - interval '10 s'"))
         connection.execute(text("DELETE FROM mailbox WHERE queue = 'webhooks' AND settled_at IS NULL"))
-    assert LOST in doctor.findings()
+    assert LOST in findings("webhook-not-delivered")
 
 
 def test_the_doctor_warns_of_webhooks_that_have_been_failing_for_an_hour(
@@ -40,12 +40,12 @@ def test_the_doctor_warns_of_webhooks_that_have_been_failing_for_an_hour(
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
     hooks.wait_until_failed(webhook)
-    assert not [line for line in doctor.warnings() if line.startswith("webhooks: ")]
+    assert findings("webhooks-failing") == []
     with hooks.world.engine.begin() as connection:
         connection.execute(text("UPDATE webhooks SET failing_since = failing_since - interval '61 min'"))
-    [line] = [line for line in doctor.warnings() if line.startswith("webhooks: ")]
+    [line] = findings("webhooks-failing")
     assert line.startswith("webhooks: 1 have been failing for an hour, the first since ")
-    assert LOST not in doctor.findings()
+    assert LOST not in findings("webhook-not-delivered")
 
 
 def test_attempts_are_counted_by_result(hooks: Hooks, receiver: WebhookReceiver) -> None:

@@ -22,6 +22,7 @@ from weelo_api.commands.internal import wake
 from weelo_api.commands.load_shedding import LoadShedder
 from weelo_api.commands.outcome_waiters import Waiting, outcome_waiters
 from weelo_api.commands.rate_limit import take_token
+from weelo_api.http import request_metrics
 from weelo_api.http.access import caller
 from weelo_api.http.declared import ensure_declared
 from weelo_api.http.errors import problem_response, validation_error
@@ -31,6 +32,7 @@ from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.wire import Request, rfc3339
+from weelo_workers.logs.context import bind
 from weelo_workers.messaging import mailbox
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine, is_disconnect
 from weelo_workers.queries.webhooks import with_secret
@@ -68,8 +70,10 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     user = caller()
     take_token(user)
     command_id = command_id_of_request(user.id)
+    bind(command_id=command_id, command=command.name, role=user.role)
     # The repetition of an accepted request is no new work, so it is not shed.
     if (refusal := _shedder.refusal(command)) and not (has_idempotency_key() and find(command_id, user)):
+        request_metrics.because(request_metrics.SHED)
         raise refusal
     wait = _preferred_wait()
     with outcome_waiters().expecting(command_id) as waiting, _waiting_place(wait) as seconds:
@@ -83,6 +87,26 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     if wait is not None and outcome.status != "pending":
         return _answer(outcome, wait, replayed=not posted.fresh)
     return _accepted(outcome, replayed=not posted.fresh)
+
+
+def record(
+    command: Command, user: Caller, command_id: UUID, fingerprint: str, *, wait: float
+) -> CommandOutcome:
+    """Store a command that did not come by a route of the API, and return its outcome, pending after `wait` seconds.
+
+    The limits are those of `submit`. Storing the same id again returns the first outcome. Raises Rejected.
+    """
+    take_token(user)
+    if (refusal := _shedder.refusal(command)) and not find(command_id, user):
+        raise refusal
+    with outcome_waiters().expecting(command_id) as waiting:
+        until = time.monotonic() + wait
+        posted = _post(command, user, command_id, fingerprint)
+        if posted.conflicting:
+            raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
+        if posted.fresh:
+            wake(command_id, command)
+        return _outcome(posted.outcome, user, until, waiting)
 
 
 def _outcome(known: CommandOutcome, user: Caller, until: float, waiting: Waiting) -> CommandOutcome:
@@ -100,7 +124,7 @@ def _outcome(known: CommandOutcome, user: Caller, until: float, waiting: Waiting
         except DATABASE_ERRORS:
             pass  # the outcome is read again at the next poll
         except Exception:
-            log.exception("the outcome of %s could not be read", known.command_id)
+            log.exception("the outcome of a command could not be read")
             return known
         if outcome_waiters().closing and not closing:
             closing, until = True, min(until, time.monotonic() + CLOSING_WAIT_SECONDS)

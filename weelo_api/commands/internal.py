@@ -7,6 +7,7 @@ from uuid import UUID
 
 from weelo_api.per_process import PerProcess
 from weelo_workers.contracts.command import Command
+from weelo_workers.logs.context import extra
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.celery_waker import CeleryWaker
 from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
@@ -32,4 +33,4 @@ def wake(command_id: UUID, command: Command | type[Command]) -> None:
     except BrokerUnavailable:
         pass  # CeleryWaker has logged this error
     except Exception:
-        log.exception("no worker could be woken for %s", command_id)
+        log.exception("no worker could be woken", extra=extra(command_id=command_id, command=command.name))

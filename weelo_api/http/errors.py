@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import re
 from contextlib import suppress
 from socket import socket
@@ -14,10 +13,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from werkzeug.exceptions import BadRequest, HTTPException
 
+from weelo_api.http import request_metrics, server_errors
 from weelo_workers.contracts.rejections import Code, Rejected, problem_body
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_outage
-
-log = logging.getLogger(__name__)
 
 SENDING_PAUSE_SECONDS = 1.0
 
@@ -30,6 +28,7 @@ _BY_STATUS = {
 
 
 def problem_response(body: dict[str, Any]) -> Response:
+    request_metrics.REFUSALS.labels(body["code"]).inc()
     response = Response(json.dumps(body), body["status"], content_type="application/problem+json")
     if "retryAfter" in body:
         response.headers["Retry-After"] = str(body["retryAfter"])
@@ -106,6 +105,7 @@ def _drain_body() -> None:
 def register(app: Flask) -> None:
     @app.errorhandler(Rejected)
     def _rejected(rejected: Rejected) -> Response:
+        server_errors.log_rejected(rejected)
         return problem_response(rejected.problem())
 
     @app.errorhandler(HTTPException)
@@ -125,7 +125,8 @@ def register(app: Flask) -> None:
     def _database(error: Exception) -> Response:
         if not (is_outage(error) or is_contention(error)):
             return _unexpected(error)
-        log.warning("the database is not available: %s", str(error).splitlines()[0])
+        request_metrics.because(request_metrics.DATABASE)
+        server_errors.log_unavailable_database(error)
         return problem(Code.SERVICE_UNAVAILABLE, "Try again in a moment.", retryAfter=1)
 
     for error_class in DATABASE_ERRORS:
@@ -133,5 +134,5 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def _unexpected(error: Exception) -> Response:
-        log.error("unexpected", exc_info=error)
+        server_errors.log_unexpected(error)
         return problem(Code.INTERNAL_ERROR, "It has been logged. Trying again is safe.")

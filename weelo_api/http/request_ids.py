@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from flask import Flask, Response, request
 
+from weelo_workers.logs import context
 from weelo_workers.request_ids import request_id
 
 HEADER = "X-Request-Id"
@@ -34,5 +35,6 @@ def register(app: Flask) -> None:
 
     @app.teardown_request
     def _end(_: BaseException | None) -> None:
-        # The thread goes on with other work, whose log lines must not have this id.
+        # The thread goes on with other work, whose log lines must not have this id and these fields.
         request_id.set(None)
+        context.clear()

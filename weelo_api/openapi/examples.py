@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from weelo_workers.contracts import broadcasts, fleet, offers, trips, webhooks
+from weelo_workers.contracts import admin, broadcasts, fleet, offers, trips, webhooks
 
 BROADCAST = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01"
 VEHICLE = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d02"
@@ -53,6 +53,10 @@ BODIES: dict[type[BaseModel], dict[str, Any]] = {
     },
     broadcasts.Cancellation: {
         "with a reason": {"reasonCode": "plans_changed", "reason": "The goods are not ready"}
+    },
+    admin.Intervention: {"with a reason": {"reason": "The customer asked for it by telephone"}},
+    admin.AvailabilityIntervention: {
+        "off": {"isAvailable": False, "reason": "The transporter has lost the phone"}
     },
     webhooks.NewWebhook: {
         "all events": {"url": "https://example.com/weelo", "events": ["*"]},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 
@@ -17,8 +16,7 @@ def main() -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    bootstrap.start_server()
+    bootstrap.start_server("sandbox")
     from weelo_api.sandbox.loop import Loop  # noqa: PLC0415 (it imports prometheus_client)
 
     loop = Loop()

@@ -8,9 +8,11 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from weelo_api.sandbox import fleets, mover, robots
+from weelo_workers.log_rate_limit import RateLimitFilter
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine, engine
 
 log = logging.getLogger(__name__)
+log.addFilter(RateLimitFilter())
 
 # The lock ends with its transaction, and so with the connection of a killed process.
 _ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended('weelo sandbox', 0))")
@@ -38,7 +40,7 @@ class Loop:
                 if lock.execute(_ONE_AT_A_TIME).scalar_one():
                     self._turn()
         except (RedisError, *DATABASE_ERRORS) as problem:
-            log.warning("the sandbox waits: %s", str(problem).splitlines()[0])
+            log.warning("the sandbox waits for PostgreSQL or Redis: %s", str(problem).splitlines()[0])
 
     def _turn(self) -> None:
         # This is not the connection that holds the lock. A transaction that has read tables would block a reset, and the

@@ -15,12 +15,13 @@ from typing import Any
 
 from flask import Flask
 
-from weelo_workers import bootstrap
+from weelo_workers import bootstrap, tracing
 from weelo_workers.metrics import multiprocess_dir
 from weelo_workers.settings import ConfigurationError
 
 wsgi_app = "weelo_api.server.gunicorn:start()"
 worker_class = "weelo_api.server.worker.SlowClientSafeWorker"
+logger_class = "weelo_api.server.logger.GunicornLogger"
 workers = 2
 threads = 200  # started on demand; a request that waits for an outcome occupies one thread
 worker_connections = 3_000
@@ -53,8 +54,7 @@ CLOSE_WITHIN_SECONDS = 3.0
 def start() -> Flask:
     """Prepare the arbiter's process and return the application. gunicorn calls this once, before the first fork."""
     os.environ.pop("SCRIPT_NAME", None)  # otherwise every path would have to begin with this variable's value
-    bootstrap.start_server(always_share_metrics=True)
-    logging.basicConfig(format="%(message)s%(of_request)s")
+    bootstrap.start_server("api", always_share_metrics=True)
     from weelo_api import create_app
 
     try:
@@ -93,11 +93,16 @@ def raise_file_limit() -> None:
 def post_worker_init(worker: Any) -> None:
     """Start the threads for live events and for the metrics. The worker's main thread calls this before it serves."""
     from weelo_api.commands.outcome_waiters import outcome_waiters
+    from weelo_api.http import request_metrics
     from weelo_api.metrics import start_publisher
     from weelo_api.server.worker import reporting_no_threads
     from weelo_api.websocket.hub import hub
 
     multiprocess_dir.make_again_if_deleted()
+    from weelo_workers.metrics import counters
+
+    counters.count_start("api")
+    request_metrics.initialize()
     with reporting_no_threads():
         outcome_waiters()
         hub()
@@ -145,5 +150,6 @@ def worker_exit(server: Any, worker: Any) -> None:
     """
     if os.getpid() == worker.pid and worker.booted and _is_ending(worker):
         worker.closing_time.join(CLOSE_WITHIN_SECONDS)
+        tracing.flush()
         logging.shutdown()
         os._exit(0)

@@ -32,6 +32,7 @@ from werkzeug.exceptions import BadRequest
 from weelo_api.http.request_ids import accepted
 from weelo_api.server import malformed
 from weelo_api.thread_pool import ThreadPool
+from weelo_workers.logs.context import extra
 
 # After a response the unread rest of the body is read for this long, so that the connection can be kept.
 LEFTOVER_SECONDS = 0.1
@@ -193,11 +194,12 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         """Send problem+json for a request that the parser refuses or an exception that the application did not catch."""
         problem = malformed.problem_of(exc)
         own_id = accepted(malformed.request_id_in(_head.get()))
+        fields = extra(request_id=own_id)
         if problem["status"] == 500:
-            self.log.error("unexpected [request %s]", own_id, exc_info=exc)
+            self.log.error("a request failed, because of an unexpected error", exc_info=exc, extra=fields)
         else:
             # The exception's text is not logged: it quotes the request, which may contain a token.
-            self.log.warning("a malformed request was refused: %s [request %s]", type(exc).__name__, own_id)
+            self.log.warning("a malformed request was refused: %s", type(exc).__name__, extra=fields)
         with suppress(OSError):
             write_nonblock(client, malformed.response(problem, own_id))
 

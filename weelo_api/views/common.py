@@ -169,4 +169,4 @@ def tagged(found: TaggedView | None, code: Code) -> Response:
 
 
 def page(items: Page) -> Response:
-    return jsonify(items.json_dict())
+    return Response(items.json(), content_type="application/json")

@@ -51,7 +51,7 @@ class ByDriverId(Parameters):
 @anyone
 def vehicle_kinds() -> Response:
     """The catalogue of vehicle kinds: those that customers can ask for and fleets can register."""
-    return page(Page([vehicle_kind_view(kind).json_dict() for kind in CATALOGUE], None))
+    return page(Page([vehicle_kind_view(kind) for kind in CATALOGUE], None))
 
 
 @api.put("/vehicles/<vehicleNumber>", responses={200: VehicleView, 201: VehicleView, 202: Accepted})

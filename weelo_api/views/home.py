@@ -41,6 +41,7 @@ _POLICY = "; ".join(
 
 _LINKS = (
     ("/docs", "Documentation", "Requests to try, events, codes, lifecycles"),
+    ("/console", "Console", "For operators: map, broadcasts, fleets, levers"),
     ("/openapi.json", "OpenAPI", "The HTTP routes, for programs"),
     ("/asyncapi.json", "AsyncAPI", "The WebSocket at /api/v1/ws"),
     ("/healthz", "Alive", "This process answers"),

@@ -10,9 +10,9 @@ from sqlalchemy.exc import DBAPIError
 from weelo_api.http.declared import sends
 from weelo_api.metrics import exposition
 from weelo_api.views import home
-from weelo_api.with_timeout import NoThread, WithTimeout
 from weelo_workers.models.engine import autocommit_engine, why_unavailable
 from weelo_workers.models.migrate import is_at_head
+from weelo_workers.with_timeout import NoThread, WithTimeout
 
 api = Blueprint("operating", __name__)
 

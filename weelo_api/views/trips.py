@@ -145,7 +145,7 @@ def end(path: ById, body: Ending) -> Response:
 @anyone
 def reason_codes() -> Response:
     """The reason codes that each actor can give in each stage. A stage is `offer` or a status of an assignment."""
-    return page(Page([each.json_dict() for each in reasons()], None))
+    return page(Page(list(reasons()), None))
 
 
 @api.put("/trips/<tripId>/status", responses={200: AssignmentView, 202: Accepted})

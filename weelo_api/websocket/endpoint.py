@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from functools import partial
-from typing import Any
 
 from flask import Flask, Response, request
-from flask_sock import Sock
 from simple_websocket import Server
-from werkzeug.exceptions import MethodNotAllowed
 
 from weelo_api.auth import Identity, token_of
 from weelo_api.http import cors
 from weelo_api.http.declared import rejects, sends
 from weelo_api.http.errors import problem
-from weelo_api.websocket import handshake
+from weelo_api.websocket import handshake, upgrade
 from weelo_api.websocket.close_codes import CloseCode
 from weelo_api.websocket.hub import hub
 from weelo_api.websocket.messages import Auth, parse
@@ -28,31 +24,15 @@ PATH = "/api/v1/ws"
 AUTH_WITHIN_SECONDS = 5.0
 
 
-class NoThread:
-    """Keeps simple-websocket from starting a thread that reads the socket: only the library's handshake is used."""
-
-    name = ""
-
-    def __init__(self, **_: Any) -> None: ...
-
-    def start(self) -> None: ...
-
-
 def register(app: Flask) -> None:
-    app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": NoThread}
-    sock = Sock(app)
+    sock = upgrade.sockets(app)
 
     @app.before_request
     def _at_the_door() -> Response | None:
         if request.path == PATH:
-            if request.method != "GET":
-                raise MethodNotAllowed(["GET"])
-            if not hub().has_capacity(unauthenticated=not request.headers.get("Authorization")):
-                return problem(
-                    Code.SERVICE_UNAVAILABLE, "Too many sockets are open. Try again.", retryAfter=5
-                )
-            if (no_handshake := handshake.refusal(request)) is not None:
-                return no_handshake
+            unauthenticated = not request.headers.get("Authorization")
+            if (refused := upgrade.refusal(unauthenticated=unauthenticated)) is not None:
+                return refused
             if cors.is_foreign(request):
                 return problem(Code.FORBIDDEN, "Pages of this origin may not open a socket (CORS_ORIGINS).")
             handshake.keep_only_what_is_needed(request)
@@ -63,12 +43,7 @@ def register(app: Flask) -> None:
     @rejects(Code.SERVICE_UNAVAILABLE)
     def ws(server: Server) -> None:
         """Open the socket that carries the caller's events."""
-        # The hub owns the connection from here on, so the request ends and its thread is free again.
-        line = socket.socket(fileno=server.sock.detach())
-        server.connected = False
-        hub().serve(
-            line, server.ws, partial(serve_socket, authorization=request.headers.get("Authorization"))
-        )
+        upgrade.hand_over(server, partial(serve_socket, authorization=request.headers.get("Authorization")))
 
 
 async def serve_socket(transport: WebSocketTransport, authorization: str | None) -> None:

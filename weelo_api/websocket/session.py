@@ -227,7 +227,7 @@ class SocketSession:
             try:
                 await asyncio.to_thread(transporter_heartbeat, self.caller.id, beat.latitude, beat.longitude)
             except DATABASE_ERRORS as error:
-                log.warning("a heartbeat was lost: %s", type(error).__name__)
+                log.warning("a heartbeat could not be stored: %s", type(error).__name__)
 
     async def _renew(self, token: str) -> None:
         """Extend the session by a fresh token of the same user. Raises Disconnect."""

@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from weelo_workers import broadcast_transitions
-from weelo_workers.contracts.broadcasts import BookingCancelled, CancelBroadcast, CancelResult
-from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import (
-    AssignmentStatus,
-    BroadcastStatus,
-    EndedBecause,
-    TripCancelledBecause,
-)
-from weelo_workers.lifecycles import (
-    assignment as assignment_lifecycle,
-    broadcast as lifecycle,
-    truck_request as slot_lifecycle,
-)
+from weelo_workers.broadcasts.cancelling import cancel_broadcast
+from weelo_workers.contracts.broadcasts import CancelBroadcast, CancelResult
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.ownership import lock_own_broadcast
-from weelo_workers.queries.views import broadcast_header, broadcast_view
 
 
 @handles(CancelBroadcast)
@@ -32,56 +16,4 @@ def cancel(command: CancelBroadcast, uow: UnitOfWork) -> CancelResult:
     Raises Rejected(BOOKING_CANNOT_CANCEL) once a truck has set out or the broadcast has ended.
     """
     broadcast = lock_own_broadcast(uow, command.broadcast_id, command.customer_id, command.kind)
-    slots = broadcast_transitions.slots_of(uow, broadcast.id)
-    assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
-    if broadcast.status != BroadcastStatus.CANCELLED:
-        _cancel(command, broadcast, slots, assignments, uow)
-    # Trucks that were cancelled one by one before the broadcast was cancelled are not counted.
-    reverted = [
-        a
-        for a in assignments
-        if a.status == AssignmentStatus.CANCELLED and a.state_changed_at == broadcast.state_changed_at
-    ]
-    return CancelResult(
-        broadcast=broadcast_view(broadcast, slots, uow.now),
-        transporters_notified=broadcast.transporters_notified,
-        assignments_cancelled=len(reverted),
-    )
-
-
-def _cancel(
-    command: CancelBroadcast,
-    broadcast: Broadcast,
-    slots: Sequence[TruckRequest],
-    assignments: Sequence[Assignment],
-    uow: UnitOfWork,
-) -> None:
-    live = [a for a in assignments if a.status in assignment_lifecycle.LIVE]
-    under_way = any(a.status in assignment_lifecycle.HAS_SET_OUT for a in assignments)
-    if broadcast.status not in lifecycle.CANCEL.when or under_way:
-        raise Rejected(
-            Code.BOOKING_CANNOT_CANCEL,
-            "A truck has set out already." if under_way else f"The {broadcast.kind} is {broadcast.status}.",
-        )
-    # The calls that query the database come first, because each query after a change makes the unit of work write that
-    # change with a statement of its own.
-    broadcast_transitions.request_backfill(uow, broadcast)
-    broadcast_transitions.end_holds(uow, broadcast)
-    uow.advance_all([s for s in slots if s.status in slot_lifecycle.CANCEL.when], slot_lifecycle.CANCEL)
-    why = broadcast_transitions.reason_details(command.reason_code, command.reason)
-    uow.advance_all(
-        live, assignment_lifecycle.CANCEL, why=why, reason_code=command.reason_code, note=command.reason
-    )
-    broadcast_transitions.advance_and_announce(
-        uow, broadcast, lifecycle.CANCEL, slots, why=why, end_reason=EndedBecause.CUSTOMER_CANCELLED
-    )
-    uow.publish(
-        BookingCancelled(**broadcast_header(broadcast), reason=EndedBecause.CUSTOMER_CANCELLED),
-        broadcast_transitions.transporters_with_trucks(live),
-    )
-    for assignment in live:
-        broadcast_transitions.announce_trip_cancelled(
-            uow, broadcast, assignment, TripCancelledBecause.CUSTOMER_CANCELLED
-        )
-    broadcast_transitions.announce_assignments(uow, broadcast, live)
-    broadcast_transitions.trucks_freed(uow, [assignment.transporter_id for assignment in live])
+    return cancel_broadcast(uow, broadcast, reason_code=command.reason_code, note=command.reason)

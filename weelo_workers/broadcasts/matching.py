@@ -13,6 +13,7 @@ from sqlalchemy import (
     ARRAY,
     Double,
     Select,
+    Text,
     Uuid,
     and_,
     bindparam,
@@ -40,6 +41,7 @@ from weelo_workers.models import (
     vehicle_busy,
 )
 from weelo_workers.models.fleet import of_kinds
+from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.open_offers import of_new_offer, open_offers_against
 from weelo_workers.queries.slots import kinds_of, searching
 from weelo_workers.settings import settings
@@ -109,7 +111,7 @@ def search_presence(
         )
         return presence.nearest(kinds, pickup, count, this.reach)
     except presence.PresenceUnavailable as unknown:
-        log.info("matching without presence: %s", unknown)
+        log.info("transporters are searched for without their positions: %s", unknown)
         return None
 
 
@@ -242,7 +244,7 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
         .select_from(Transporter)
         .join(Vehicle, Vehicle.transporter_id == Transporter.id)
         .where(
-            of_kinds(bindparam("kinds", expanding=True)),
+            of_kinds(bindparam("kinds", type_=ARRAY(Text()))),
             ~exists().where(Offer.broadcast_id == broadcast, Offer.transporter_id == Transporter.id),
         )
         .group_by(Transporter.id, PLACES.c.km)
@@ -252,7 +254,9 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
     )
 
 
-_THOSE_IN_PRESENCE = _with_trucks().join(PLACES, PLACES.c.id == Transporter.id)
+_THOSE_IN_PRESENCE = (
+    _with_trucks().join(PLACES, PLACES.c.id == Transporter.id).execution_options(**prepared("match_presence"))
+)
 _ALL_WHO_WANT_WORK = (
     _with_trucks().outerjoin(PLACES, PLACES.c.id == Transporter.id).where(Transporter.is_available)
 )

@@ -20,6 +20,7 @@ from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.lifecycles.truck_request import FILLED, OPEN
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, TruckRequest
+from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.open_offers import of_new_offer, open_offers_against
 from weelo_workers.queries.slots import filled, searching
 from weelo_workers.queries.views import broadcast_header, request_fields, requested_vehicles
@@ -92,6 +93,7 @@ _LOCK_TRANSPORTERS = (
     .where(Transporter.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
     .order_by(Transporter.id)
     .with_for_update(key_share=True)
+    .execution_options(**prepared("lock_transporters"))
 )
 _HAS_ROOM = open_offers_against(PLACES.c.id, PLACES.c.km) < bindparam("cap", type_=Integer())
 _WITH_ROOM = select(PLACES.c.id).where(_HAS_ROOM)
@@ -120,6 +122,7 @@ _INSERT_OFFERS = (
     )
     .on_conflict_do_nothing()
     .returning(_OFFERS.c.transporter_id)
+    .execution_options(**prepared("insert_offers"))
 )
 
 

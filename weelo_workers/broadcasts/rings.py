@@ -49,11 +49,19 @@ def search_rings(broadcast: Broadcast, slots: Sequence[TruckRequest], step: int)
 
 
 def offer_in_rings(
-    uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], searched: SearchedRings
+    uow: UnitOfWork,
+    broadcast: Broadcast,
+    slots: Sequence[TruckRequest],
+    searched: SearchedRings,
+    *,
+    note: str | None = None,
 ) -> None:
-    """Offer the broadcast in these rings, until one has MIN_OFFERS_PER_STEP new offers. Set the next timer."""
+    """Offer the broadcast in these rings, until one has MIN_OFFERS_PER_STEP new offers. Set the next timer.
+
+    `note`: the words of an operator, for the history.
+    """
     for this, online in searched:
-        seconds = _offer_within(uow, broadcast, slots, this, online)
+        seconds = _offer_within(uow, broadcast, slots, this, online, note)
         if seconds != 0:
             break
     if seconds is not None and (next_at := uow.now + timedelta(seconds=seconds)) < broadcast.expires_at:
@@ -66,6 +74,7 @@ def _offer_within(
     slots: Sequence[TruckRequest],
     this: Ring,
     online: presence.SearchResult | None,
+    note: str | None,
 ) -> float | None:
     """Offer the broadcast within one ring. Return the seconds until the next ring; None if there is none."""
     found = find_candidates(
@@ -84,7 +93,12 @@ def _offer_within(
         broadcast,
         slots,
         offered,
-        why={"step": this.step, "radiusKm": this.reach.limit_km, "passedOver": _counted(left_out)},
+        why={
+            "step": this.step,
+            "radiusKm": this.reach.limit_km,
+            "passedOver": _counted(left_out),
+            **broadcast_transitions.reason_details(None, note),
+        },
         radius_step=this.step,
         radius_km=_reached(broadcast, this, found, left_over=left_over).limit_km,
     )

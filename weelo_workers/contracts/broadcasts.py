@@ -14,12 +14,17 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.command import Audit, Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import FLEET, TIMERS
 from weelo_workers.contracts.reasons import CustomerReason, ReasonCode
 from weelo_workers.contracts.recipients import ToOffered, ToTransportersWithTrucks
-from weelo_workers.contracts.rejections import OF_OWN_BROADCASTS, Code
+from weelo_workers.contracts.rejections import (
+    OF_ANY_BROADCASTS,
+    OF_CLOSED_BROADCASTS,
+    OF_OWN_BROADCASTS,
+    Code,
+)
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
     BroadcastStatus,
@@ -283,6 +288,48 @@ class ContinuePartial(
     broadcast_id: UUID
     customer_id: UUID
     kind: BroadcastKind
+
+
+class CancelByOperator(
+    Command,
+    name="broadcasts.cancel_by_operator",
+    rejects=(*OF_ANY_BROADCASTS, Code.BOOKING_CANNOT_CANCEL),
+    audit=Audit("broadcast", "broadcast_id"),
+):
+    """Cancel a customer's broadcast, for an operator."""
+
+    broadcast_id: UUID
+    reason: str
+
+
+class ExpireByOperator(
+    Command,
+    name="broadcasts.expire_by_operator",
+    rejects=(*OF_ANY_BROADCASTS, Code.BROADCAST_CANCELLED, Code.BROADCAST_FILLED),
+    audit=Audit("broadcast", "broadcast_id"),
+):
+    """Expire an open broadcast before its deadline, for an operator."""
+
+    broadcast_id: UUID
+    reason: str
+
+
+class WidenByOperator(
+    Command,
+    name="broadcasts.widen_by_operator",
+    rejects=(*OF_ANY_BROADCASTS, Code.INVALID_TRANSITION, *OF_CLOSED_BROADCASTS),
+    audit=Audit("broadcast", "broadcast_id"),
+):
+    """Offer a broadcast in its next step before the timer of that step is due, for an operator.
+
+    `step`, `round`: the next step when the operator asked for it. If the timer or another operator has made it meanwhile,
+    no further step is made.
+    """
+
+    broadcast_id: UUID
+    reason: str
+    step: int
+    round: int = 0
 
 
 # --- events ---------------------------------------------------------------------------------------------

@@ -27,6 +27,19 @@ class Caller:
     phone: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """How the audit log describes an operator's command.
+
+    `subject`: what it is about, such as `broadcast`. `subject_id`, `reason`: the command's fields with the id of that, and
+    with the operator's own words.
+    """
+
+    subject: str
+    subject_id: str
+    reason: str = "reason"
+
+
 STORED = {"stored": True}
 """The validation context for commands that are read from the mailbox."""
 
@@ -58,6 +71,9 @@ class Command(BaseModel):
     rejects: ClassVar[frozenset[Code]] = frozenset()
     """The codes with which the handler may reject the command. The OpenAPI document lists them for the command's routes."""
 
+    audit: ClassVar[Audit | None] = None
+    """Set for the commands of operators: each outcome, also a rejection, is written to the audit log."""
+
     def __init_subclass__(
         cls,
         *,
@@ -68,6 +84,7 @@ class Command(BaseModel):
         batched: bool = False,
         priority: Priority = 0,
         rejects: Iterable[Code] | None = None,
+        audit: Audit | None = None,
         **kwargs: object,
     ) -> None:
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
@@ -80,6 +97,7 @@ class Command(BaseModel):
         cls.batched = batched
         cls.priority = priority
         cls.queue = queue or domain  # type: ignore[assignment]
+        cls.audit = audit
         if rejects is not None:
             cls.rejects = frozenset(rejects)
         if name in REGISTRY:
@@ -101,6 +119,12 @@ def priority_of(name: str) -> Priority:
     """Return the priority of the command of this name; 0 for an unknown command."""
     command = REGISTRY.get(name)
     return command.priority if command else 0
+
+
+def audit_of(name: str) -> Audit | None:
+    """Return how the audit log describes the command of this name; None if it does not."""
+    command = REGISTRY.get(name)
+    return command.audit if command else None
 
 
 def load(name: str, payload: dict[str, Any]) -> Command:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.command import Audit, Command
 from weelo_workers.contracts.event import Event
 from weelo_workers.contracts.recipients import ToTransporter
 from weelo_workers.contracts.rejections import Code
@@ -117,6 +117,23 @@ class SetAvailability(Command, name="fleet.set_availability", rejects=(Code.TOGG
     is_available: bool
 
 
+class SetAvailabilityByOperator(
+    Command,
+    name="fleet.set_availability_by_operator",
+    rejects=(Code.TRANSPORTER_NOT_FOUND, Code.TRANSPORTER_SILENT),
+    audit=Audit("transporter", "transporter_id"),
+):
+    """Put a transporter online or offline, for an operator.
+
+    `is_connected`: whether a socket of the transporter was open when the operator asked for it.
+    """
+
+    transporter_id: UUID
+    is_available: bool
+    reason: str
+    is_connected: bool = False
+
+
 class SetDriverAvailability(Command, name="fleet.set_driver_availability", rejects=(Code.NOT_FOUND,)):
     driver_id: UUID
     is_available: bool
@@ -155,6 +172,15 @@ class DriverStatusChanged(Event, to=ToTransporter):
     driver_id: DriverId
     is_online: bool
     """Whether the driver is on duty now."""
+
+
+class AvailabilityChanged(Event, to=ToTransporter):
+    """An operator put the transporter online or offline."""
+
+    is_available: bool
+    """Whether the transporter is online for offers now."""
+    changed_at: Timestamp
+    """When this changed."""
 
 
 # --- views ----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from weelo_workers.contracts.broadcasts import MAX_TRUCKS, BroadcastView
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
-from weelo_workers.contracts.reasons import ProviderReason
+from weelo_workers.contracts.reasons import ProviderReason, ReasonCode
 from weelo_workers.contracts.recipients import ToTransporter
 from weelo_workers.contracts.rejections import OF_ALLOCATIONS, OF_CLOSED_BROADCASTS, OF_TRUCKS, Code
 from weelo_workers.contracts.statuses import (
@@ -309,6 +309,10 @@ class RecipientView(Wire):
     """What the transporter answered to the offer; null if there is no answer."""
     declined_at: Timestamp | None
     """When the transporter declined; null if they did not."""
+    decline_reason_code: ReasonCode | None
+    """The transporter's reason for declining; null if they gave no code."""
+    decline_note: Annotated[str | None, Field(examples=["Too far"])]
+    """The transporter's own words when they declined; null if there are none."""
     trucks_won: Annotated[int, Field(examples=[1])]
     """How many slots the transporter's trucks have now, or have completed."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.command import Audit, Command
 from weelo_workers.contracts.queues import FLEET
 from weelo_workers.contracts.rejections import Code
 
@@ -15,6 +15,7 @@ class ErasePerson(
     queue=FLEET,
     priority=2,
     rejects=(Code.NOT_FOUND, Code.INVALID_TRANSITION),
+    audit=Audit("person", "person_id"),
 ):
     """Replace the personal data of one user in every row, portion by portion.
 
@@ -22,4 +23,4 @@ class ErasePerson(
     """
 
     person_id: UUID
-    reason: str | None = None
+    reason: str

@@ -104,6 +104,12 @@ class Code(Enum):
         cause="No hold with this id exists, or it belongs to another transporter.",
         remedy="Use the `holdId` that the hold returned.",
     )
+    TRANSPORTER_NOT_FOUND = CodeInfo(
+        404,
+        "Transporter not found",
+        cause="No transporter with this id has ever sent a command.",
+        remedy="Use an id from `GET /api/v1/admin/transporters`.",
+    )
     WEBHOOK_NOT_FOUND = CodeInfo(
         404,
         "Webhook not found",
@@ -150,7 +156,8 @@ class Code(Enum):
         409,
         "This request can no longer be cancelled",
         cause="The request has ended, or a truck is under way already; for one truck: it has loaded or was lost.",
-        remedy="Read the broadcast again. A truck that has not loaded can be cancelled by `POST /api/v1/assignments/{id}/cancel`.",
+        remedy="Read the broadcast again. A truck that has not loaded can be cancelled by `POST /api/v1/assignments/{id}/cancel`. "
+        "An operator ends the trips with `POST /api/v1/assignments/{id}/end`; with the last truck the request ends.",
     )
     DRIVER_BUSY = CodeInfo(
         409,
@@ -225,6 +232,13 @@ class Code(Enum):
         "Another fleet has registered this driver",
         cause="Another fleet has registered this driver.",
         remedy="Check the driver's id. If it is right, contact the operator.",
+    )
+    TRANSPORTER_SILENT = CodeInfo(
+        409,
+        "The transporter's app cannot be reached",
+        cause="An operator wants to put a transporter online whose app is not connected and has sent no heartbeat for "
+        "PRESENCE_TTL_SECONDS, so no offer would reach it.",
+        remedy="Ask the transporter to open the app and to go online, then read the transporter again.",
     )
     WEBHOOK_LIMIT = CodeInfo(
         409,
@@ -319,6 +333,7 @@ OF_TRUCKS = (
 )
 OF_ALLOCATIONS = (Code.TRUCK_REQUEST_NOT_FOUND, Code.REQUEST_ALREADY_TAKEN, Code.NOT_ENOUGH_AVAILABLE)
 OF_OWN_BROADCASTS = (Code.BOOKING_NOT_FOUND, Code.ORDER_NOT_FOUND)
+OF_ANY_BROADCASTS = (Code.BROADCAST_NOT_FOUND,)
 OF_DRIVERS_ASSIGNMENTS = (Code.ASSIGNMENT_NOT_FOUND, Code.DRIVER_REPLACED)
 
 

@@ -53,6 +53,7 @@ class TransitionSubject(DescribedEnum):
     TRUCK_REQUEST = "truck_request", "One of its slots."
     HOLD = "hold", "A hold of some of its slots."
     ASSIGNMENT = "assignment", "A truck with its driver on one of its slots."
+    OFFER = "offer", "An offer, named by the user id of its transporter. Only operators see it."
 
 
 class PassedOverBecause(DescribedEnum):
@@ -214,6 +215,13 @@ class DeliveryStatus(DescribedEnum):
     PENDING = "pending", "No attempt has been made yet."
     FAILED = "failed", "The last attempt failed, or the webhook was disabled before the line was delivered."
     SUCCEEDED = "succeeded", "The endpoint answered with a status from 200 to 299."
+
+
+class AuditOutcome(DescribedEnum):
+    """What came of an operator's action."""
+
+    APPLIED = "applied", "The action was executed, or its effect was there already."
+    REJECTED = "rejected", "The action was refused and changed nothing; `code` gives the cause."
 
 
 class Role(DescribedEnum):

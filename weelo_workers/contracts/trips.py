@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
-from weelo_workers.contracts.command import Command
+from weelo_workers.contracts.command import Audit, Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.reasons import CustomerReason, OperatorReason, ProviderReason, ReasonCode
@@ -193,7 +193,12 @@ class CancelTruck(
     note: str | None = None
 
 
-class EndTrip(Command, name="trips.end", rejects=(Code.ASSIGNMENT_NOT_FOUND, Code.INVALID_TRANSITION)):
+class EndTrip(
+    Command,
+    name="trips.end",
+    rejects=(Code.ASSIGNMENT_NOT_FOUND, Code.INVALID_TRANSITION),
+    audit=Audit("assignment", "assignment_id", reason="note"),
+):
     """End a trip as completed or as failed, for an operator."""
 
     assignment_id: UUID

@@ -26,7 +26,8 @@ from weelo_workers.contracts.json_schema import model_schema
 
 def rfc3339(moment: datetime) -> str:
     """Return `2026-02-19T10:00:00.000Z`: always UTC with three decimals, so that sorting the texts sorts the times."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _without_nul(text: str) -> str:

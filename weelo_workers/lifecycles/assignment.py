@@ -53,7 +53,7 @@ STALL = LIFECYCLE.transition("stall", when={S.DRIVER_ACCEPTED}, to=S.GIVEN_BACK,
 REPORT_NO_SHOW = LIFECYCLE.transition(
     "report_no_show", when={S.AT_PICKUP}, to=S.CUSTOMER_NO_SHOW, by=(DRIVER,)
 )
-CANCEL = LIFECYCLE.transition("cancel", when={*REVERTIBLE}, to=S.CANCELLED, by=(CUSTOMER,))
+CANCEL = LIFECYCLE.transition("cancel", when={*REVERTIBLE}, to=S.CANCELLED, by=(CUSTOMER, ADMIN))
 """The customer cancels the whole broadcast."""
 CANCEL_TRUCK = LIFECYCLE.transition("cancel_truck", when={*BEFORE_LOADING}, to=S.CANCELLED, by=(CUSTOMER,))
 """The customer cancels only this truck."""

@@ -17,11 +17,13 @@ _LOST_BY = (DRIVER, TRANSPORTER, TIMER)
 _LOST_OR_ENDED_BY = (*_LOST_BY, CUSTOMER, ADMIN)
 _ENDED_BY = (CUSTOMER, DRIVER, ADMIN)
 
-BEGIN = LIFECYCLE.transition("begin", when={S.CREATED}, to=S.BROADCASTING, by=(SYSTEM,))
-ACTIVATE = LIFECYCLE.transition("activate", when={S.BROADCASTING}, to=S.ACTIVE, by=(SYSTEM,))
-WIDEN_UNFILLED = LIFECYCLE.transition("widen_unfilled", when={S.ACTIVE}, to=S.ACTIVE, by=(TIMER, SYSTEM))
+BEGIN = LIFECYCLE.transition("begin", when={S.CREATED}, to=S.BROADCASTING, by=(SYSTEM, ADMIN))
+ACTIVATE = LIFECYCLE.transition("activate", when={S.BROADCASTING}, to=S.ACTIVE, by=(SYSTEM, ADMIN))
+WIDEN_UNFILLED = LIFECYCLE.transition(
+    "widen_unfilled", when={S.ACTIVE}, to=S.ACTIVE, by=(TIMER, SYSTEM, ADMIN)
+)
 WIDEN_PARTLY_FILLED = LIFECYCLE.transition(
-    "widen_partly_filled", when={S.PARTIALLY_FILLED}, to=S.PARTIALLY_FILLED, by=(TIMER, SYSTEM)
+    "widen_partly_filled", when={S.PARTIALLY_FILLED}, to=S.PARTIALLY_FILLED, by=(TIMER, SYSTEM, ADMIN)
 )
 TAKE_SOME = LIFECYCLE.transition(
     "take_some", when={S.ACTIVE, S.PARTIALLY_FILLED}, to=S.PARTIALLY_FILLED, by=(TRANSPORTER,)
@@ -67,8 +69,8 @@ COMPLETE = LIFECYCLE.transition(
 )
 """The last truck delivers, or is lost after the others have delivered."""
 CONTINUE = LIFECYCLE.transition("continue_partial", when={S.EXPIRED}, to=S.FULLY_FILLED, by=(CUSTOMER,))
-CANCEL = LIFECYCLE.transition("cancel", when={*OPEN, S.FULLY_FILLED}, to=S.CANCELLED, by=(CUSTOMER,))
-EXPIRE = LIFECYCLE.transition("expire", when={*OPEN}, to=S.EXPIRED, by=(TIMER,))
+CANCEL = LIFECYCLE.transition("cancel", when={*OPEN, S.FULLY_FILLED}, to=S.CANCELLED, by=(CUSTOMER, ADMIN))
+EXPIRE = LIFECYCLE.transition("expire", when={*OPEN}, to=S.EXPIRED, by=(TIMER, ADMIN))
 
 
 def after_loss(

@@ -2,7 +2,7 @@
 
 from weelo_workers.contracts.statuses import HoldStatus as S
 from weelo_workers.lifecycles.lifecycle import Lifecycle
-from weelo_workers.lifecycles.parties import CUSTOMER, TIMER, TRANSPORTER
+from weelo_workers.lifecycles.parties import ADMIN, CUSTOMER, TIMER, TRANSPORTER
 
 LIFECYCLE = Lifecycle("hold", initial=S.OPEN, final=frozenset(S) - {S.OPEN}, created_by=(TRANSPORTER,))
 
@@ -11,4 +11,4 @@ RELEASE = LIFECYCLE.transition("release", when={S.OPEN}, to=S.RELEASED, by=(TRAN
 EXPIRE = LIFECYCLE.transition("expire", when={S.OPEN}, to=S.EXPIRED, by=(TIMER, TRANSPORTER))
 """The time of the hold has passed. If its timer is late, the next accept or hold of a transporter makes this transition."""
 # The hold's broadcast was cancelled or has expired.
-END = LIFECYCLE.transition("end", when={S.OPEN}, to=S.ENDED, by=(CUSTOMER, TIMER))
+END = LIFECYCLE.transition("end", when={S.OPEN}, to=S.ENDED, by=(CUSTOMER, TIMER, ADMIN))

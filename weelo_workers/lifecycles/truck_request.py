@@ -33,6 +33,6 @@ CANCEL = LIFECYCLE.transition(
     by=(CUSTOMER, DRIVER, ADMIN),
 )
 EXPIRE = LIFECYCLE.transition(
-    "expire", when={S.SEARCHING, S.HELD}, to=S.EXPIRED, by=(TIMER, DRIVER, TRANSPORTER)
+    "expire", when={S.SEARCHING, S.HELD}, to=S.EXPIRED, by=(TIMER, DRIVER, TRANSPORTER, ADMIN)
 )
 """The deadline of the broadcast has passed, or the truck is lost and no other one is searched for."""

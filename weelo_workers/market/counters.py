@@ -63,9 +63,9 @@ CANCELS = _counter(
     "code",
 )
 GIVEN_BACK = _counter("given_back", "Trucks that were given back, by code, or none", "code")
-SECONDS_TO_FIRST = _histogram("seconds_to_first", "Seconds from a request to its first truck")
+SECONDS_TO_FIRST = _histogram("to_first_seconds", "Seconds from a request to its first truck")
 SECONDS_TO_FULL = _histogram(
-    "seconds_to_full", "Seconds from a request until every slot has a truck, for the first time"
+    "to_full_seconds", "Seconds from a request until every slot has a truck, for the first time"
 )
 
 

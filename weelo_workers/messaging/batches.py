@@ -7,17 +7,21 @@ executed in a batch remains, and the sweep executes it alone like any other comm
 from __future__ import annotations
 
 import logging
+import time
 
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import REGISTRY, load
 from weelo_workers.lifecycles.mailbox import SUCCEED
+from weelo_workers.log_rate_limit import RateLimitFilter
+from weelo_workers.messaging import command_log, failures
 from weelo_workers.messaging.handlers import batch_handlers
 from weelo_workers.metrics import counters
 from weelo_workers.models.mailbox import active, as_sql, untroubled
 
 log = logging.getLogger(__name__)
+log.addFilter(RateLimitFilter())
 
 BATCH = 100
 """Small, because the rows are locked while the handler waits for Redis."""
@@ -30,7 +34,7 @@ _SETTLE = text(f"""
                    ORDER BY due_at
                    LIMIT {BATCH}
                      FOR UPDATE SKIP LOCKED)
-    RETURNING payload
+    RETURNING id, payload
 """)
 
 
@@ -48,6 +52,7 @@ def execute_batches(engine: Engine) -> int:
 
 
 def _execute(engine: Engine, name: str) -> int:
+    began = time.monotonic()
     try:
         with Session(engine) as session, session.begin():
             found = session.execute(_SETTLE, {"queue": REGISTRY[name].queue, "name": name}).all()
@@ -56,7 +61,9 @@ def _execute(engine: Engine, name: str) -> int:
     except Exception as error:
         # The error is not recorded here. The sweep soon executes each of these commands alone. If that attempt fails,
         # it records the failure.
-        log.info("a batch of %s could not be executed: %s", name, error)
+        log.warning("a batch of %s could not be executed: %s", name, failures.summary(error))
         return 0
+    if found:
+        command_log.settled_together(name, [row.id for row in found], time.monotonic() - began)
     counters.COMMANDS.labels(name, SUCCEED.to.value).inc(len(found))
     return len(found)

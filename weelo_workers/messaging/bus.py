@@ -6,6 +6,7 @@ Every command, timer and push passes here, whether a worker, the sweep or a test
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
@@ -18,9 +19,11 @@ from sqlalchemy import Engine, bindparam, update
 from sqlalchemy.orm import Session
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from weelo_workers.contracts.queues import Queue
+from weelo_workers import tracing
+from weelo_workers.contracts.queues import TIMERS, Queue
 from weelo_workers.log_rate_limit import RateLimitFilter
-from weelo_workers.messaging import crashes, failures
+from weelo_workers.logs import context
+from weelo_workers.messaging import command_log, crashes, failures
 from weelo_workers.messaging.callers import KnownCallers, caller_of, ensure_user
 from weelo_workers.messaging.claim import ClaimedRow, claim
 from weelo_workers.messaging.handlers import event_writer, handler_for
@@ -56,6 +59,7 @@ class AfterCommit:
     wake_ups: list[WakeUp] = field(default_factory=list)
     acts: list[Callable[[], None]] = field(default_factory=list)
     """The handler's actions outside the database."""
+    settled: command_log.Settled | None = None
 
 
 class Bus:
@@ -84,21 +88,27 @@ class Bus:
         The error is recorded in the row, and the sweep tries the command again. `redelivered`: the message was
         delivered to another process before, and that process may have crashed while it executed the command.
         """
-        before = request_id.set(None)
+        before, unbound = request_id.set(None), context.bind(command_id=command_id)
         try:
             return self._execute(command_id, swept=swept, redelivered=redelivered)
         finally:
+            tracing.end_command()
+            context.restore(unbound)
             request_id.reset(before)
 
     def _execute(self, command_id: UUID, *, swept: bool, redelivered: bool) -> bool:
+        began = time.monotonic()
         try:
             then = self._settle(command_id, swept=swept, redelivered=redelivered)
         except Exception as error:
-            self._record_failure(command_id, error)
+            self._record_failure(command_id, error, time.monotonic() - began)
+            tracing.end_command(error)
             return False
+        if then.settled is not None:
+            command_log.settled(then.settled, time.monotonic() - began)
         self.unmark_crashes()
-        # The executor's thread gets the request id of this command.
-        afterwards = partial(copy_context().run, self._run_after_commit, command_id, then)
+        # The executor's thread gets the request id and the log fields of this command.
+        afterwards = partial(copy_context().run, partial(self._run_after_commit, then))
         if self.after_commit_executor is None:
             afterwards()
         elif then.acts or then.wake_ups:
@@ -162,11 +172,15 @@ class Bus:
             if row is None:
                 return AfterCommit()
             request_id.set(row.request_id)
+            command_log.bind_command(row)
+            _begin_span(row)
             handler = handler_for(row.name)
             if handler is None:
                 # A newer version of this program wrote the command; this happens during a deploy. A worker of that
                 # version will execute it.
-                log.warning("no handler here for %s", row.name)
+                log.warning(
+                    "this version has no handler for %s; a worker of a newer version executes it", row.name
+                )
                 session.execute(_NOTE_UNKNOWN, {"id_": row.id})
                 return AfterCommit()
             if row.due_at > row.claimed_at:
@@ -190,35 +204,48 @@ class Bus:
             wake_ups = uow.flush(event_writer())
             if continues_at is not None:
                 wake_ups.append(_wake_up_for(row, (continues_at - uow.now).total_seconds()))
-            return AfterCommit(wake_ups, uow.acts_after_commit())
+                return AfterCommit(wake_ups, uow.acts_after_commit())
+            settled = command_log.Settled(row, outcome, uow.broadcast_id, swept)
+            return AfterCommit(wake_ups, uow.acts_after_commit(), settled)
 
     # --- after an attempt -------------------------------------------------------------------------------
 
-    def _run_after_commit(self, command_id: UUID, then: AfterCommit) -> None:
+    def _run_after_commit(self, then: AfterCommit) -> None:
         for act in then.acts:
             try:
                 act()
             except Exception as error:
-                log.warning("after the commit of %s: %s", command_id, error)
+                log.warning("an action after the commit of a command failed: %s", failures.summary(error))
         for wake_up in then.wake_ups:
             self.wake(wake_up)
 
-    def _record_failure(self, command_id: UUID, error: Exception) -> None:
+    def _record_failure(self, command_id: UUID, error: Exception, seconds: float) -> None:
         """Record the failure, unless the database caused it. In both cases the sweep tries the command again."""
         if is_outage(error) or is_contention(error):
-            log.warning("command %s waits for the database: %s", command_id, failures.summary(error))
+            log.warning("a command waits for the database: %s", failures.summary(error))
             return
         try:
             with Session(self.engine, expire_on_commit=False) as session, session.begin():
                 row = failures.record_failure(session, command_id, error)
         except DATABASE_ERRORS:
-            log.exception("command %s failed, and the failure could not be recorded", command_id)
+            log.exception("a command failed, and the failure could not be recorded")
             return
         if row is None:
             return
+        command_log.failed(row, error, seconds)
         counters.COMMANDS.labels(row.name, "failed").inc()
         if row.parked_at is not None:
             counters.COMMANDS.labels(row.name, "parked").inc()
+
+
+def _begin_span(row: ClaimedRow) -> None:
+    if tracing.are_on():
+        tracing.begin_command(
+            row.name,
+            row.traceparent,
+            {"weelo.queue": row.queue, "weelo.command_id": row.id, "weelo.role": row.caller_role},
+            is_timer=row.queue == TIMERS,
+        )
 
 
 def _wake_up_for(row: ClaimedRow, countdown: float) -> WakeUp:

@@ -11,14 +11,13 @@ from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
 from weelo_workers.contracts.command import PRIORITIES, priority_of
-from weelo_workers.log_rate_limit import RateLimitFilter
+from weelo_workers.logs.outages import Outage
 from weelo_workers.messaging.celery_settings import celery_settings
 from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
 from weelo_workers.rabbitmq_url import is_rabbitmq
 from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
-log.addFilter(RateLimitFilter())
 
 
 class CeleryWaker:
@@ -61,6 +60,7 @@ class CeleryWaker:
         self._turns = threading.BoundedSemaphore(self.AT_ONCE)
         self._paused_until = 0.0
         self._is_away = False
+        self._outage = Outage("the broker")
         self.outages_ended = 0
         """How many outages of the broker have ended so far."""
 
@@ -92,19 +92,26 @@ class CeleryWaker:
                 # again by itself.
                 retry=self._on_rabbitmq,
                 retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0},
+                # A queue is a list in Redis, which needs no declaration. By default Celery declares the queue for each
+                # message, and makes these texts in a slower way.
+                declare=None if self._on_rabbitmq else [],
+                argsrepr=f"['{wake_up.id}']",
+                kwargsrepr="{}",
             )
             if self._is_away:
                 self._is_away = False
                 self.outages_ended += 1
+                self._outage.answered()
         except Exception as error:
             # The row is committed already, so the sweep will find it. So every error becomes BrokerUnavailable, which
             # callers handle.
             self._paused_until = time.monotonic() + self.PAUSE_SECONDS
             self._is_away = True
             known = isinstance(error, KombuError | RedisError | OSError)
-            log.warning(
-                "the broker is unavailable: %s", str(error) or type(error).__name__, exc_info=not known
-            )
+            if known:
+                self._outage.failed(str(error) or type(error).__name__)
+            else:
+                log.exception("a wake-up could not be sent")
             raise BrokerUnavailable(wake_up.name) from error
 
     def _priority_of(self, name: str) -> int:

@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Boolean, Row, bindparam, func, or_, select
+from sqlalchemy import Boolean, Row, Select, bindparam, func, or_, select
 from sqlalchemy.orm import Session
 
+from weelo_workers import tracing
 from weelo_workers.models.mailbox import MAILBOX, active, pause_is_over
+from weelo_workers.models.prepared import prepared
 
 ClaimedRow = Row[Any]
-"""A claimed row with all columns of the mailbox, and `claimed_at`: the database's time after the lock."""
+"""A claimed row with the columns of the mailbox (`traceparent` only if traces are on), and `claimed_at`: the database's time after the lock."""
 
-# If another transaction has changed the row while this one waited for its lock, PostgreSQL checks the conditions again
-# on the new version.
-_CLAIMED = (
-    select(MAILBOX)
-    .where(
-        MAILBOX.c.id == bindparam("id"),
-        active(),
-        # A row in its pause after a failure is not claimed, except by a marked attempt: its own crash mark began the
-        # pause.
-        or_(bindparam("marked", type_=Boolean()), pause_is_over()),
+
+@lru_cache(maxsize=2)
+def _claim(*, traced: bool) -> Select[Any]:
+    """Return the statement that claims a row. `traced`: with the column `traceparent`, which is empty otherwise."""
+    columns = [column for column in MAILBOX.c if traced or column.name != "traceparent"]
+    # If another transaction has changed the row while this one waited for its lock, PostgreSQL checks the conditions
+    # again on the new version.
+    claimed = (
+        select(*columns)
+        .where(
+            MAILBOX.c.id == bindparam("id"),
+            active(),
+            # A row in its pause after a failure is not claimed, except by a marked attempt: its own crash mark began the
+            # pause.
+            or_(bindparam("marked", type_=Boolean()), pause_is_over()),
+        )
+        .with_for_update(of=MAILBOX)
+        .cte("claimed")
     )
-    .with_for_update(of=MAILBOX)
-    .cte("claimed")
-)
-_CLAIM = select(_CLAIMED, func.clock_timestamp().label("claimed_at"))
+    return select(claimed, func.clock_timestamp().label("claimed_at")).execution_options(**prepared("claim"))
 
 
 def claim(session: Session, command_id: UUID, *, marked: bool) -> ClaimedRow | None:
@@ -37,4 +45,4 @@ def claim(session: Session, command_id: UUID, *, marked: bool) -> ClaimedRow | N
     recorded as a possible crash, which began the pause. Waits while another transaction has the row.
     """
     parameters = {"id": command_id, "marked": marked}
-    return session.connection().execute(_CLAIM, parameters).one_or_none()
+    return session.connection().execute(_claim(traced=tracing.are_on()), parameters).one_or_none()

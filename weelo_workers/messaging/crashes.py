@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.lifecycles.mailbox import MARK_CRASH
+from weelo_workers.logs.context import extra
 from weelo_workers.messaging import failures
 from weelo_workers.messaging.claim import ClaimedRow
 from weelo_workers.models import MailboxRow
@@ -29,7 +30,7 @@ from weelo_workers.models.mailbox import unsettled
 
 log = logging.getLogger(__name__)
 
-POSSIBLE_CRASH = "whoever executed it may have died of it"
+POSSIBLE_CRASH = "the process that executed it may have crashed"
 
 
 class CrashSuspected(Exception):
@@ -87,7 +88,9 @@ def mark_possible_crash(session: Session, command_id: UUID) -> CrashMark | None:
     then = failures.begin_pause(row, now)
     if crashed_before:
         row.last_error = POSSIBLE_CRASH
-        log.error("%s %s: may have crashed its worker %d times", row.name, row.id, crashed_before)
+        outcome = "parked" if then.parked else "failed"
+        fields = extra(outcome=outcome, attempt=row.attempts + crashed_before)
+        log.error("%s may have crashed its process %d times", row.name, crashed_before, extra=fields)
         if then.parked:
             row.parked_at = now
             return None

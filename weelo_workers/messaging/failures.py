@@ -5,7 +5,6 @@ A failing row delays no other row: during its pause no worker and no sweep execu
 
 from __future__ import annotations
 
-import logging
 import random
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,11 +14,9 @@ from sqlalchemy import Connection, func, select, update
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.queues import TIMERS
-from weelo_workers.lifecycles.mailbox import LIFECYCLE, MAX_ATTEMPTS, AfterFailure, after_failure
+from weelo_workers.lifecycles.mailbox import LIFECYCLE, AfterFailure, after_failure
 from weelo_workers.models import MailboxRow
 from weelo_workers.models.mailbox import active, parked as is_parked
-
-log = logging.getLogger(__name__)
 
 MAX_COUNTED = 1_000
 """Counting stops here: the columns are smallints, and a timer may fail for weeks."""
@@ -41,10 +38,6 @@ def record_failure(session: Session, command_id: UUID, error: Exception) -> Mail
     now = clock(session)
     if begin_pause(row, now).parked:
         row.parked_at = now
-    # The first failures are logged with their tracebacks. A timer may fail for ever, so each later failure is logged in
-    # one line.
-    traceback = error if row.attempts <= MAX_ATTEMPTS else None
-    log.error("%s %s failed, try %d: %s", row.name, row.id, row.attempts, row.last_error, exc_info=traceback)
     return row
 
 

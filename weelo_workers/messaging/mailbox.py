@@ -11,10 +11,12 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Table, bindparam, exists, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from weelo_workers import tracing
 from weelo_workers.contracts.command import Caller, Command
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.models import MailboxRow, Replay
+from weelo_workers.models.prepared import prepared
 from weelo_workers.request_ids import request_id
 
 TIMER_GRACE = timedelta(seconds=0.5)
@@ -29,12 +31,14 @@ COMMAND_GRACE = timedelta(seconds=1)
 _table = cast(Table, MailboxRow.__table__)
 _replays = cast(Table, Replay.__table__)
 _clock = func.clock_timestamp()
+_outcome_columns = [column for column in _table.c if column.name != "traceparent"]
 
 _POST = (
     upsert(_table)
     .values(received_at=_clock, due_at=_clock, wake_at=_clock + COMMAND_GRACE)
     .on_conflict_do_nothing()
-    .returning(_table)
+    .returning(*_outcome_columns)
+    .execution_options(**prepared("post"))
 )
 _REPLAYED = exists().where(_replays.c.command_id == _table.c.id).label("repeated")
 _SEND = (
@@ -42,7 +46,7 @@ _SEND = (
     .values(received_at=_clock, due_at=_clock, wake_at=_clock + COMMAND_GRACE)
     .returning(_table.c.id)
 )
-_FIND = select(_table, _REPLAYED).where(
+_FIND = select(*_outcome_columns, _REPLAYED).where(
     _table.c.id == bindparam("id"), _table.c.caller_id == bindparam("caller_id")
 )
 _RECORD_REPLAY = upsert(_replays).on_conflict_do_nothing()
@@ -122,7 +126,7 @@ def outcome(row: Mapping[Any, Any]) -> CommandOutcome:
 
 
 def _values(command: Command, command_id: UUID) -> dict[str, Any]:
-    return {
+    values: dict[str, Any] = {
         "id": command_id,
         "name": command.name,
         "queue": command.queue,
@@ -130,3 +134,6 @@ def _values(command: Command, command_id: UUID) -> dict[str, Any]:
         # A command that another command sends has the request id of that command.
         "request_id": request_id.get(),
     }
+    if tracing.are_on():
+        values["traceparent"] = tracing.traceparent()
+    return values

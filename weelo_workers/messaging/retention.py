@@ -77,6 +77,13 @@ _WEBHOOK_DELIVERIES = text("""
                    ORDER BY at LIMIT :batch FOR UPDATE SKIP LOCKED)
 """)
 
+_CONSOLE_SIGN_OUTS = text("""
+    DELETE FROM console_sign_outs
+     WHERE session_id IN (SELECT session_id FROM console_sign_outs
+                           WHERE expires_at < statement_timestamp() - make_interval(days => :days)
+                           ORDER BY expires_at LIMIT :batch FOR UPDATE SKIP LOCKED)
+""")
+
 # Slots, holds, offers, history and assignments are deleted with the broadcast. A finished broadcast may still have live
 # assignments, and is kept until they have ended.
 _HISTORY = text(f"""
@@ -122,6 +129,13 @@ AGING = (
         _WEBHOOK_DELIVERIES,
         1_000,
     ),
+    PurgeRule(
+        "console sign-outs",
+        "console_sign_outs",
+        "each sign-out from the console, since its cookie would have ended",
+        _CONSOLE_SIGN_OUTS,
+        1_000,
+    ),
 )
 # The batch is small, because each broadcast may have a thousand offers.
 HISTORY = PurgeRule(
@@ -137,6 +151,10 @@ KEPT = {
     "log_heads": "for ever: the numbers of a log never begin again",
     "devices": "until the app signs out, FCM reports the device as gone, or the user has ten newer ones",
     "webhooks": "until the owner deletes it",
+    "audit": "for ever, as evidence of what operators did",
+    "beat_heartbeats": "a day after the last sweep: one row per process of beat",
+    "check_results": "a day after the last run: one row per check of the doctor",
+    "check_runs": "for ever: one row",
     "erasures": "for ever: ids, times and numbers, as evidence",
 }
 """The tables whose rows no rule deletes, and how long their rows exist."""

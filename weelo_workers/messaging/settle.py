@@ -9,6 +9,7 @@ from typing import Any
 from weelo_workers.contracts.outcomes import CommandSettled
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.contracts.recipients import ToCaller
+from weelo_workers.messaging import audit
 from weelo_workers.messaging.claim import ClaimedRow
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counters
@@ -17,7 +18,10 @@ _EMPTY_OUTCOME = {"result": None, "error": None, "replayed": False}
 
 
 def settle(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any], *, swept: bool) -> None:
-    """Store the outcome in the row, and publish it to the caller if there is one. `swept`: whether the sweep executed it."""
+    """Store the outcome in the row, publish it to the caller if there is one, and audit a command of operators.
+
+    `swept`: whether the sweep executed it.
+    """
     if uow.caller:
         uow.publish(
             CommandSettled(
@@ -29,6 +33,7 @@ def settle(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any], *, swept: 
             ),
             ToCaller(caller_id=uow.caller.id),
         )
+    audit.record(uow, row, outcome)
     uow.settle({"settled_at": uow.now, **_EMPTY_OUTCOME, **outcome})
     uow.after_commit(partial(_count, row, outcome["status"], uow.now, swept))
 

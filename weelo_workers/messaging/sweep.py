@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import TIMERS, Queue
+from weelo_workers.log_rate_limit import RateLimitFilter
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
 from weelo_workers.metrics import counters
@@ -23,6 +24,7 @@ from weelo_workers.models.engine import DATABASE_ERRORS, is_disconnect
 from weelo_workers.models.mailbox import active, as_sql, untroubled
 
 log = logging.getLogger(__name__)
+log.addFilter(RateLimitFilter())
 
 BATCH = 200
 
@@ -117,7 +119,7 @@ def sweep(bus: Bus, *, seconds: float) -> int:
         if len(overdue) < BATCH:
             break
     if taken:
-        log.info("took up %d overdue", taken)
+        log.info("the sweep took up %d overdue commands", taken)
     return taken
 
 

@@ -67,7 +67,7 @@ def delete_settled_unacked(engine: Engine) -> int:
             if cursor == 0:
                 return deleted
     except (RedisError, DBAPIError) as error:
-        log.info("unacknowledged messages stay for now: %s", str(error).splitlines()[0])
+        log.info("messages of settled commands are deleted later: %s", str(error).splitlines()[0])
         return deleted
 
 

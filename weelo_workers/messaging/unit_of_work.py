@@ -13,7 +13,18 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Select, Table, bindparam, event as sqlalchemy_event, func, select
+from sqlalchemy import (
+    ARRAY,
+    Select,
+    Table,
+    Uuid,
+    any_,
+    bindparam,
+    event as sqlalchemy_event,
+    false,
+    func,
+    select,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import ORMExecuteState, Session, aliased, make_transient_to_detached
 from sqlalchemy.orm.attributes import set_committed_value
@@ -29,8 +40,10 @@ from weelo_workers.messaging.wakeup import WakeUp
 from weelo_workers.messaging.write_set import WriteSet
 from weelo_workers.models import Assignment, Base, Broadcast, Hold, TransitionRecord, TruckRequest
 from weelo_workers.models.mailbox import MAILBOX
+from weelo_workers.models.prepared import prepared
 
 Row = TypeVar("Row", bound=Base)
+Other = TypeVar("Other", bound=Base)
 Stateful = TypeVar("Stateful", Broadcast, TruckRequest, Hold, Assignment)
 
 _DERIVED = Recipients()
@@ -59,17 +72,35 @@ class Transitioned(NamedTuple):
 @lru_cache(maxsize=16)
 def _locking(model: type[Base]) -> Select[Any, datetime]:
     """Return the statement that locks and returns rows of this model by `ids`, and returns the time after the lock."""
-    locked = (
+    # The time is read outside of the part that locks. Inside it, the time would be read before the transaction waits
+    # for the lock.
+    statement = select(aliased(model, _locked(model, "ids").cte("locked")), func.clock_timestamp())
+    return statement.execution_options(**prepared(f"lock_{model.__tablename__}"))
+
+
+@lru_cache(maxsize=4)
+def _locking_in_order(first: type[Base], second: type[Base]) -> Select[Any, Any, datetime]:
+    """Return the statement that locks rows by `ids`, then rows of the other model by `then`.
+
+    It returns all of them, each in a row without one of the other model, and the time after the lock.
+    """
+    locked = _locked(first, "ids").cte("locked")
+    # This condition makes PostgreSQL lock all rows of the first model before it locks any of the second.
+    after = _locked(second, "then").where(select(func.count()).select_from(locked).scalar_subquery() >= 0)
+    one, other = aliased(first, locked), aliased(second, after.cte("locked_then"))
+    statement = select(one, other, func.clock_timestamp()).join(other, false(), full=True)
+    return statement.execution_options(**prepared(f"lock_{first.__tablename__}_{second.__tablename__}"))
+
+
+def _locked(model: type[Base], ids: str) -> Select[Any]:
+    """Return the statement that locks the rows with the ids of this parameter, in the order of ids."""
+    return (
         select(model)
-        .where(model.id.in_(bindparam("ids", expanding=True)))  # type: ignore[attr-defined]
+        .where(model.id == any_(bindparam(ids, type_=ARRAY(Uuid()))))  # type: ignore[attr-defined]
         .order_by(model.id)  # type: ignore[attr-defined]
         # FOR NO KEY UPDATE: an insert with a foreign key to the row does not wait for this lock.
         .with_for_update(key_share=True)
-        .cte("locked")
     )
-    # The time is read outside of the part that locks. Inside it, the time would be read before the transaction waits
-    # for the lock.
-    return select(aliased(model, locked), func.clock_timestamp())
 
 
 class UnitOfWork:
@@ -96,7 +127,7 @@ class UnitOfWork:
         self._now = now
         self._events: list[EventEnvelope] = []
         self._sent: list[tuple[Command, datetime | None]] = []
-        self._history: list[Transitioned] = []
+        self._history: list[tuple[Broadcast | TruckRequest | Hold | Assignment | None, dict[str, Any]]] = []
         self._after_commit: list[Callable[[], None]] = []
         self._known: list[Base] = []
         """Rows that were locked or created.
@@ -129,13 +160,29 @@ class UnitOfWork:
     def lock_all(self, model: type[Row], row_ids: Sequence[UUID]) -> list[Row]:
         """Lock and return rows. They are locked in id order, so that two transactions never deadlock."""
         found = self.session.execute(
-            _locking(model), {"ids": row_ids}, execution_options={"populate_existing": True}
+            _locking(model), {"ids": list(row_ids)}, execution_options={"populate_existing": True}
         ).all()
         if found:
             self._now = found[-1][1]
         rows = [row for row, _ in found]
         self._known += rows
         return rows
+
+    def lock_in_order(
+        self, first: type[Row], ids: Sequence[UUID], second: type[Other], then: Sequence[UUID]
+    ) -> tuple[list[Row], list[Other]]:
+        """Lock and return rows of two models by one statement: those of `first` in id order, then those of `second`."""
+        found = self.session.execute(
+            _locking_in_order(first, second),
+            {"ids": list(ids), "then": list(then)},
+            execution_options=AS_IT_IS_NOW,
+        ).all()
+        if found:
+            self._now = found[-1][2]
+        these = [one for one, _, _ in found if one is not None]
+        those = [other for _, other, _ in found if other is not None]
+        self._known += [*these, *those]
+        return these, those
 
     def add(self, *rows: Base) -> None:
         """Insert rows at once, so that a violated constraint raises here."""
@@ -248,22 +295,62 @@ class UnitOfWork:
         occurred_at: datetime | None = None,
     ) -> None:
         broadcast_id = row.id if isinstance(row, Broadcast) else row.broadcast_id
-        record = {
+        record = self._history_record(
+            broadcast_id,
+            (_SUBJECTS[type(row)], row.id),
+            name,
+            before=before,
+            after=row.status,
+            why=details,
+            version=row.version if isinstance(row, Broadcast) else None,
+            occurred_at=occurred_at,
+        )
+        self._history.append((row, record))
+
+    def record(
+        self,
+        broadcast_id: UUID,
+        subject: tuple[str, UUID],
+        name: str,
+        *,
+        before: StrEnum | str | None,
+        after: str,
+        why: dict[str, Any],
+    ) -> None:
+        """Record a change of a row without a lifecycle in the history of a broadcast.
+
+        `subject`: what has changed, and its id.
+        """
+        record = self._history_record(broadcast_id, subject, name, before=before, after=after, why=why)
+        self._history.append((None, record))
+
+    def _history_record(
+        self,
+        broadcast_id: UUID,
+        subject: tuple[str, UUID],
+        name: str,
+        *,
+        before: StrEnum | str | None,
+        after: str,
+        why: dict[str, Any],
+        version: int | None = None,
+        occurred_at: datetime | None = None,
+    ) -> dict[str, Any]:
+        return {
             "broadcast_id": broadcast_id,
-            "subject": _SUBJECTS[type(row)],
-            "subject_id": row.id,
+            "subject": subject[0],
+            "subject_id": subject[1],
             "name": name,
             "from_status": before,
-            "to_status": row.status,
-            "version": row.version if isinstance(row, Broadcast) else None,
+            "to_status": after,
+            "version": version,
             "at": self.now,
             "occurred_at": occurred_at,
             "command_id": self.command_id,
             "cause": self.command_name,
             "actor_id": self.caller.id if self.caller else None,
-            "details": details,
+            "details": why,
         }
-        self._history.append(Transitioned(row, record))
 
     # --- publish ---------------------------------------------------------------------------------------
 
@@ -317,7 +404,7 @@ class UnitOfWork:
     @property
     def transitions(self) -> Sequence[Transitioned]:
         """The transitions so far, creations of rows included, in order."""
-        return self._history
+        return [Transitioned(row, record) for row, record in self._history if row is not None]
 
     @property
     def known(self) -> Sequence[Base]:
@@ -328,6 +415,11 @@ class UnitOfWork:
     def has_written(self) -> bool:
         """Whether the handler has written rows, or has changed objects that the session has not written yet."""
         return self._has_written or bool(self.session.dirty or self.session.new)
+
+    @property
+    def broadcast_id(self) -> UUID | None:
+        """The broadcast that the command has changed, None if it has changed none. It is for the log."""
+        return self._history[0][1]["broadcast_id"] if self._history else None
 
     def put_off(self) -> None:
         """Store when the command continues, together with everything else that is written.
@@ -394,7 +486,7 @@ class UnitOfWork:
     def _numbered_history(self) -> list[dict[str, Any]]:
         """Return the history. An entry of a slot, a hold or an assignment gets the broadcast's version after the command."""
         newest: dict[UUID, int] = {}
-        records = [each.record for each in self._history]
+        records = [record for _, record in self._history]
         for entry in records:
             if entry["version"] is not None:
                 newest[entry["broadcast_id"]] = entry["version"]

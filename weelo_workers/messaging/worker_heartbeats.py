@@ -1,13 +1,19 @@
-"""Heartbeats of workers: Redis keys with the queues that a worker consumes. A worker that runs renews its keys."""
+"""Heartbeats of workers: Redis keys with the queues that a worker consumes. A worker that runs renews its keys.
+
+They are in Redis, because a worker without Redis consumes nothing anyway. `weelo:consumers` is the set of all keys that
+workers have written lately, so that a reader need not search all keys of Redis.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from math import inf
 from uuid import UUID
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from weelo_workers.contracts.queues import QUEUES, Queue
 from weelo_workers.redis_client import redis
@@ -15,28 +21,86 @@ from weelo_workers.redis_client import redis
 REPORT_EVERY_SECONDS = 2.0
 EXPIRES_AFTER_SECONDS = 8  # A worker counts as gone after three missed reports.
 _PREFIX = "weelo:consumer:"
+_INDEX = "weelo:consumers"
 _CONSUMED = "weelo:consumed:"
-CONSUMPTION_TTL_SECONDS = 300  # A start of `weelo up`, which reads the records of consumption, is shorter.
+CONSUMPTION_TTL_SECONDS = 86_400
+"""The age of a record of consumption is this time less the key's remaining time to live, so no clocks are compared."""
 
 NO_COMMAND = UUID(int=0)
 """An id that no mailbox row has. A message with it has no effect, but it proves that its queue is consumed."""
 
 
-def report(worker: str, queues: Iterable[str]) -> None:
-    """Report that this worker consumes these queues. A report that fails is harmless: the next one follows soon."""
+@dataclass(frozen=True, slots=True)
+class Consumption:
+    """What Redis holds about the consumption of one queue."""
+
+    workers: int
+    """Workers that report that they consume the queue."""
+    held_seconds: float
+    """How long a worker has held a message of the queue that no child process accepts. 0 if there is none."""
+    consumed_seconds: float
+    """The time since a message of the queue was last consumed. Infinite if there is no record."""
+
+
+def report(
+    worker: str,
+    queues: Iterable[Queue],
+    held: Mapping[Queue, float] | None = None,
+    accepted: Iterable[Queue] = (),
+) -> None:
+    """Report that this worker consumes these queues. A report that fails is harmless: the next one follows soon.
+
+    `held`: for each queue, how long (seconds) a message has waited for a child process. `accepted`: the queues of which
+    messages were accepted since the last report.
+    """
     try:
         with redis().pipeline(transaction=False) as pipe:
             for queue in queues:
-                pipe.set(f"{_PREFIX}{queue}:{worker}", 1, ex=EXPIRES_AFTER_SECONDS)
+                member = f"{queue}:{worker}"
+                pipe.set(
+                    f"{_PREFIX}{member}", f"{(held or {}).get(queue, 0.0):.1f}", ex=EXPIRES_AFTER_SECONDS
+                )
+                pipe.sadd(_INDEX, member)
+            for queue in accepted:
+                # The first record needs an answer of the database as well (`record_consumption`). This only renews it.
+                pipe.set(f"{_CONSUMED}{queue}", 1, ex=CONSUMPTION_TTL_SECONDS, xx=True)
             pipe.execute()
     except RedisError:
         pass
 
 
-def consumers(at: Redis | None = None) -> dict[str, int]:
+def consumption(at: Redis | None = None) -> dict[Queue, Consumption]:
+    """Return what this Redis holds about the consumption of each queue. Raises RedisError."""
+    client = at or redis()
+    with client.pipeline(transaction=False) as pipe:
+        pipe.smembers(_INDEX)
+        for queue in QUEUES:
+            pipe.pttl(f"{_CONSUMED}{queue}")
+        members, *left = pipe.execute()
+    names = sorted(members)
+    values = client.mget([f"{_PREFIX}{name}" for name in names]) if names else []
+    reports = {name: float(value) for name, value in zip(names, values, strict=True) if value is not None}
+    if gone := [name for name in names if name not in reports]:
+        # A worker that still runs adds its name again with its next report. A Redis that refuses writes keeps them.
+        with suppress(ResponseError):
+            client.srem(_INDEX, *gone)
+    return {
+        queue: Consumption(
+            workers=sum(name.startswith(f"{queue}:") for name in reports),
+            held_seconds=max(
+                (held for name, held in reports.items() if name.startswith(f"{queue}:")), default=0.0
+            ),
+            consumed_seconds=max(0.0, CONSUMPTION_TTL_SECONDS - milliseconds / 1_000)
+            if milliseconds > 0
+            else inf,
+        )
+        for queue, milliseconds in zip(QUEUES, left, strict=True)
+    }
+
+
+def consumers(at: Redis | None = None) -> dict[Queue, int]:
     """Return how many workers consume each queue, by the reports in this Redis. Raises RedisError."""
-    keys = [key.removeprefix(_PREFIX) for key in (at or redis()).scan_iter(match=f"{_PREFIX}*", count=1000)]
-    return {queue: sum(key.startswith(f"{queue}:") for key in keys) for queue in QUEUES}
+    return {queue: each.workers for queue, each in consumption(at).items()}
 
 
 def record_consumption(queue: Queue) -> None:

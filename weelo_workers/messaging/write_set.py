@@ -16,6 +16,8 @@ from pydantic_core import to_json
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects.postgresql import JSONB
 
+from weelo_workers.models.prepared import prepared
+
 Values = Mapping[str, Any]
 Assignments = tuple[tuple[str, Any], ...]
 """Columns, with their values in the form that psycopg2 sends."""
@@ -80,7 +82,8 @@ class WriteSet:
         written = ", ".join(f"part_{number} AS ({part.sql} RETURNING 1)" for number, part in enumerate(parts))
         counts = ", ".join(f"(SELECT count(*) FROM part_{number})" for number in range(len(parts)))
         parameters = tuple(each for part in parts for each in part.parameters)
-        rows = tuple(connection.exec_driver_sql(f"WITH {written} SELECT {counts}", parameters).one())
+        statement = f"WITH {written} SELECT {counts}"
+        rows = tuple(connection.exec_driver_sql(statement, parameters, prepared("write")).one())
         if rows != tuple(part.rows for part in parts):
             raise ChangedMeanwhile(f"wrote {rows} rows by {[part.sql.split(' SET')[0] for part in parts]}")
 
@@ -99,12 +102,10 @@ class WriteSet:
 
 
 def _insert(table: Table, rows: Sequence[Values]) -> _Part:
-    columns = list(rows[0])
-    names = ", ".join(f'"{column}"' for column in columns)
-    one = f"({', '.join(['%s'] * len(columns))})"
-    values = [_adapted(table, column, row[column]) for row in rows for column in columns]
-    sql = f"INSERT INTO {table.name} ({names}) VALUES {', '.join([one] * len(rows))}"
-    return _Part(sql, values, len(rows))
+    """Return one INSERT whose text does not depend on the number of rows, so that it is prepared once."""
+    names = ", ".join(f'"{column}"' for column in rows[0])
+    sql = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM jsonb_populate_recordset(NULL::{table.name}, %s)"
+    return _Part(sql, [to_json(rows).decode()], len(rows))
 
 
 def _update(table: Table, values: Assignments, expected: Assignments, row_ids: Sequence[UUID]) -> _Part:
@@ -112,7 +113,7 @@ def _update(table: Table, values: Assignments, expected: Assignments, row_ids: S
     guards = "".join(f' AND "{column}" IS NOT DISTINCT FROM %s' for column, _ in expected)
     parameters = [
         *(value for _, value in values),
-        [str(row_id) for row_id in row_ids],
+        f"{{{','.join(map(str, row_ids))}}}",
         *(value for _, value in expected),
     ]
     return _Part(

@@ -1,6 +1,10 @@
 """The metrics that processes count themselves. Figures that the database can provide are queried when /metrics is read."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from weelo_workers.contracts.queues import QUEUES
 
 IN_THIS_PROCESS = CollectorRegistry()
 """The registry of the metrics below. It is read directly only in a process without a multiprocess directory."""
@@ -68,6 +72,33 @@ SLO_GOOD_EVENTS = Counter(
     registry=IN_THIS_PROCESS,
 )
 SWEPT = Counter("weelo_swept", "Overdue rows that the sweep took up", ["queue"], registry=IN_THIS_PROCESS)
+PROCESSES = Gauge(
+    "weelo_processes",
+    "Number of running processes by kind: api, worker, child (of a worker), beat",
+    ["kind"],
+    multiprocess_mode="livesum",
+    registry=IN_THIS_PROCESS,
+)
+PROCESS_START = Gauge(
+    "weelo_process_start_timestamp_seconds",
+    "When the newest running process of the kind started, in seconds since the epoch",
+    ["kind"],
+    multiprocess_mode="livemax",
+    registry=IN_THIS_PROCESS,
+)
+PROCESS_STARTS = Counter(
+    "weelo_process_starts",
+    "Starts of processes by kind. An increase without a deployment means restarts",
+    ["kind"],
+    registry=IN_THIS_PROCESS,
+)
+
+
+def count_start(kind: str) -> None:
+    """Count the start of this process. `kind`: api, worker, child or beat."""
+    PROCESSES.labels(kind).set(1)
+    PROCESS_START.labels(kind).set(time.time())
+    PROCESS_STARTS.labels(kind).inc()
 
 
 ACCEPT_TO_FRAME = "accept_to_frame"
@@ -96,6 +127,8 @@ def initialize() -> None:
         TIMERS_FIRED.labels(by)
     SLO_EVENTS.labels(TIMER_LATENESS)
     SLO_GOOD_EVENTS.labels(TIMER_LATENESS)
+    for queue in QUEUES:
+        SWEPT.labels(queue)
     for result in ("sent", "later", "gone", "refused", "unsent"):
         PUSHES.labels(result)
     for result in ("delivered", "refused", "gone", "timeout", "unreachable", "forbidden"):

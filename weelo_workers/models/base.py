@@ -8,9 +8,19 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, MetaData, Text, TextClause, Uuid, text
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    DateTime,
+    MetaData,
+    Text,
+    TextClause,
+    Uuid,
+    literal_column,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, mapped_column
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, mapped_column
 
 
 class Base(DeclarativeBase):
@@ -39,5 +49,18 @@ def status_in(states: Iterable[StrEnum], column: str = "status") -> TextClause:
     return text(f"{column} IN ({quoted(states)})")
 
 
+def is_in(column: InstrumentedAttribute[Any], states: Iterable[StrEnum]) -> ColumnElement[bool]:
+    """Return the condition `column IN ('a', 'b')` for a query.
+
+    The states are constants in its text. With parameters instead, the plan of a prepared statement could not use an index
+    that has this condition.
+    """
+    return column.in_([literal_column(state) for state in _quoted(states)])
+
+
 def quoted(states: Iterable[StrEnum]) -> str:
-    return ", ".join(f"'{state}'" for state in sorted({state.value for state in states}))
+    return ", ".join(_quoted(states))
+
+
+def _quoted(states: Iterable[StrEnum]) -> list[str]:
+    return [f"'{state}'" for state in sorted({state.value for state in states})]

@@ -16,6 +16,8 @@ from sqlalchemy import (
     SmallInteger,
     UniqueConstraint,
     and_,
+    case,
+    null,
     or_,
     text,
 )
@@ -78,7 +80,7 @@ class Broadcast(Base):
             "one_open_broadcast_per_customer", "customer_id", unique=True, postgresql_where=status_in(OPEN)
         ),
         Index("broadcasts_of_a_customer", "customer_id", "created_at"),
-        Index("broadcasts_by_age", "created_at"),
+        Index("broadcasts_newest_first", "created_at", "id"),
         Index("broadcasts_open_by_deadline", "expires_at", postgresql_where=status_in(OPEN)),
         Index("broadcasts_over_by_age", "state_changed_at", postgresql_where=status_in(FINAL)),
         one_of("status", BroadcastStatus, "a_broadcast_has_a_known_status"),
@@ -97,6 +99,11 @@ class Broadcast(Base):
 def reach_covers(km: ColumnElement[float]) -> ColumnElement[bool]:
     """Return the condition `Broadcast.reach.covers(km)` in SQL. With a null `km` it is true only for a reach of everyone."""
     return and_(Broadcast.radius_step > 0, or_(Broadcast.radius_km.is_(None), km <= Broadcast.radius_km))
+
+
+def reach_limit_km() -> ColumnElement[float | None]:
+    """Return `Broadcast.reach.limit_km` in SQL."""
+    return case((reach_is_limited(), Broadcast.radius_km), else_=null())
 
 
 def reach_is_limited() -> ColumnElement[bool]:

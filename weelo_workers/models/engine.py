@@ -23,6 +23,8 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from weelo_workers import database_url
+from weelo_workers.logs.outages import Outage
+from weelo_workers.models import prepared
 from weelo_workers.settings import settings
 
 PING_AFTER_SECONDS = 1.0
@@ -98,7 +100,7 @@ def connect(
     given = database_url.read(url)
     limits = {**LIMITS, **({"lock_timeout": lock_timeout} if lock_timeout else {})}
     session = {**SESSION, "search_path": SANDBOX_SEARCH_PATH} if sandbox else SESSION
-    options = {**limits, **session}.items()
+    options = {**limits, **session, **prepared.PARAMETERS}.items()
     own_options = " ".join(f"-c {name}={value.replace(' ', chr(92) + ' ')}" for name, value in options)
     named = {name: given.get(name) for name in ("user", "password", "host", "port", "dbname")}
     one_host = "," not in (named["host"] or "") + (named["port"] or "")
@@ -132,8 +134,12 @@ def connect(
     event.listen(made, "begin", pooler.limit_locks)
     event.listen(made, "handle_error", _strip_row_detail)
     event.listen(made, "handle_error", _disconnect_from_standby)
+    outages = _Outages(_outage_at(named["host"], named["port"]))
+    event.listen(made, "handle_error", outages.on_error)
+    event.listen(made, "connect", outages.on_connect)
     event.listen(made, "checkin", _note_the_time)
     event.listen(made, "checkout", _ping_if_it_idled)
+    prepared.PreparedStatements(made)
     return made
 
 
@@ -197,6 +203,30 @@ def _disconnect_from_standby(context: ExceptionContext) -> None:
     """Treat a write refused by a standby as a disconnect: after a failover, new connections reach the primary."""
     if getattr(context.original_exception, "pgcode", None) == _STANDBY:
         context.is_disconnect = True
+
+
+@lru_cache(maxsize=16)
+def _outage_at(host: str | None, port: str | None) -> Outage:
+    """Return the outage of a server, which is one for all engines of this process that connect to it."""
+    return Outage(f"PostgreSQL at {host or 'the default host'}:{port or 5432}")
+
+
+class _Outages:
+    """Logs that the server of an engine cannot be reached, once until a connection is made again."""
+
+    def __init__(self, outage: Outage) -> None:
+        self._outage = outage
+
+    def on_error(self, context: ExceptionContext) -> None:
+        error = context.original_exception
+        if getattr(error, "pgcode", None) == _STANDBY:
+            return  # A standby accepts connections, so each new one would look like the end of an outage.
+        no_connection = context.connection is None and isinstance(error, psycopg2.OperationalError)
+        if context.is_disconnect or no_connection:
+            self._outage.failed(_reason(error))
+
+    def on_connect(self, _: Any, __: ConnectionPoolEntry) -> None:
+        self._outage.answered()
 
 
 def _note_the_time(_: Any, record: ConnectionPoolEntry) -> None:
@@ -270,7 +300,11 @@ def _sqlstate(error: DBAPIError) -> str | None:
 
 def why_unavailable(error: DBAPIError) -> str:
     """Return PostgreSQL's reason for an error, without the names of hosts, roles, databases and files that it quotes."""
-    lines = [line for line in str(error.orig).splitlines() if line.strip()] or [type(error).__name__]
+    return _reason(error.orig)
+
+
+def _reason(error: BaseException | None) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     line = next((each for each in reversed(lines) if _ATTEMPT in each), lines[0]).rpartition(_ATTEMPT)[2]
     return _QUOTED.sub("…", line.strip().removeprefix("FATAL:").strip())
 

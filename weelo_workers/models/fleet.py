@@ -15,12 +15,13 @@ from sqlalchemy import (
     Index,
     Select,
     UniqueConstraint,
+    any_,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.models.base import Base, Id, one_of
+from weelo_workers.models.base import Base, Id, one_of, status_in
 
 
 class User(Base):
@@ -32,7 +33,21 @@ class User(Base):
     phone: Mapped[str | None]
     created_at: Mapped[datetime]
 
-    __table_args__ = (one_of("role", Role, "a_user_has_a_known_role"),)
+    __table_args__ = (
+        # The digits in reverse order, so that a number without its country code is a prefix.
+        Index(
+            "users_by_phone",
+            text("reverse(regexp_replace(phone, '[^0-9]', '', 'g')) text_pattern_ops"),
+            postgresql_where=text("phone IS NOT NULL"),
+        ),
+        Index(
+            "transporters_newest_first",
+            "created_at",
+            "id",
+            postgresql_where=status_in({Role.TRANSPORTER}, column="role"),
+        ),
+        one_of("role", Role, "a_user_has_a_known_role"),
+    )
 
 
 class Transporter(Base):
@@ -71,8 +86,15 @@ class Vehicle(Base):
 
 
 def of_kinds(kinds: Collection[str] | Select[str] | BindParameter[Any]) -> ColumnElement[bool]:
-    """Return the condition that a vehicle of the enclosing query fits a slot of one of these kinds (`TruckRequest.fits`)."""
-    return Vehicle.vehicle_key.in_(kinds)
+    """Return the condition that a vehicle of the enclosing query fits a slot of one of these kinds (`TruckRequest.fits`).
+
+    `kinds` may be a parameter of type ARRAY, so that the text of a prepared statement does not depend on their number.
+    """
+    return (
+        Vehicle.vehicle_key == any_(kinds)
+        if isinstance(kinds, BindParameter)
+        else Vehicle.vehicle_key.in_(kinds)
+    )
 
 
 class Driver(Base):

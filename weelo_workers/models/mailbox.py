@@ -46,6 +46,8 @@ class MailboxRow(Base):
     """SHA-256 of method, path and body: the same key with another request is a conflict."""
     request_id: Mapped[str | None]
     """`X-Request-Id` of the request that sent this command, or of the one that led to it."""
+    traceparent: Mapped[str | None]
+    """The place in a trace at which the command was sent (W3C Trace Context). Empty while no traces are sent."""
     received_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     due_at: Mapped[datetime]
     wake_at: Mapped[datetime]

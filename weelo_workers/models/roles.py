@@ -15,12 +15,14 @@ from sqlalchemy import Connection
 
 from weelo_workers import database_url
 from weelo_workers.models.base import Base
+from weelo_workers.models.console import ConsoleSignOut
 from weelo_workers.models.engine import LIMITS, SESSION
 from weelo_workers.models.mailbox import MailboxRow, Replay
 from weelo_workers.settings import ConfigurationError, Settings
 
-# The API inserts a row per command, and one per repeated request. Workers write all other rows.
-API_INSERTS = (MailboxRow.__tablename__, Replay.__tablename__)
+# The API inserts a row per command, per repeated request, and per session of the console that is signed out. Workers
+# write all other rows.
+API_INSERTS = (MailboxRow.__tablename__, Replay.__tablename__, ConsoleSignOut.__tablename__)
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
 
 _NO_MORE_THAN_LOG_IN = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"

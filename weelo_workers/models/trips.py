@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from weelo_workers.contracts.reasons import ALL_CODES
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.models.base import Base, Id, one_of, status_in
+from weelo_workers.models.base import Base, Id, is_in, one_of, status_in
 from weelo_workers.models.fleet import Driver, Vehicle
 
 
@@ -62,10 +62,10 @@ class Assignment(Base):
     )
 
 
-vehicle_busy = exists().where(Assignment.vehicle_id == Vehicle.id, Assignment.status.in_(LIVE))
+vehicle_busy = exists().where(Assignment.vehicle_id == Vehicle.id, is_in(Assignment.status, LIVE))
 """The condition that a vehicle of the enclosing query has a live assignment."""
 
-driver_busy = exists().where(Assignment.driver_id == Driver.id, Assignment.status.in_(LIVE))
+driver_busy = exists().where(Assignment.driver_id == Driver.id, is_in(Assignment.status, LIVE))
 """The condition that a driver of the enclosing query has a live assignment. Being off duty is another condition."""
 
 
@@ -76,5 +76,5 @@ def slots_given_back(
     return select(Assignment.truck_request_id).where(
         Assignment.broadcast_id == broadcast_id,
         Assignment.transporter_id == transporter_id,
-        Assignment.status == AssignmentStatus.GIVEN_BACK,
+        is_in(Assignment.status, {AssignmentStatus.GIVEN_BACK}),
     )

@@ -32,6 +32,7 @@ from weelo_workers.contracts.wire import two_decimals
 from weelo_workers.lifecycles import assignment as assignment_lifecycle
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Offer
+from weelo_workers.models.prepared import prepared
 
 Own = dict[str, Any] | None
 """Data for one reader only. It overrides fields of the event's data."""
@@ -270,7 +271,11 @@ def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
     return [offer.transporter_id for offer in known[event.broadcast_id] if offer.version <= event.version]
 
 
-_OFFERS_OF = select(Offer.transporter_id, Offer.version).where(Offer.broadcast_id == bindparam("broadcast"))
+_OFFERS_OF = (
+    select(Offer.transporter_id, Offer.version)
+    .where(Offer.broadcast_id == bindparam("broadcast"))
+    .execution_options(**prepared("read_offers"))
+)
 
 
 # --- how long an event is worth a push --------------------------------------------------------------------
@@ -374,6 +379,7 @@ CATALOG: dict[type[Event], Route] = {
     offers.TruckConfirmed: Route("truck_confirmed", (customer,), pushed=always),
     offers.HoldExpired: Route("hold_expired", (named_transporter,)),
     fleet.DriverStatusChanged: Route("driver_status_changed", (named_transporter,)),
+    fleet.AvailabilityChanged: Route("availability_changed", (named_transporter,)),
     trips.TripAssigned: Route("trip_assigned", (driver,), pushed=while_unanswered),
     trips.TripCancelled: Route("trip_cancelled", (named_driver,), pushed=while_without_trip),
     trips.TruckLost: Route("truck_lost", (customer,), pushed=always),

@@ -22,6 +22,7 @@ from weelo_workers.contracts.webhooks import DeliverWebhook
 from weelo_workers.messaging.handlers import writes_events
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models.mailbox import as_sql, due, untroubled
+from weelo_workers.models.prepared import prepared
 from weelo_workers.notifications import live_stream
 from weelo_workers.notifications.catalog import BY_NAME, Own
 
@@ -102,7 +103,7 @@ _WRITE = text("""
              WHERE webhooks.user_id = numbered.user_id AND webhooks.is_active) AS webhooks,
            (SELECT set_config('idle_in_transaction_session_timeout', '2s', true)) AS idle_limit
       FROM numbered
-""")
+""").execution_options(**prepared("write_events"))
 
 
 def _write(session: Session, lines: Sequence[Line]) -> tuple[list[tuple[int, Line]], set[UUID], list[str]]:

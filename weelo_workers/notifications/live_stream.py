@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from weelo_workers import tracing
 from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.redis_client import redis
 
@@ -44,7 +45,11 @@ class StreamEvent:
 
 def publish(items: Sequence[StreamEvent]) -> None:
     """Publish log lines that have been committed."""
-    with redis().pipeline(transaction=False) as pipe:
+    lines = sum(len(item.to) for item in items)
+    with (
+        tracing.span("publish frames", "producer", {"weelo.lines": lines}),
+        redis().pipeline(transaction=False) as pipe,
+    ):
         for text in _entries(items):
             pipe.xadd(STREAM_KEY, {"items": text}, maxlen=KEEP, approximate=True)
         pipe.execute()

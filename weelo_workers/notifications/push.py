@@ -14,6 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import case, delete, func, select
 
+from weelo_workers import tracing
 from weelo_workers.backoff import backoff
 from weelo_workers.contracts.notifications import SendPushes
 from weelo_workers.messaging.handlers import handles
@@ -60,7 +61,11 @@ def push(command: SendPushes, uow: UnitOfWork) -> None:
         uow.send(_for(command, rest))
     if not fcm.is_configured():
         for device in devices:
-            log.warning("a push, not sent without credentials: %s to %s", command.event, device.user_id)
+            log.warning(
+                "a push is not sent, because FCM has no credentials: %s to user %s",
+                command.event,
+                device.user_id,
+            )
         counters.PUSHES.labels("unsent").inc(len(devices))
         return
     _send(command, uow, devices)
@@ -128,7 +133,8 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
         )
         for device in devices
     ]
-    answers = list(zip(devices, fcm.send(messages, uow.now), strict=True))
+    with tracing.span("push", "client", {"weelo.event": command.event, "weelo.devices": len(devices)}):
+        answers = list(zip(devices, fcm.send(messages, uow.now), strict=True))
     uow.refresh_now()
     later = []
     for device, answer in answers:
@@ -172,7 +178,7 @@ def _try_again(
         else:
             log.warning("%d pushes of %s dropped: they expire before a retry", len(devices), command.event)
     if later:
-        log.warning("FCM did not take %d pushes of %s: %s", len(later), command.event, later[0][1].why)
+        log.warning("FCM did not accept %d pushes of %s: %s", len(later), command.event, later[0][1].why)
 
 
 def _pause(attempt: int) -> float:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from functools import partial
 
-from weelo_workers import presence
+from weelo_workers import broadcast_transitions, presence
 from weelo_workers.contracts.broadcasts import CatchUp
 from weelo_workers.contracts.offers import DeclineOffer, DeclineResult
+from weelo_workers.contracts.statuses import TransitionSubject
 from weelo_workers.lifecycles import hold as hold_lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -30,6 +31,14 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
         offer.declined_at = uow.now
         offer.decline_reason_code = command.reason_code
         offer.decline_note = command.reason
+        uow.record(
+            broadcast.id,
+            (TransitionSubject.OFFER, command.transporter_id),
+            "decline",
+            before="offered",
+            after="declined",
+            why=broadcast_transitions.reason_details(command.reason_code, command.reason),
+        )
         if not had_room:
             # The transporter now has room for broadcasts that were not offered to them while their list was full.
             uow.send(CatchUp(transporter_id=command.transporter_id))

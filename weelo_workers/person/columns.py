@@ -47,7 +47,7 @@ TABLES: Mapping[str, Columns] = {
     "devices": Columns(_kept("id user_id platform registered_at"), {"token": WORD}, rows_deleted=True),
     "broadcasts": Columns(
         _kept(
-            "id kind customer_id status state_changed_at version distance_km trucks_needed keyed radius_step radius_km"
+            "id kind customer_id status state_changed_at version distance_km trucks_needed keyed first_won_at filled_at radius_step radius_km"
             " reoffer_rounds transporters_notified end_reason expires_at created_at"
         ),
         {"goods_type": NOTHING, "notes": NOTHING},
@@ -73,9 +73,13 @@ TABLES: Mapping[str, Columns] = {
     "assignments": Columns(
         _kept(
             "id trip_id broadcast_id truck_request_id transporter_id driver_id vehicle_id status reason_code"
-            " replaced_drivers expires_at created_at state_changed_at"
+            " ring replaced_drivers expires_at created_at state_changed_at"
         ),
         {"vehicle_number": PLATE, "note": NOTHING},
+    ),
+    "audit": Columns(
+        _kept("id at actor_id actor command command_id subject subject_id outcome code details"),
+        {"reason": WORD},
     ),
     "transitions": Columns(
         _kept(
@@ -92,7 +96,7 @@ TABLES: Mapping[str, Columns] = {
     "mailbox": Columns(
         _kept(
             "id name queue caller_id caller_role received_at due_at wake_at sweep_count attempts crashes retry_at"
-            " parked_at settled_at status http_status replayed"
+            " parked_at settled_at status http_status replayed traceparent"
         ),
         {
             "caller_name": NOTHING,
@@ -119,6 +123,10 @@ TABLES: Mapping[str, Columns] = {
     "webhook_deliveries": Columns(
         _kept("id webhook_id event_id seq event kind status attempts http_status at"), {"error": NOTHING}
     ),
+    "beat_heartbeats": Columns(_kept("beat started_at swept_at")),
+    "check_results": Columns(_kept("name severity detail checked_at")),
+    "check_runs": Columns(_kept("id began_at ended_at")),
+    "console_sign_outs": Columns(_kept("session_id expires_at")),
     # `request_ids` is null at the end of the erasure.
     "erasures": Columns(
         _kept("command_id person_id requested_at part cursor request_ids changed finished_at")

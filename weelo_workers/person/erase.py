@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from functools import partial
 
 from weelo_workers.contracts.person import ErasePerson
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Erasure
-from weelo_workers.person import audit, redis_data
+from weelo_workers.person import redis_data
 from weelo_workers.person.beginning import begin
 from weelo_workers.person.rows import COMMANDS_THAT_FOLLOWED, PARTS
 from weelo_workers.person.working import work
@@ -44,6 +43,3 @@ def erase(command: ErasePerson, uow: UnitOfWork) -> None:
         return
     erasure.finished_at = uow.now
     erasure.request_ids = erasure.cursor = None
-    uow.after_commit(
-        partial(audit.record, "erasure", command.person_id, command_id=uow.command_id, reason=command.reason)
-    )

@@ -39,11 +39,13 @@ from sqlalchemy.orm import aliased
 
 from weelo_workers.models import (
     Assignment,
+    AuditRecord,
     Base,
     Broadcast,
     EventRecord,
     LogLine,
     MailboxRow,
+    Offer,
     PassedOver,
     TransitionRecord,
     Webhook,
@@ -266,6 +268,30 @@ PARTS: tuple[Part, ...] = (
             TransitionRecord.actor_id == PERSON,
             TransitionRecord.subject_id.in_(select(Assignment.id).where(_THEIR_TRUCKS)),
         ),
+    ),
+    _part(
+        "transitions",
+        lambda row: row.broadcast_id.in_(select(Offer.broadcast_id).where(Offer.transporter_id == PERSON)),
+        "broadcast_id id",
+        called="transitions of offers",
+        which=and_(TransitionRecord.subject == "offer", TransitionRecord.subject_id == PERSON),
+    ),
+    _part(
+        "audit",
+        lambda row: row.subject_id == PERSON,
+        called="audit of a person",
+        # The reason for an export or an erasure does not name the person.
+        which=AuditRecord.command.not_like("person.%"),
+    ),
+    _part(
+        "audit",
+        lambda row: row.subject_id.in_(_THEIR_BROADCASTS),
+        called="audit of a customer",
+    ),
+    _part(
+        "audit",
+        lambda row: row.subject_id.in_(select(Assignment.id).where(_THEIR_TRUCKS)),
+        called="audit of trucks",
     ),
     _part("log_heads", lambda row: row.user_id == PERSON, "user_id"),
     _part("log_lines", lambda row: row.user_id == PERSON, "user_id seq"),

@@ -39,7 +39,7 @@ class Result:
     text: str
 
 
-def submit(engine: Engine, person_id: UUID, reason: str | None) -> UUID:
+def submit(engine: Engine, person_id: UUID, reason: str) -> UUID:
     """Store the command, and return its id. The sweep finds it within about a second."""
     with engine.begin() as connection:
         return mailbox.send(connection, ErasePerson(person_id=person_id, reason=reason))

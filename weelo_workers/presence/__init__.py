@@ -8,7 +8,8 @@ Keys of transporters, below `weelo:presence:`: `geo:<kind>` (positions of those 
 `kind:<kind>` (all transporters with a free truck of the kind, also without a position), `geo:busy:<kind>` and
 `kind:busy:<kind>` (the same for transporters whose trucks of the kind are all on the road), `kinds` (transporter →
 kinds, JSON), `at` (→ "longitude,latitude"), `seen` (→ time of the last heartbeat), `stamp` (→ time at which the rows
-were read), `since` (when the data begins).
+were read), `since` (when the data begins), `offline:<id>` (the app of a transporter who is offline has sent a heartbeat;
+for one TTL).
 
 Keys of open broadcasts that are offered in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>` (a hash),
 `told:<id>` (transporters with an offer), `asked:<id>:<transporter>` (found by a heartbeat; for a few seconds),
@@ -20,8 +21,10 @@ entry), `reach` (widest radius).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 from uuid import UUID
@@ -43,33 +46,44 @@ from weelo_workers.presence.scripts import (
     MARK_FULL,
     MARK_OFFERED,
     NEAREST,
+    ONLINE,
     ONLINE_AT,
+    ONLINE_FLEETS,
     SEARCH,
+    STATES,
 )
 from weelo_workers.redis_client import redis
 from weelo_workers.settings import settings
 
 __all__ = [
     "Absent",
+    "OnlineFleet",
     "Point",
     "PresenceUnavailable",
     "SearchResult",
+    "TransporterState",
+    "all_online",
     "evict_closed",
     "evict_stale",
     "forget",
+    "has_been_heard",
     "heartbeat",
     "index_broadcast",
     "is_warm",
+    "kinds_as_stored",
     "last_position",
     "mark_full",
+    "mark_heard",
     "mark_offered",
     "nearest",
     "offline",
     "online",
+    "online_fleets",
     "online_within",
     "position",
     "search",
     "snooze",
+    "states",
     "unmark_full",
 ]
 
@@ -126,6 +140,15 @@ class SearchResult:
     busy: dict[UUID, float | None] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class OnlineFleet:
+    """A transporter who is online: their position (None: not known yet), and whether a truck of theirs is free."""
+
+    id: UUID
+    position: Point | None
+    has_free_truck: bool
+
+
 def online(
     transporter_id: UUID,
     free_kinds: Collection[str],
@@ -142,16 +165,21 @@ def online(
     """
     arguments: list[str | int] = [
         str(transporter_id),
-        json.dumps(sorted({*free_kinds, *(f"{_BUSY}{kind}" for kind in busy_kinds)})),
+        kinds_as_stored(free_kinds, busy_kinds),
         repr(stamp),
         int(heard),
     ]
     return bool(_run(GO_ONLINE, arguments))
 
 
+def kinds_as_stored(free_kinds: Collection[str], busy_kinds: Collection[str]) -> str:
+    """Return the JSON with the kinds of a transporter's trucks that `online` stores."""
+    return json.dumps(sorted({*free_kinds, *(f"{_BUSY}{kind}" for kind in busy_kinds)}))
+
+
 def offline(transporter_id: UUID, *, stamp: float) -> None:
     """Remove the transporter from every index, unless a newer `stamp` is stored."""
-    _run(GO_OFFLINE, [str(transporter_id), repr(stamp)])
+    _run(GO_OFFLINE, [str(transporter_id), repr(stamp), settings().presence_ttl_seconds])
 
 
 def forget(transporter_id: UUID) -> None:
@@ -173,6 +201,26 @@ def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False)
     if not isinstance(missed, list):
         return Absent.MOVED if missed == "moved" else Absent.UNPLACED
     return [UUID(broadcast_id) for broadcast_id in missed]
+
+
+def mark_heard(transporter_id: UUID) -> None:
+    """Store for one TTL that the app of a transporter who is offline has sent a heartbeat."""
+    redis().set(
+        f"weelo:presence:offline:{transporter_id}", 1, px=math.ceil(settings().presence_ttl_seconds * 1000)
+    )
+
+
+def has_been_heard(transporter_id: UUID) -> bool:
+    """Return whether the app has sent something within the TTL, also while the transporter is offline.
+
+    Raises PresenceUnavailable.
+    """
+    try:
+        if redis().exists(f"weelo:presence:offline:{transporter_id}"):
+            return True
+    except RedisError as error:
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
+    return states([transporter_id])[transporter_id].is_online
 
 
 def is_warm() -> bool:
@@ -202,6 +250,45 @@ def position(transporter_id: UUID) -> Point | None:
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
     return _point(at) if isinstance(at, str) else None
+
+
+@dataclass(frozen=True, slots=True)
+class TransporterState:
+    """What presence knows of one transporter.
+
+    `last_heartbeat_at`: None if the transporter is offline. `is_online`: whether it is within the TTL. `position`: of
+    the last heartbeat; None if it is not known.
+    """
+
+    last_heartbeat_at: datetime | None
+    is_online: bool
+    position: Point | None
+
+
+def states(transporter_ids: Sequence[UUID]) -> dict[UUID, TransporterState]:
+    """Return the state of each of these transporters. Raises PresenceUnavailable."""
+    if not transporter_ids:
+        return {}
+    try:
+        found = _run(STATES, [settings().presence_ttl_seconds, *map(str, transporter_ids)])
+    except RedisError as error:
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
+    return {
+        each: TransporterState(
+            datetime.fromtimestamp(float(seen), UTC) if seen else None,
+            bool(alive),
+            _point(at) if at else None,
+        )
+        for each, seen, alive, at in zip(transporter_ids, found[::3], found[1::3], found[2::3], strict=True)
+    }
+
+
+def all_online() -> list[UUID]:
+    """Return all transporters who are online. Raises PresenceUnavailable."""
+    try:
+        return [UUID(each) for each in _run(ONLINE, [settings().presence_ttl_seconds])]
+    except RedisError as error:
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
 
 
 def search(kinds: Collection[str], pickup: Point, reach: Reach) -> SearchResult:
@@ -283,6 +370,22 @@ def online_within(transporter_ids: Collection[UUID], pickup: Point, reach: Reach
     except RedisError as error:
         raise PresenceUnavailable(f"Redis is away ({error})") from error
     return _covered(found, pickup, reach)
+
+
+def online_fleets(at_most: int) -> list[OnlineFleet]:
+    """Return the transporters who are online, those with the newest heartbeats first. Raises PresenceUnavailable."""
+    try:
+        found = _run(ONLINE_FLEETS, [settings().presence_ttl_seconds, at_most])
+    except RedisError as error:
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
+    return [
+        OnlineFleet(
+            UUID(each),
+            _point(at) if at else None,
+            any(not kind.startswith(_BUSY) for kind in json.loads(kinds or "[]")),
+        )
+        for each, at, kinds in zip(found[::3], found[1::3], found[2::3], strict=True)
+    ]
 
 
 def _covered(

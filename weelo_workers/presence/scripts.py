@@ -78,16 +78,18 @@ FORGET = (
     + """
 forget(ARGV[1])
 redis.call('HDEL', P..'stamp', ARGV[1])
-redis.call('DEL', O..'full:'..ARGV[1], O..'moved:'..ARGV[1])
+redis.call('DEL', O..'full:'..ARGV[1], O..'moved:'..ARGV[1], P..'offline:'..ARGV[1])
 return 1
 """
 )
 
-# Arguments: id, stamp.
+# Arguments: id, stamp, the TTL in seconds.
 GO_OFFLINE = (
     _COMMON
     + """
 if outdated(ARGV[1], ARGV[2]) then return 0 end
+local seen = redis.call('ZSCORE', P..'seen', ARGV[1])
+if seen and tonumber(seen) >= now() - ARGV[3] then redis.call('SET', P..'offline:'..ARGV[1], 1, 'PX', math.ceil(ARGV[3] * 1000)) end
 forget(ARGV[1])
 return 1
 """
@@ -274,6 +276,52 @@ return found
 """
 )
 
+# Arguments: the TTL in seconds, the limit. Returns transporters with a heartbeat within the TTL, newest first, each followed
+# by their position and their kinds of trucks (JSON; either may be empty).
+ONLINE_FLEETS = (
+    _COMMON
+    + """
+local ids = redis.call('ZREVRANGEBYSCORE', P..'seen', '+inf', now() - ARGV[1], 'LIMIT', 0, ARGV[2])
+local found = {}
+for first = 1, #ids, 1000 do
+  local last = math.min(first + 999, #ids)
+  local at = redis.call('HMGET', P..'at', unpack(ids, first, last))
+  local kinds = redis.call('HMGET', P..'kinds', unpack(ids, first, last))
+  for n = 1, last - first + 1 do
+    found[#found + 1] = ids[first + n - 1]
+    found[#found + 1] = at[n] or ''
+    found[#found + 1] = kinds[n] or ''
+  end
+end
+return found
+"""
+)
+
+# Arguments: the TTL in seconds, ids. Returns for each id: the time of the last sign of life ('' if offline), whether it is
+# within the TTL, and "longitude,latitude" ('' if unknown).
+STATES = (
+    _COMMON
+    + """
+local alive_since = now() - tonumber(ARGV[1])
+local states = {}
+for n = 2, #ARGV do
+  local seen = redis.call('ZSCORE', P..'seen', ARGV[n])
+  states[#states + 1] = seen or ''
+  states[#states + 1] = seen and tonumber(seen) >= alive_since and 1 or 0
+  states[#states + 1] = redis.call('HGET', P..'at', ARGV[n]) or ''
+end
+return states
+"""
+)
+
+# Argument: the TTL in seconds. Returns the ids of all transporters with a sign of life within it.
+ONLINE = (
+    _COMMON
+    + """
+return redis.call('ZRANGEBYSCORE', P..'seen', now() - tonumber(ARGV[1]), '+inf')
+"""
+)
+
 # Argument: the TTL in seconds. Returns whether the data is older than it.
 IS_WARM = (
     _COMMON
@@ -359,5 +407,13 @@ if tonumber(ARGV[2]) < full(ARGV[1], lon, lat) then
   redis.call('SET', O..'full:'..ARGV[1], ARGV[2]..' '..at, 'EX', ARGV[3])
 end
 return 1
+"""
+)
+
+# Arguments: TTL of presence in seconds. Returns how many transporters have sent a heartbeat within it.
+COUNT_ONLINE = (
+    LUA_NOW
+    + """
+return redis.call('ZCOUNT', 'weelo:presence:seen', now() - ARGV[1], '+inf')
 """
 )

@@ -9,7 +9,7 @@ from sqlalchemy import ARRAY, Connection, Exists, Text, bindparam, exists, text
 
 from weelo_workers.contracts.command import REGISTRY, Command
 from weelo_workers.contracts.notifications import DeliverEvents
-from weelo_workers.contracts.queues import QUEUES, Queue
+from weelo_workers.contracts.queues import QUEUES, TIMERS, Queue
 from weelo_workers.models.mailbox import (
     MAILBOX,
     active,
@@ -66,6 +66,13 @@ _BY_QUEUE = text(f"""
      GROUP BY queue
 """)
 
+_OLDEST_TIMERS = text(f"""
+    SELECT name, EXTRACT(EPOCH FROM clock_timestamp() - min(due_at)) AS oldest
+      FROM mailbox
+     WHERE {as_sql(due())} AND queue = '{TIMERS}'
+     GROUP BY name
+""")
+
 # In a row of another version, `events` may be missing or may not be a list.
 _UNSENT = text(f"""
     SELECT COALESCE(sum(CASE jsonb_typeof(payload->'events')
@@ -74,6 +81,13 @@ _UNSENT = text(f"""
       FROM mailbox
      WHERE {as_sql(active())} AND name = '{DeliverEvents.name}'
 """)
+
+
+def oldest_timers(connection: Connection) -> dict[str, float]:
+    """Return for each kind of timer how long (seconds) the oldest one has been due; 0 if none is due."""
+    kinds = dict.fromkeys((name for name, command in REGISTRY.items() if command.queue == TIMERS), 0.0)
+    due_since = {row.name: max(0.0, float(row.oldest)) for row in connection.execute(_OLDEST_TIMERS)}
+    return kinds | due_since
 
 
 def unsent_events(connection: Connection) -> Unsent:

@@ -23,10 +23,11 @@ from sqlalchemy import (
     cast,
     exists,
     func,
+    literal,
     or_,
     select,
 )
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from weelo_workers import __version__
 from weelo_workers.contracts.broadcasts import (
@@ -57,6 +58,8 @@ from weelo_workers.models import (
     slots_given_back,
     vehicle_busy,
 )
+from weelo_workers.models.base import is_in
+from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.pages import Page, PageRequest, paged
 from weelo_workers.queries.views import assignment_view, broadcast_view
 
@@ -143,7 +146,7 @@ def history(session: Session, customer_id: UUID, page_request: PageRequest) -> P
     """Return a page of the customer's broadcasts, newest first."""
     query = select(Broadcast).where(Broadcast.customer_id == customer_id)
     rows, next_cursor = page_request.apply(session, query, Broadcast.created_at, Broadcast.id)
-    return Page([view.json_dict() for view in _views(session, rows)], next_cursor)
+    return Page(_views(session, rows), next_cursor)
 
 
 def offers(session: Session, transporter_id: UUID, page_request: PageRequest) -> Page:
@@ -164,7 +167,7 @@ def offers(session: Session, transporter_id: UUID, page_request: PageRequest) ->
             pickup_distance_km=row.distance_km,
             radius_step=row.step,
             offered_at=row.offered_at,
-        ).json_dict()
+        )
         for row in rows
     ]
     return Page(items, next_cursor)
@@ -175,7 +178,7 @@ _OPEN_FOR_FLEET = (
     select(TruckRequest.id)
     .where(
         TruckRequest.broadcast_id == Broadcast.id,
-        TruckRequest.status.in_(truck_request.OPEN),
+        is_in(TruckRequest.status, truck_request.OPEN),
         TruckRequest.id.not_in(_GAVE_BACK),
     )
     .correlate(Broadcast)
@@ -196,16 +199,18 @@ _OPEN_OFFERS = paged(
         func.array(_GAVE_BACK.scalar_subquery()).label("gave_back"),
         func.clock_timestamp().label("now"),
     )
+    .options(defer(Broadcast.request, raiseload=True))
     .join(Offer, Offer.broadcast_id == Broadcast.id)
     .where(
         Offer.transporter_id == bindparam("transporter"),
         Offer.declined_at.is_(None),
-        Broadcast.status.in_(OPEN),
+        is_in(Broadcast.status, OPEN),
         Broadcast.expires_at > func.clock_timestamp(),
         or_(~exists(_GAVE_BACK), exists(_OPEN_FOR_FLEET)),
     ),
     Offer.offered_at,
     Offer.broadcast_id,
+    name="read_open_offers",
 )
 
 
@@ -219,13 +224,19 @@ def offered_with_slot(session: Session, truck_request_id: UUID, transporter_id: 
 
 
 def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[str, Any]] | None:
-    """Return all transitions in order; None unless the reader is the customer or an admin."""
+    """Return all transitions in order; None unless the reader is the customer or an admin.
+
+    Only an admin gets those of offers: they contain the transporters' reasons for declining.
+    """
     broadcast = session.get(Broadcast, broadcast_id)
     if broadcast is None or (reader.role is not Role.ADMIN and broadcast.customer_id != reader.id):
         return None
     records = session.scalars(
         select(TransitionRecord)
-        .where(TransitionRecord.broadcast_id == broadcast_id)
+        .where(
+            TransitionRecord.broadcast_id == broadcast_id,
+            or_(literal(reader.role is Role.ADMIN), TransitionRecord.subject != TransitionSubject.OFFER),
+        )
         .order_by(TransitionRecord.version, TransitionRecord.id)
     )
     return [
@@ -304,7 +315,7 @@ _ALL_SLOTS = (
 )
 # Only open holds reserve slots; without the condition the query would read all past holds.
 _OWN_HOLDS = select(Hold.id).where(
-    Hold.transporter_id == bindparam("outsider", type_=Uuid()), Hold.status == HoldStatus.OPEN
+    Hold.transporter_id == bindparam("outsider", type_=Uuid()), is_in(Hold.status, {HoldStatus.OPEN})
 )
 _SLOT_IS_VISIBLE = or_(TruckRequest.status != TruckRequestStatus.HELD, TruckRequest.hold_id.in_(_OWN_HOLDS))
-_SLOTS_FOR_OUTSIDER = _ALL_SLOTS.where(_SLOT_IS_VISIBLE)
+_SLOTS_FOR_OUTSIDER = _ALL_SLOTS.where(_SLOT_IS_VISIBLE).execution_options(**prepared("read_visible_slots"))

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Double, Uuid, bindparam, cast, column, exists, func, or_, select
+from sqlalchemy import ARRAY, Double, Uuid, any_, bindparam, cast, column, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.command import Caller
@@ -14,7 +14,9 @@ from weelo_workers.contracts.fleet import AvailabilityView
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.models import Assignment, Driver, Transporter, Vehicle, vehicle_busy
+from weelo_workers.models.base import is_in
 from weelo_workers.models.fleet import of_kinds
+from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.pages import Page, PageRequest
 from weelo_workers.queries.views import assignment_view, driver_view, vehicle_view
 
@@ -51,7 +53,7 @@ _AVAILABILITY = select(
     exists().where(Transporter.id == _fleet.c.id, Transporter.is_available).label("wants_work"),
     func.array(_kinds.where(~vehicle_busy).scalar_subquery()).label("free"),
     func.array(_kinds.scalar_subquery()).label("all"),
-)
+).execution_options(**prepared("read_fleets"))
 
 
 def free_trucks(session: Session, transporter_id: UUID, kinds: Collection[str]) -> list[str]:
@@ -82,12 +84,16 @@ def busy_among(session: Session, vehicle_ids: Collection[UUID], driver_ids: Coll
     )
 
 
-_LIVE = select(Assignment.vehicle_id, Assignment.driver_id).where(
-    Assignment.status.in_(LIVE),
-    or_(
-        Assignment.vehicle_id.in_(bindparam("vehicles", expanding=True)),
-        Assignment.driver_id.in_(bindparam("drivers", expanding=True)),
-    ),
+_LIVE = (
+    select(Assignment.vehicle_id, Assignment.driver_id)
+    .where(
+        is_in(Assignment.status, LIVE),
+        or_(
+            Assignment.vehicle_id == any_(bindparam("vehicles", type_=ARRAY(Uuid()))),
+            Assignment.driver_id == any_(bindparam("drivers", type_=ARRAY(Uuid()))),
+        ),
+    )
+    .execution_options(**prepared("read_busy"))
 )
 
 
@@ -103,13 +109,13 @@ def vehicles(session: Session, transporter_id: UUID, page_request: PageRequest) 
     query = select(Vehicle).where(Vehicle.transporter_id == transporter_id)
     rows, next_cursor = page_request.apply(session, query, Vehicle.created_at, Vehicle.id)
     busy = busy_among(session, [vehicle.id for vehicle in rows]).vehicles
-    return Page([vehicle_view(vehicle, busy=vehicle.id in busy).json_dict() for vehicle in rows], next_cursor)
+    return Page([vehicle_view(vehicle, busy=vehicle.id in busy) for vehicle in rows], next_cursor)
 
 
 def drivers(session: Session, transporter_id: UUID, page_request: PageRequest) -> Page:
     query = select(Driver).where(Driver.transporter_id == transporter_id)
     rows, next_cursor = page_request.apply(session, query, Driver.created_at, Driver.id)
-    return Page([driver_view(driver).json_dict() for driver in rows], next_cursor)
+    return Page([driver_view(driver) for driver in rows], next_cursor)
 
 
 def assignments(session: Session, reader: Caller, page_request: PageRequest) -> Page:
@@ -118,4 +124,4 @@ def assignments(session: Session, reader: Caller, page_request: PageRequest) -> 
     rows, next_cursor = page_request.apply(
         session, select(Assignment).where(mine == reader.id), Assignment.created_at, Assignment.id
     )
-    return Page([assignment_view(assignment).json_dict() for assignment in rows], next_cursor)
+    return Page([assignment_view(assignment) for assignment in rows], next_cursor)

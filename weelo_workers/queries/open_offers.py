@@ -16,13 +16,13 @@ from sqlalchemy import (
     Row,
     ScalarSelect,
     Uuid,
-    and_,
     bindparam,
     column,
     exists,
     false,
     func,
     literal,
+    literal_column,
     or_,
     select,
     true,
@@ -34,6 +34,8 @@ from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.ladder import is_last_step
 from weelo_workers.lifecycles.offer_cap import APART_FACTOR, APART_KM, OfferRank
 from weelo_workers.models import Broadcast, Offer, PassedOver
+from weelo_workers.models.base import is_in
+from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.sphere import half_chord_squared, half_chord_squared_of
 from weelo_workers.settings import settings
 
@@ -53,26 +55,36 @@ def open_offers_against(
     """Return how many open offers of this transporter count against a new one whose pickup is `km` away.
 
     This is the rule of `lifecycles.offer_cap.counts_against` in SQL. `of_new_offer` gives its parameters.
+
+    `OFFSET 0` makes PostgreSQL read this transporter's offers first, and then their broadcasts by id. Without it, while
+    the statistics are old, PostgreSQL looks for an offer of this transporter in every open broadcast.
     """
     apart = half_chord_squared(
         bindparam("pickup_latitude", type_=Double()), bindparam("pickup_longitude", type_=Double())
     )
     not_elsewhere = apart <= half_chord_squared_of(km * APART_FACTOR + APART_KM)
-    at_least_as_near = or_(km.is_(None), and_(Offer.distance_km <= km, not_elsewhere))
-    return (
-        select(func.count())
-        .select_from(Offer)
-        .join(Broadcast, Broadcast.id == Offer.broadcast_id)
+    offers = (
+        select(Offer.broadcast_id)
         .where(
             Offer.transporter_id == transporter_id,
             # An offer of the same broadcast is made again, so it does not count against itself.
             Offer.broadcast_id != bindparam("new_broadcast", type_=Uuid()),
-            *_IS_OPEN,
-            at_least_as_near,
+            *_MAY_BE_OPEN,
+            or_(km.is_(None), Offer.distance_km <= km),
             or_(bindparam("in_last_step", type_=Boolean()), Offer.last_step == false()),
         )
-        .scalar_subquery()
+        .correlate_except(Offer)
+        .offset(_NONE)
+        .subquery("near_offers")
     )
+    open_broadcast = (
+        select(Broadcast.id)
+        .where(Broadcast.id == offers.c.broadcast_id, *_IS_STILL_OPEN, or_(km.is_(None), not_elsewhere))
+        .correlate_except(Broadcast)
+        .offset(_NONE)
+        .lateral("open_broadcast")
+    )
+    return select(func.count()).select_from(offers).join(open_broadcast, true()).scalar_subquery()
 
 
 def of_new_offer(broadcast: Broadcast, *, last_step: bool, now: datetime) -> dict[str, Any]:
@@ -96,16 +108,19 @@ def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> lis
 
 
 # Offers that are too old to be open are not read. Each query with these conditions needs the parameters `_open_at`.
-_IS_OPEN = (
+_MAY_BE_OPEN = (
     Offer.offered_at > bindparam("offered_since", type_=DateTime(timezone=True)),
     Offer.declined_at.is_(None),
-    Broadcast.status.in_(OPEN),
+)
+_IS_STILL_OPEN = (
+    is_in(Broadcast.status, OPEN),
     Broadcast.expires_at > bindparam("now", type_=DateTime(timezone=True)),
 )
+_NONE: ColumnElement[int] = literal_column("0")
 _OPEN_OFFERS_OF = (
     select(Offer.distance_km, Offer.last_step, Broadcast.pickup)
     .join(Broadcast, Broadcast.id == Offer.broadcast_id)
-    .where(Offer.transporter_id == bindparam("transporter"), *_IS_OPEN)
+    .where(Offer.transporter_id == bindparam("transporter"), *_MAY_BE_OPEN, *_IS_STILL_OPEN)
 )
 
 
@@ -176,9 +191,9 @@ _KEPT_OUT = (
     .where(
         Offer.broadcast_id == bindparam("broadcast"),
         Offer.declined_at.is_(None),
-        PassedOver.reason == PassedOverBecause.TOO_MANY_OFFERS,
-        Broadcast.status.in_(OPEN),
-        Broadcast.expires_at > bindparam("now"),
+        is_in(PassedOver.reason, {PassedOverBecause.TOO_MANY_OFFERS}),
+        is_in(Broadcast.status, OPEN),
+        Broadcast.expires_at > bindparam("now", type_=DateTime(timezone=True)),
         ~exists().where(
             _offered.broadcast_id == PassedOver.broadcast_id,
             _offered.transporter_id == PassedOver.transporter_id,
@@ -188,7 +203,7 @@ _KEPT_OUT = (
 _KEPT_OUT_NEAREST_FIRST = _KEPT_OUT.order_by(
     PassedOver.distance_km.asc().nulls_last(), PassedOver.broadcast_id, PassedOver.transporter_id
 )
-_KEEPS_OUT_ANY = select(_KEPT_OUT.exists())
+_KEEPS_OUT_ANY = select(_KEPT_OUT.exists()).execution_options(**prepared("keeps_out_any"))
 
 
 def _doubles(values: Sequence[float | None]) -> ColumnElement[Any]:

@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, DateTime, Integer, Select, Uuid, bindparam, or_, tuple_
+from pydantic_core import to_json
+from sqlalchemy import CTE, ColumnElement, DateTime, Integer, Select, Uuid, bindparam, cast, or_, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.wire import Wire
+from weelo_workers.models.prepared import prepared
 
 Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    items: list[dict[str, Any]]
+    views: Sequence[Wire | dict[str, Any]]
     next_cursor: str | None
 
-    def json_dict(self) -> dict[str, Any]:
-        return {"items": self.items, "nextCursor": self.next_cursor}
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """The views as JSON-ready data with the contract's names."""
+        return [each.json_dict() if isinstance(each, Wire) else each for each in self.views]
+
+    def json(self) -> bytes:
+        """Return the page as JSON, without the detour of `items`."""
+        return to_json({"items": self.views, "nextCursor": self.next_cursor}, by_alias=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,23 @@ class PageRequest:
         where = {"before": time, "before_tie": tie, "rows": self.limit + 1}
         return self._cut(list(session.execute(query.select, {**parameters, **where})), query.time, query.tie)
 
+    def run_around(
+        self,
+        session: Session,
+        query: Select[Any, Any],
+        time: InstrumentedAttribute[datetime],
+        tie: InstrumentedAttribute[UUID],
+        around: Callable[[CTE], Select[Any]],
+    ) -> tuple[list[Any], str | None]:
+        """Do the same as `apply_to_columns`, for one statement around the rows of the page.
+
+        `query` finds rows. `around` returns the statement for the page of them, which has the same columns `time` and
+        `tie`. What it adds is computed for the rows of the page only.
+        """
+        page = self._cutout(query, time, tie).cte("page")
+        statement = around(page).order_by(page.c[time.key].desc(), page.c[tie.key].desc())
+        return self._cut(list(session.execute(statement)), time.key, tie.key)
+
     def _cutout(self, query: Select[Any], time: Any, tie: Any) -> Select[Any]:
         if self.cursor is not None:
             query = query.where(tuple_(time, tie) < tuple_(*_decode(self.cursor)))
@@ -77,13 +104,17 @@ class Paged:
 
 
 def paged(
-    query: Select[Any], time: InstrumentedAttribute[datetime], tie: InstrumentedAttribute[UUID]
+    query: Select[Any], time: InstrumentedAttribute[datetime], tie: InstrumentedAttribute[UUID], *, name: str
 ) -> Paged:
-    """Return a query by pages, newest first, for `PageRequest.run`. The query returns the columns `time` and `tie`."""
-    before = bindparam("before", type_=DateTime(timezone=True))
+    """Return a query by pages, newest first, for `PageRequest.run`. The query returns the columns `time` and `tie`.
+
+    It is prepared under this name.
+    """
+    before = cast(bindparam("before"), DateTime(timezone=True))
     older = tuple_(time, tie) < tuple_(before, bindparam("before_tie", type_=Uuid()))
     in_order = query.where(or_(before.is_(None), older)).order_by(time.desc(), tie.desc())
-    return Paged(in_order.limit(bindparam("rows", type_=Integer())), time.key, tie.key)
+    page = in_order.limit(bindparam("rows", type_=Integer())).execution_options(**prepared(name))
+    return Paged(page, time.key, tie.key)
 
 
 def _encode(moment: datetime, tie: UUID) -> str:

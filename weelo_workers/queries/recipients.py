@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.offers import RecipientView
+from weelo_workers.contracts.reasons import stored_code
 from weelo_workers.contracts.statuses import AssignmentStatus, OfferAnswer, PassedOverBecause
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.models import Assignment, Broadcast, Offer, PassedOver
@@ -35,6 +36,8 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
         func.coalesce(Offer.first_offered_at, Offer.offered_at).label("at"),
         cast(null(), Text()).label("reason"),
         Offer.declined_at,
+        Offer.decline_reason_code,
+        Offer.decline_note,
     ).where(Offer.broadcast_id == broadcast_id)
     passed_over = select(
         PassedOver.transporter_id,
@@ -44,6 +47,8 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
         PassedOver.at,
         PassedOver.reason,
         cast(null(), DateTime(timezone=True)).label("declined_at"),
+        cast(null(), Text()).label("decline_reason_code"),
+        cast(null(), Text()).label("decline_note"),
     ).where(PassedOver.broadcast_id == broadcast_id)
     every = union_all(offered, passed_over).subquery()
     first_at = func.min(every.c.at).over(partition_by=every.c.transporter_id)
@@ -66,7 +71,7 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
     rows, next_cursor = page_request.apply_to_columns(
         session, query, one_each.c.first_at, one_each.c.transporter_id
     )
-    return Page([_view(row).json_dict() for row in rows], next_cursor)
+    return Page([_view(row) for row in rows], next_cursor)
 
 
 def _view(row: Any) -> RecipientView:
@@ -80,5 +85,7 @@ def _view(row: Any) -> RecipientView:
         reason=None if row.reason is None else PassedOverBecause(row.reason),
         answer=OfferAnswer.ACCEPTED if row.trucks_won else declined,
         declined_at=row.declined_at,
+        decline_reason_code=stored_code(row.decline_reason_code),
+        decline_note=row.decline_note,
         trucks_won=row.trucks_won,
     )

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from math import pi
 
-from sqlalchemy import ColumnElement, func, literal
+from sqlalchemy import ColumnElement, Float, Text, func, literal, literal_column
 
 from weelo_workers.lifecycles.distance import SPHERE_KM
 from weelo_workers.models import Broadcast
+
+
+def _number(value: float) -> ColumnElement[float]:
+    """Return a constant that is part of the statement's text, so that PostgreSQL computes with it when it plans."""
+    return literal_column(f"{value!r}::float8", Float())
+
+
+_TWO = _number(2.0)
 
 
 def half_chord_squared(
@@ -18,8 +26,8 @@ def half_chord_squared(
     It grows with the distance. `lifecycles.distance.half_chord_squared` is the same in Python.
     """
     to_latitude, to_longitude = _degrees("latitude"), _degrees("longitude")
-    by_latitude = func.power(func.sin(func.radians(to_latitude - latitude) / 2), 2)
-    by_longitude = func.power(func.sin(func.radians(to_longitude - longitude) / 2), 2)
+    by_latitude = func.power(func.sin(func.radians(to_latitude - latitude) / _TWO), _TWO)
+    by_longitude = func.power(func.sin(func.radians(to_longitude - longitude) / _TWO), _TWO)
     from_latitude = latitude if isinstance(latitude, ColumnElement) else literal(latitude)
     parallels = func.cos(func.radians(from_latitude)) * func.cos(func.radians(to_latitude))
     chord: ColumnElement[float] = by_latitude + parallels * by_longitude
@@ -28,10 +36,12 @@ def half_chord_squared(
 
 def half_chord_squared_of(km: ColumnElement[float]) -> ColumnElement[float]:
     """Return the square of half the chord on a unit sphere, for two positions that are `km` apart on the earth."""
-    chord: ColumnElement[float] = func.power(func.sin(func.least(km / (2 * SPHERE_KM), pi / 2)), 2)
+    chord: ColumnElement[float] = func.power(
+        func.sin(func.least(km / _number(2 * SPHERE_KM), _number(pi / 2))), _TWO
+    )
     return chord
 
 
 def _degrees(which: str) -> ColumnElement[float]:
-    degrees: ColumnElement[float] = Broadcast.pickup[which].as_float()
+    degrees: ColumnElement[float] = Broadcast.pickup[literal_column(f"'{which}'", Text())].as_float()
     return degrees

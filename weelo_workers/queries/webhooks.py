@@ -60,7 +60,7 @@ def webhooks(session: Session, user_id: UUID, page_request: PageRequest) -> Page
     """Return a page of the user's webhooks, newest first."""
     query = select(Webhook).where(Webhook.user_id == user_id)
     rows, next_cursor = page_request.apply(session, query, Webhook.created_at, Webhook.id)
-    return Page([webhook_view(row).json_dict() for row in rows], next_cursor)
+    return Page([webhook_view(row) for row in rows], next_cursor)
 
 
 def own_webhook(session: Session, webhook_id: UUID, user_id: UUID) -> Webhook | None:
@@ -89,7 +89,7 @@ def deliveries(
     if status is not None:
         query = query.where(every.c.status == status.value)
     rows, next_cursor = page_request.apply_to_columns(session, query, every.c.at, every.c.id)
-    return Page([_view(row).json_dict() for row in rows], next_cursor)
+    return Page([_view(row) for row in rows], next_cursor)
 
 
 def _recorded(webhook: Webhook) -> Any:

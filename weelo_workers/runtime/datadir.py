@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -118,6 +118,15 @@ class DataDir:
 
     def withdraw(self) -> None:
         self.running_file.unlink(missing_ok=True)
+
+    def withdraw_if_dead(self) -> None:
+        """Delete the description of a system whose `weelo up` was killed. That of a running one stays.
+
+        The lock of `weelo up` is not taken, because one that starts at this moment would then refuse to start.
+        """
+        if self.running() is None:
+            with suppress(OSError):
+                self.withdraw()
 
 
 def absolute(path: Path) -> Path:

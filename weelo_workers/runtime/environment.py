@@ -48,9 +48,20 @@ _SYSTEM = (
 _FLOWER = "FLOWER_BASIC_AUTH FLOWER_UNAUTHENTICATED_API"
 # The Firebase project, if the file of GOOGLE_APPLICATION_CREDENTIALS does not name one.
 _FIREBASE = "GOOGLE_CLOUD_PROJECT"
-_PASSED_ON = frozenset(f"{_SYSTEM} {_FLOWER} {_FIREBASE}".split())
-# Prefixes of variables: of the locale, of the dynamic linker (some Pythons do not start without them), of coverage.py.
-_PASSED_ON_PREFIXES = ("LC_", "LD_", "DYLD_", "COVERAGE_")
+# The names in traces.
+_OTEL = "OTEL_SERVICE_NAME OTEL_RESOURCE_ATTRIBUTES"
+_PASSED_ON = frozenset(f"{_SYSTEM} {_FLOWER} {_FIREBASE} {_OTEL}".split())
+# Prefixes of variables: of the locale, of the dynamic linker (some Pythons do not start without them), of coverage.py, and
+# of OpenTelemetry: the headers and certificates for the collector, the batches, and which share of traces is sent.
+_PASSED_ON_PREFIXES = (
+    "LC_",
+    "LD_",
+    "DYLD_",
+    "COVERAGE_",
+    "OTEL_EXPORTER_OTLP_",
+    "OTEL_BSP_",
+    "OTEL_TRACES_SAMPLER",
+)
 
 # libpq's variables that complete DATABASE_URL or protect the connection. They are kept only if the user sets
 # DATABASE_URL. Variables that override the URL's address (PGHOSTADDR, PGSERVICE) or change a session (PGOPTIONS,

@@ -191,15 +191,12 @@ def _worker(name: str, queues: Sequence[Queue], pool: str, size: int) -> Program
         f"--concurrency={size}",
         "--without-mingle",
         "--without-gossip",
-        "--loglevel=WARNING",
     )
     return Program(name, argv, stop_stage=WORKERS, grace=3.5)
 
 
 def _beat() -> Program:
-    argv = _celery(
-        "beat", "--scheduler=weelo_workers.app:SweepingScheduler", "--pidfile=", "--loglevel=WARNING"
-    )
+    argv = _celery("beat", "--scheduler=weelo_workers.app:SweepingScheduler", "--pidfile=")
     return Program("beat", argv, stop_stage=BEAT, grace=1.5)
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from weelo_workers.runtime.datadir import write_private
+from weelo_workers.runtime.datadir import DataDir, write_private
 from weelo_workers.runtime.environment import composed
 from weelo_workers.runtime.processes import Identity, kill_session
 
@@ -69,6 +69,8 @@ def main() -> None:
         signal.signal(signum, signal.SIG_IGN)
     sys.stdin.buffer.read()
     ChildRegistry(Path(path)).end(int(supervisor))
+    # A supervisor that was killed has left its description in the data dir.
+    DataDir.at(Path(path).parent).withdraw_if_dead()
 
 
 if __name__ == "__main__":

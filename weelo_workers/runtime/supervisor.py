@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weelo_workers.backoff import backoff
-from weelo_workers.runtime.console_log import ConsoleLog
+from weelo_workers.logs.formats import text_of
+from weelo_workers.runtime.console_log import OWN_NAME, ConsoleLog
 from weelo_workers.runtime.processes import Identity, kill_session
 from weelo_workers.runtime.reaper import ChildRegistry, spawn
 
@@ -189,7 +190,7 @@ class Supervisor:
         try:
             self._roster.write(each.identity for each in self._children.values() if each.identity is not None)
         except OSError as problem:
-            self._console_log.line("weelo", f"the registry of children cannot be written: {problem}")
+            self._console_log.line(OWN_NAME, f"the registry of children cannot be written: {problem}")
 
     def _read(self, child: Child, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
@@ -197,9 +198,9 @@ class Supervisor:
             for line in process.stdout:
                 text = line.decode(errors="replace").rstrip()
                 if text:
-                    if not NEXT_ATTEMPT.match(text):
-                        child.last_line = text.strip()
-                    self._console_log.line(child.program.name, text)
+                    if not NEXT_ATTEMPT.match(last := text_of(text)):
+                        child.last_line = last
+                    self._console_log.child_line(child.program.name, text)
 
     def _reap(self, child: Child) -> None:
         """Kill the remaining processes of a child's session, so that they do not disturb the next start.
@@ -223,13 +224,13 @@ class Supervisor:
         pause = backoff(child.early_deaths, first=FIRST_PAUSE_SECONDS, longest=LONGEST_PAUSE_SECONDS)
         child.due = time.monotonic() + pause
         name = child.program.name
-        self._console_log.line("weelo", f"{name} {manner}; starting it again in {pause:.1f} s")
+        self._console_log.line(OWN_NAME, f"{name} {manner}; starting it again in {pause:.1f} s", "WARNING")
         if child.failed_starts % REPORT_EVERY == LOOP_ENDS:
             failing = f"{name} keeps failing at its start ({child.failed_starts} times): {_last_line(child)}"
-            self._console_log.line("weelo", failing)
+            self._console_log.line(OWN_NAME, failing, "ERROR")
 
     def _stop_together(self, children: list[Child]) -> None:
-        self._console_log.line("weelo", "stopping " + ", ".join(child.program.name for child in children))
+        self._console_log.line(OWN_NAME, "stopping " + ", ".join(child.program.name for child in children))
         deadline = time.monotonic() + max(child.program.grace for child in children)
         running = {child.program.name: child.process for child in children if child.process is not None}
         for process in running.values():
@@ -240,7 +241,9 @@ class Supervisor:
             time.sleep(POLL_SECONDS)
         for child in children:
             if child.process is not None and child.process.poll() is None:
-                self._console_log.line("weelo", f"{child.program.name} did not stop in time and is killed")
+                self._console_log.line(
+                    OWN_NAME, f"{child.program.name} did not stop in time and is killed", "WARNING"
+                )
             self._reap(child)
 
 

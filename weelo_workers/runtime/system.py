@@ -10,18 +10,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from redis.exceptions import RedisError
 
 from weelo_workers import redis_client, redis_clock
+from weelo_workers.logs import configuring
 from weelo_workers.rabbitmq_url import is_rabbitmq
 from weelo_workers.runtime import CommandError, programs
-from weelo_workers.runtime.console_log import ConsoleLog
+from weelo_workers.runtime.console_log import OWN_NAME, ConsoleLog
 from weelo_workers.runtime.datadir import DataDir, Running
 from weelo_workers.runtime.embedded import EmbeddedServer, Postgres, ServerError, Valkey
 from weelo_workers.runtime.environment import OUTPUT_ENCODING, composed
@@ -76,7 +78,8 @@ def up(options: Options) -> int:
     """Run the system until a signal comes. Raises CommandError or ConfigurationError for expected problems."""
     _check_configuration()
     stopping = _Stopping()
-    console_log = ConsoleLog(sys.stdout)
+    console_log = ConsoleLog(sys.stdout, settings().format_of_log_lines)
+    configuring.configure(OWN_NAME, write=partial(console_log.pass_on, OWN_NAME))
     data = DataDir.open(options.data_dir)
     # The path is made absolute, because the processes run in another directory.
     options = replace(options, data_dir=data.path)
@@ -86,7 +89,7 @@ def up(options: Options) -> int:
             _serve(options, data, console_log, stopping, undo)
         finally:
             stopping.interrupts = False
-    console_log.line("weelo", "stopped")
+    console_log.line(OWN_NAME, "stopped")
     return 0
 
 
@@ -95,7 +98,7 @@ def _serve(
 ) -> None:
     console_log.introduce([program.name for program in programs.programs(options)])
     if left := ChildRegistry(data.children_file).end():
-        console_log.line("weelo", f"ended {left} processes that a killed run had left behind")
+        console_log.line(OWN_NAME, f"ended {left} processes that a killed run had left behind")
     options = replace(options, address=_looked_up(options))
     _check_ports(options)
     options = replace(options, metrics_ports=programs.metrics_ports(options, settings().metrics_port))
@@ -104,7 +107,7 @@ def _serve(
     provided = dict(shortened) | (programs.sandbox_pace() if options.sandbox else {})
     if shortened:
         pace = ", ".join(f"{name}={value}" for name, value in shortened.items())
-        console_log.line("weelo", f"shortened for the demo: {pace}")
+        console_log.line(OWN_NAME, f"shortened for the demo: {pace}")
 
     servers = _start_servers(data, console_log, undo)
     for server in servers:
@@ -123,13 +126,14 @@ def _serve(
     for variable, address in _brokers(environment).items():
         _check_redis(variable, address, options)
     undo.callback(data.withdraw)
-    _announce(options, data, provided, servers)
+    announce = partial(_announce, options, data, provided, servers)
+    announce()
 
     stopping.interrupts = False
     supervisor = Supervisor(console_log, data.children_file)
     # ExitStack undoes in reverse order, so the processes stop before the servers that they use.
     undo.callback(supervisor.stop)
-    with _tended(servers, console_log, stopping.asked):
+    with _tended(servers, console_log, stopping.asked, announce):
         broker = environment.get("CELERY_BROKER_URL") or ""
         readiness = Readiness(
             supervisor, _brokers(environment), rabbitmq=broker if is_rabbitmq(broker) else None
@@ -163,7 +167,7 @@ def _wait_until_ready(
         if readiness.check():
             return True
         if notice := readiness.notice():
-            console_log.line("weelo", notice)
+            console_log.line(OWN_NAME, notice, "WARNING")
     return False
 
 
@@ -272,7 +276,7 @@ def _start_servers(data: DataDir, console_log: ConsoleLog, undo: ExitStack) -> S
         if given(variable):
             continue
         server = kind(data.path)
-        console_log.line("weelo", f"embedded {server.name} " + ("still runs" if server.pid() else "starts"))
+        console_log.line(OWN_NAME, f"embedded {server.name} " + ("still runs" if server.pid() else "starts"))
         undo.callback(server.stop, SERVER_STOP_SECONDS)
         server.start()
         servers.append(server)
@@ -281,14 +285,22 @@ def _start_servers(data: DataDir, console_log: ConsoleLog, undo: ExitStack) -> S
 
 @contextmanager
 def _tended(
-    servers: Sequence[EmbeddedServer], console_log: ConsoleLog, stop: threading.Event
+    servers: Sequence[EmbeddedServer],
+    console_log: ConsoleLog,
+    stop: threading.Event,
+    announce: Callable[[], None],
 ) -> Iterator[None]:
-    """Restart servers that end. Each server has a thread of its own, because a start may take minutes."""
+    """Restart servers that end. Each server has a thread of its own, because a start may take minutes.
+
+    `announce` writes the data dir's description of the system again, with the new pid of the server.
+    """
 
     def tend(server: EmbeddedServer) -> None:
         while not stop.wait(TICK_SECONDS * 5):
             if server.pid() is None:
                 _start_again(server, console_log)
+                if not stop.is_set():
+                    announce()
 
     threads = [
         threading.Thread(target=tend, args=(server,), name=f"tender of {server.name}", daemon=True)
@@ -305,17 +317,17 @@ def _tended(
 
 
 def _start_again(server: EmbeddedServer, console_log: ConsoleLog) -> None:
-    console_log.line("weelo", f"embedded {server.name} has died; starting it again")
+    console_log.line(OWN_NAME, f"embedded {server.name} has died; starting it again", "WARNING")
     address = server.url()
     try:
         if server.start() != address:
             console_log.line(
-                "weelo", f"embedded {server.name} has lost its port; stop weelo and start it again"
+                OWN_NAME, f"embedded {server.name} has lost its port; stop weelo and start it again", "ERROR"
             )
     except ServerError as problem:
-        console_log.line("weelo", str(problem))
+        console_log.line(OWN_NAME, str(problem), "ERROR")
     except Exception as problem:  # noqa: BLE001 (such as a full disk: the next round tries again)
-        console_log.line("weelo", f"embedded {server.name} cannot be started: {problem}")
+        console_log.line(OWN_NAME, f"embedded {server.name} cannot be started: {problem}", "ERROR")
 
 
 def _migrate(environment: dict[str, str]) -> None:

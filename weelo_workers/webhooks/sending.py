@@ -19,7 +19,7 @@ from uuid import UUID
 
 from pydantic_core import to_json
 
-from weelo_workers import webhook_secrets
+from weelo_workers import tracing, webhook_secrets
 from weelo_workers.lifecycles.webhook import retry_delay
 from weelo_workers.metrics import counters
 from weelo_workers.models.engine import DATABASE_ERRORS, engine
@@ -151,9 +151,14 @@ class Sender:
 
     async def _post(self, url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Attempt:
         in_production = settings().weelo_env == "production"
-        attempt = await post(
-            url, secrets, message_id, to_json(body), in_production=in_production, resolve=self._resolver
-        )
+        # No address: its path may be a secret of the endpoint.
+        with tracing.span("post to a webhook", "client", {"weelo.event": body.get("event")}):
+            attempt = await post(
+                url, secrets, message_id, to_json(body), in_production=in_production, resolve=self._resolver
+            )
+            tracing.annotate(
+                {"weelo.result": attempt.result, "http.response.status_code": attempt.http_status}
+            )
         counters.WEBHOOK_ATTEMPTS.labels(attempt.result).inc()
         counters.WEBHOOK_SECONDS.observe(attempt.seconds)
         return attempt

@@ -240,6 +240,20 @@ export interface components {
             token: string;
         };
         /**
+         * AvailabilityChanged
+         * @description An operator put the transporter online or offline.
+         */
+        AvailabilityChanged: {
+            /**
+             * Format: date-time
+             * @description When this changed.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            changedAt: string;
+            /** @description Whether the transporter is online for offers now. */
+            isAvailable: boolean;
+        };
+        /**
          * AvailabilityView
          * @description Whether the transporter is online for offers.
          */
@@ -689,7 +703,7 @@ export interface components {
              * @example offers.accept
              * @enum {string}
              */
-            command: "broadcasts.cancel" | "broadcasts.continue_partial" | "broadcasts.create_booking" | "broadcasts.create_order" | "fleet.forget_device" | "fleet.register_device" | "fleet.register_driver" | "fleet.register_vehicle" | "fleet.set_availability" | "fleet.set_driver_availability" | "offers.accept" | "offers.confirm_hold" | "offers.decline" | "offers.hold" | "offers.release_hold" | "trips.advance" | "trips.cancel_truck" | "trips.driver_accept" | "trips.driver_decline" | "trips.end" | "trips.give_back" | "trips.replace" | "trips.report_no_show" | "webhooks.create" | "webhooks.delete" | "webhooks.resend" | "webhooks.rotate_secret" | "webhooks.send_test" | "webhooks.update";
+            command: "broadcasts.cancel" | "broadcasts.cancel_by_operator" | "broadcasts.continue_partial" | "broadcasts.create_booking" | "broadcasts.create_order" | "broadcasts.expire_by_operator" | "broadcasts.widen_by_operator" | "fleet.forget_device" | "fleet.register_device" | "fleet.register_driver" | "fleet.register_vehicle" | "fleet.set_availability" | "fleet.set_availability_by_operator" | "fleet.set_driver_availability" | "offers.accept" | "offers.confirm_hold" | "offers.decline" | "offers.hold" | "offers.release_hold" | "trips.advance" | "trips.cancel_truck" | "trips.driver_accept" | "trips.driver_decline" | "trips.end" | "trips.give_back" | "trips.replace" | "trips.report_no_show" | "webhooks.create" | "webhooks.delete" | "webhooks.resend" | "webhooks.rotate_secret" | "webhooks.send_test" | "webhooks.update";
             /**
              * Format: uuid
              * @description The id of the command. A repeated request with the same Idempotency-Key has the same one.
@@ -1286,7 +1300,7 @@ export interface components {
              * @description The stable code.
              * @enum {string}
              */
-            code: "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "WEBHOOK_LIMIT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED";
+            code: "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "TRANSPORTER_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TRANSPORTER_SILENT" | "WEBHOOK_LIMIT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED";
             /** @description What the caller can do. */
             detail: string;
             /** @description Whether the same request may succeed later. */
@@ -1455,6 +1469,23 @@ export interface components {
                 data: components["schemas"]["AssignmentStatusChanged"];
                 /** @constant */
                 event: "assignment_status_changed";
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
+                id: string;
+                /** @description The number of this line in the user's log. */
+                seq: number;
+            };
+            availability_changed: {
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
+                at: string;
+                data: components["schemas"]["AvailabilityChanged"];
+                /** @constant */
+                event: "availability_changed";
                 /**
                  * Format: uuid
                  * @description The id of the event, the same for all of its readers.

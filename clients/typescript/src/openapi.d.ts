@@ -18,6 +18,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The actions of operators, newest first, also those that were refused
+         * @description For: admin.
+         */
+        get: operations["adminAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/broadcasts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The broadcasts of all customers, newest first
+         * @description For: admin.
+         */
+        get: operations["adminBroadcasts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/broadcasts/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Cancel a customer's broadcast, under the rules that the customer has. Cancelling it again succeeds
+         * @description For: admin.
+         */
+        post: operations["adminCancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/broadcasts/{id}/expire": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Expire an open broadcast now instead of at its deadline. Expiring it again succeeds
+         * @description For: admin.
+         */
+        post: operations["adminExpire"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/broadcasts/{id}/widen": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Offer a broadcast in its next ring now. If the ring is offered meanwhile, no further one is
+         * @description For: admin.
+         */
+        post: operations["adminWiden"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/market": {
         parameters: {
             query?: never;
@@ -31,6 +131,86 @@ export interface paths {
          */
         get: operations["marketFigures"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/stuck": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Everything that does not move, each with what to do, on one page. Of each kind the 50 oldest are listed
+         * @description For: admin.
+         */
+        get: operations["adminStuck"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/transporters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The transporters with their presence, newest first
+         * @description For: admin.
+         */
+        get: operations["adminTransporters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/transporters/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A transporter with presence, fleet, open offers, last answers and live assignments
+         * @description For: admin.
+         */
+        get: operations["adminTransporter"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/transporters/{id}/availability": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Put a transporter online or offline. Online only if the app is connected or has sent a heartbeat lately
+         * @description For: admin.
+         */
+        put: operations["adminSetAvailability"];
         post?: never;
         delete?: never;
         options?: never;
@@ -1286,6 +1466,49 @@ export interface components {
             status: "ok";
         };
         /**
+         * @description How a transporter's answer to an offer ended.
+         *
+         *     - `accepted`: The transporter got the trucks that it asked for.
+         *     - `declined`: The transporter declined.
+         *     - `lost`: The transporter wanted to accept and was refused; `code` gives the cause.
+         * @enum {string}
+         */
+        AnswerKind: "accepted" | "declined" | "lost";
+        /** @description An answer of a transporter to an offer. */
+        AnswerView: {
+            /** @description How the answer ended. */
+            answer: components["schemas"]["AnswerKind"];
+            /**
+             * Format: date-time
+             * @description When the answer was executed.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            at: string;
+            /**
+             * @description The id of the broadcast; null if the command is too old to be kept, or was about a hold and was refused.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            broadcastId: string | null;
+            /**
+             * @description The code of the refusal; null if there was none.
+             * @example REQUEST_ALREADY_TAKEN
+             */
+            code: string | null;
+            /**
+             * Format: uuid
+             * @description The id of the command. A repeated request with the same Idempotency-Key has the same one.
+             * @example d35b9e07-8a1c-4f62-9b4d-c0e7f2a6583b
+             */
+            commandId: string;
+            /**
+             * @description The transporter's own words; null if there are none.
+             * @example Too far
+             */
+            note: string | null;
+            /** @description The transporter's reason for declining; null if no code was given. */
+            reasonCode: components["schemas"]["ProviderReason"] | components["schemas"]["CustomerReason"] | components["schemas"]["SystemReason"] | null;
+        };
+        /**
          * @description The status of an assignment, which is a truck with its driver on one slot.
          *
          *     - `pending`: The driver has not answered yet.
@@ -1375,10 +1598,94 @@ export interface components {
              */
             vehicleNumber: string;
         };
+        /**
+         * @description What came of an operator's action.
+         *
+         *     - `applied`: The action was executed, or its effect was there already.
+         *     - `rejected`: The action was refused and changed nothing; `code` gives the cause.
+         * @enum {string}
+         */
+        AuditOutcome: "applied" | "rejected";
+        /** @description An action of an operator. */
+        AuditView: {
+            /**
+             * @description `admin` for a user with this role, otherwise the program, with the account of the operating system if it is known.
+             * @example admin
+             */
+            actor: string;
+            /**
+             * @description The user id of the operator; null if the action came from the command line.
+             * @example 9c1e4f70-2b6d-4a85-b3c1-7d0e9f2a6b34
+             */
+            actorId: string | null;
+            /**
+             * Format: date-time
+             * @description When the action was executed.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            at: string;
+            /**
+             * @description The code of the refusal; null if the action was applied.
+             * @example BOOKING_CANNOT_CANCEL
+             */
+            code: string | null;
+            /**
+             * @description The name of the command.
+             * @example broadcasts.cancel_by_operator
+             */
+            command: string;
+            /**
+             * @description The id of the command. A repeated request with the same Idempotency-Key has the same one.
+             * @example d35b9e07-8a1c-4f62-9b4d-c0e7f2a6583b
+             */
+            commandId: string | null;
+            /**
+             * @description The other fields of the command.
+             * @example {
+             *       "isAvailable": false
+             *     }
+             */
+            details: {
+                [key: string]: unknown;
+            };
+            /**
+             * Format: uuid
+             * @description The id of the entry.
+             * @example 5f2b8c1d-9e3a-4b7c-8d6f-1a0e2c4b6d80
+             */
+            id: string;
+            /** @description What came of the action. */
+            outcome: components["schemas"]["AuditOutcome"];
+            /**
+             * @description The operator's own words.
+             * @example The customer asked for it by telephone.
+             */
+            reason: string;
+            /**
+             * @description What the action was about: `broadcast`, `assignment`, `transporter`, `command`, a person, or a check of `weelo doctor`.
+             * @example broadcast
+             */
+            subject: string;
+            /**
+             * @description The id of what the action was about; null for a repair, which may be about many things.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            subjectId: string | null;
+        };
         /** @description Whether the user wants work. */
         Availability: {
             /** @description True: online for offers or trips. False: offline. */
             isAvailable: boolean;
+        };
+        /** @description Whether the transporter is to get offers, and why an operator decides this. */
+        AvailabilityIntervention: {
+            /** @description True: online for offers. False: offline. */
+            isAvailable: boolean;
+            /**
+             * @description Why the operator does this. It is stored in the audit log, and in the history of a broadcast.
+             * @example The customer asked for it by telephone.
+             */
+            reason: string;
         };
         /** @description Whether the transporter is online for offers. */
         AvailabilityView: {
@@ -1514,6 +1821,87 @@ export interface components {
          * @enum {string}
          */
         BroadcastStatus: "created" | "broadcasting" | "active" | "partially_filled" | "fully_filled" | "in_progress" | "completed" | "cancelled" | "expired";
+        /** @description A broadcast in an operator's list. */
+        BroadcastSummaryView: {
+            /**
+             * @description The service area of the pickup.
+             * @example default
+             */
+            area: string;
+            /**
+             * Format: date-time
+             * @description When the customer asked for the trucks.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            createdAt: string;
+            /** @description The customer who asked for the trucks. */
+            customer: components["schemas"]["Contact"];
+            /** @description Where the goods are delivered. */
+            drop: components["schemas"]["Place"];
+            /**
+             * @description Why the broadcast was cancelled or expired, as in `booking_cancelled` and `booking_expired`; null otherwise.
+             * @example nobody_accepted
+             */
+            endReason: string | null;
+            /**
+             * Format: date-time
+             * @description When the broadcast expires if trucks are still missing. It may be moved later.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            expiresAt: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            id: string;
+            /** @description Whether the broadcast is a booking or an order. */
+            kind: components["schemas"]["BroadcastKind"];
+            /** @description Where the goods are loaded. */
+            pickup: components["schemas"]["Place"];
+            /**
+             * @description How far around the pickup transporters have been searched, in km; null before the first search, and if the search has no limit.
+             * @example 25
+             */
+            radiusKm: number | null;
+            /**
+             * @description The number of the newest step of the search; 0 before the first one.
+             * @example 2
+             */
+            radiusStep: number;
+            /** @description The kinds of trucks that were asked for, in the customer's order. */
+            requestedVehicles: components["schemas"]["RequestedVehicles"][];
+            /**
+             * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            stateChangedAt: string;
+            /** @description The status of the broadcast. */
+            status: components["schemas"]["BroadcastStatus"];
+            /** @description Why the broadcast does not move although it should; empty if it does. */
+            stuck: components["schemas"]["StuckBecause"][];
+            /**
+             * @description To how many transporters the broadcast has been offered so far.
+             * @example 12
+             */
+            transportersNotified: number;
+            /**
+             * @description How many of the trucks are found: their slots have a truck with a driver.
+             * @example 1
+             */
+            trucksFilled: number;
+            /**
+             * @description How many trucks the broadcast is for.
+             * @example 3
+             */
+            trucksNeeded: number;
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
+            version: number;
+        };
         /** @description A customer's request for trucks, which is offered to transporters: a booking or an order. */
         BroadcastView: {
             /**
@@ -1673,7 +2061,7 @@ export interface components {
          * @description The codes of rejections. They are stable.
          * @enum {string}
          */
-        CodeName: "VALIDATION_ERROR" | "UNAUTHORIZED" | "TOKEN_EXPIRED" | "FORBIDDEN" | "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "WEBHOOK_LIMIT" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_CONFLICT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE" | "ACCEPT_RETRY_EXHAUSTED";
+        CodeName: "VALIDATION_ERROR" | "UNAUTHORIZED" | "TOKEN_EXPIRED" | "FORBIDDEN" | "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "TRANSPORTER_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TRANSPORTER_SILENT" | "WEBHOOK_LIMIT" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_CONFLICT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE" | "ACCEPT_RETRY_EXHAUSTED";
         /** @description The outcome of a command, as far as it is known. */
         CommandOutcome: {
             /**
@@ -1721,6 +2109,25 @@ export interface components {
         Confirmation: {
             /** @description The trucks with their drivers. Held slots that get no truck are open to other transporters again. */
             assignments: components["schemas"]["OneTruck"][];
+        };
+        /** @description A customer, as far as the customer's token named them. */
+        Contact: {
+            /**
+             * Format: uuid
+             * @description The user id of the customer who asked for the trucks.
+             * @example 9c1e4f70-2b6d-4a85-b3c1-7d0e9f2a6b34
+             */
+            id: string;
+            /**
+             * @description The name from the customer's token; null if it has none.
+             * @example Asha Verma
+             */
+            name: string | null;
+            /**
+             * @description The telephone number from the customer's token; null if it has none.
+             * @example +91 98100 00000
+             */
+            phone: string | null;
         };
         /**
          * @description The reason codes of customers.
@@ -1857,6 +2264,14 @@ export interface components {
          * @enum {string}
          */
         DisabledReason: "owner" | "gone" | "failing";
+        /**
+         * @description From where the distance of a transporter to a pickup is measured.
+         *
+         *     - `heartbeat`: From the position in the last heartbeat.
+         *     - `unknown`: No position is known, so offers are made without a distance.
+         * @enum {string}
+         */
+        DistanceSource: "heartbeat" | "unknown";
         /** @description The details of a driver of the fleet. */
         DriverDetails: {
             /**
@@ -1952,6 +2367,29 @@ export interface components {
              * @example Input should be less than or equal to 90
              */
             message: string;
+        };
+        /** @description A driver of the fleet. */
+        FleetDriverView: {
+            /**
+             * Format: uuid
+             * @description The user id of the driver.
+             * @example c7a25e93-16f4-4d8b-a0e7-9b3c5f1d2e46
+             */
+            id: string;
+            /** @description Whether the driver is on duty. */
+            isAvailable: boolean;
+            /** @description Whether the driver has a live assignment. */
+            isOnTrip: boolean;
+            /**
+             * @description The name of the driver.
+             * @example Ravi Kumar
+             */
+            name: string;
+            /**
+             * @description The driver's telephone number.
+             * @example +91 98100 00000
+             */
+            phone: string;
         };
         /** @description A phone that no longer gets the user's pushes. */
         ForgottenView: {
@@ -2050,6 +2488,14 @@ export interface components {
             status: components["schemas"]["HoldStatus"];
             /** @description The ids of the slots that the hold keeps. */
             truckRequestIds: string[];
+        };
+        /** @description Why an operator cancels, expires or widens a broadcast. */
+        Intervention: {
+            /**
+             * @description Why the operator does this. It is stored in the audit log, and in the history of a broadcast.
+             * @example The customer asked for it by telephone.
+             */
+            reason: string;
         };
         /** @description How many accepts came too late, with one code. */
         LostAccepts: {
@@ -2429,9 +2875,62 @@ export interface components {
              */
             vehicleId: string;
         };
+        /** @description An open offer of a transporter. */
+        OpenOfferView: {
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            broadcastId: string;
+            /**
+             * Format: date-time
+             * @description When the broadcast expires if trucks are still missing. It may be moved later.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            expiresAt: string;
+            /**
+             * Format: date-time
+             * @description When the offer was made.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            offeredAt: string;
+            /** @description Where the goods are loaded. */
+            pickup: components["schemas"]["Place"];
+            /**
+             * @description The distance from the transporter to the pickup in km; null if it is not known.
+             * @example 4.27
+             */
+            pickupDistanceKm: number | null;
+            /**
+             * @description The number of the step that reached the transporter, from 1. Each step searches a wider radius.
+             * @example 1
+             */
+            radiusStep: number;
+            /** @description The status of the broadcast. */
+            status: components["schemas"]["BroadcastStatus"];
+        };
         PageOfAssignmentView: {
             /** @description The items of this page. */
             items: components["schemas"]["AssignmentView"][];
+            /**
+             * @description The `cursor` of the next page; null on the last page.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
+        PageOfAuditView: {
+            /** @description The items of this page. */
+            items: components["schemas"]["AuditView"][];
+            /**
+             * @description The `cursor` of the next page; null on the last page.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
+        PageOfBroadcastSummaryView: {
+            /** @description The items of this page. */
+            items: components["schemas"]["BroadcastSummaryView"][];
             /**
              * @description The `cursor` of the next page; null on the last page.
              * @example null
@@ -2507,9 +3006,27 @@ export interface components {
              */
             nextCursor: string | null;
         };
+        PageOfStuckView: {
+            /** @description The items of this page. */
+            items: components["schemas"]["StuckView"][];
+            /**
+             * @description The `cursor` of the next page; null on the last page.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
         PageOfTimelineEntry: {
             /** @description The items of this page. */
             items: components["schemas"]["TimelineEntry"][];
+            /**
+             * @description The `cursor` of the next page; null on the last page.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
+        PageOfTransporterSummaryView: {
+            /** @description The items of this page. */
+            items: components["schemas"]["TransporterSummaryView"][];
             /**
              * @description The `cursor` of the next page; null on the last page.
              * @example null
@@ -2601,6 +3118,19 @@ export interface components {
          * @enum {string}
          */
         Platform: "android" | "ios";
+        /** @description A position. */
+        PositionView: {
+            /**
+             * @description The latitude in degrees, WGS 84.
+             * @example 28.6139
+             */
+            latitude: number;
+            /**
+             * @description The longitude in degrees, WGS 84.
+             * @example 77.209
+             */
+            longitude: number;
+        };
         /** @description Why a request or a command was rejected (RFC 9457). */
         Problem: {
             /**
@@ -2711,6 +3241,13 @@ export interface components {
              * @example 2026-02-19T10:00:00.000Z
              */
             declinedAt: string | null;
+            /**
+             * @description The transporter's own words when they declined; null if there are none.
+             * @example Too far
+             */
+            declineNote: string | null;
+            /** @description The transporter's reason for declining; null if they gave no code. */
+            declineReasonCode: components["schemas"]["ProviderReason"] | components["schemas"]["CustomerReason"] | components["schemas"]["SystemReason"] | null;
             /** @description Whether the broadcast was offered to the transporter. */
             offered: boolean;
             /**
@@ -2761,6 +3298,34 @@ export interface components {
              * @example 75e0b3f8-4c9a-4126-9d5e-6a2f8b1c0d97
              */
             vehicleId?: string | null;
+        };
+        /** @description How many trucks of one kind are asked for at one price. */
+        RequestedVehicles: {
+            /**
+             * @description How many trucks of this kind are asked for at this price.
+             * @example 2
+             */
+            count: number;
+            /**
+             * @description The price that the customer offers for each truck, in whole rupees; null if none was named.
+             * @example 12000
+             */
+            pricePerTruck: number | null;
+            /**
+             * @description The key of the kind, the same for all spellings of its type and subtype.
+             * @example open:17ft
+             */
+            vehicleKey: string;
+            /**
+             * @description The size or make, in the spelling of the catalogue.
+             * @example 17 Feet
+             */
+            vehicleSubtype: string;
+            /**
+             * @description The type of vehicle, in the spelling of the catalogue.
+             * @example open
+             */
+            vehicleType: string;
         };
         /** @description Which lines of the log to post again. */
         ResendRange: {
@@ -2844,6 +3409,70 @@ export interface components {
              * @example 42
              */
             requests: number;
+        };
+        /**
+         * @description Why something does not move although it should.
+         *
+         *     - `past_deadline`: The broadcast is open although its deadline has passed.
+         *     - `no_expiry_timer`: The broadcast is open, and no timer will expire it.
+         *     - `parked_command`: The command has failed too often and is not tried again by itself.
+         *     - `failing_command`: The command has failed and is tried again later.
+         *     - `overdue_timer`: The timer is due and was not executed.
+         *     - `idle_assignment`: The assignment is live, no timer watches it, and no driver can move it.
+         *     - `failing_webhook`: The endpoint of the webhook does not accept messages.
+         *     - `waiting_webhook`: Messages for the webhook wait, and no command delivers them.
+         *     - `late_queue`: Commands of the queue are due and wait for a worker.
+         *     - `queue_without_worker`: No worker consumes the queue.
+         * @enum {string}
+         */
+        StuckBecause: "past_deadline" | "no_expiry_timer" | "parked_command" | "failing_command" | "overdue_timer" | "idle_assignment" | "failing_webhook" | "waiting_webhook" | "late_queue" | "queue_without_worker";
+        /**
+         * @description What does not move.
+         *
+         *     - `broadcast`: A broadcast.
+         *     - `assignment`: An assignment.
+         *     - `command`: A command or a timer in the mailbox.
+         *     - `webhook`: A webhook.
+         *     - `queue`: A queue.
+         * @enum {string}
+         */
+        StuckSubject: "broadcast" | "assignment" | "command" | "webhook" | "queue";
+        /** @description Something that does not move, and what an operator can do. */
+        StuckView: {
+            /** @description Why it does not move. */
+            because: components["schemas"]["StuckBecause"];
+            /**
+             * @description The broadcast that it belongs to; null if it belongs to none.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            broadcastId: string | null;
+            /**
+             * @description What is known about it, in words.
+             * @example broadcasts.expire: 5 tries, ValueError: no such row
+             */
+            detail: string;
+            /**
+             * @description The name of the queue, for queues and commands; null otherwise.
+             * @example timers
+             */
+            queue: string | null;
+            /**
+             * @description What an operator can do.
+             * @example Retry it with `weelo mailbox retry ID`.
+             */
+            remedy: string;
+            /**
+             * @description Since when it does not move; null if that is not known.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            since: string | null;
+            /** @description What does not move. */
+            subject: components["schemas"]["StuckSubject"];
+            /**
+             * @description Its id; null for a queue.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            subjectId: string | null;
         };
         /**
          * @description The reason codes that no user gives.
@@ -2984,9 +3613,143 @@ export interface components {
          *     - `truck_request`: One of its slots.
          *     - `hold`: A hold of some of its slots.
          *     - `assignment`: A truck with its driver on one of its slots.
+         *     - `offer`: An offer, named by the user id of its transporter. Only operators see it.
          * @enum {string}
          */
-        TransitionSubject: "broadcast" | "truck_request" | "hold" | "assignment";
+        TransitionSubject: "broadcast" | "truck_request" | "hold" | "assignment" | "offer";
+        /** @description A transporter with everything that decides about its offers. */
+        TransporterDetailsView: {
+            /**
+             * @description When `isAvailable` changed last; null if it was never set.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            changedAt: string | null;
+            /** @description From where distances to pickups are measured. */
+            distanceSource: components["schemas"]["DistanceSource"];
+            /** @description The drivers, newest first, at most 200. */
+            drivers: components["schemas"]["FleetDriverView"][];
+            /**
+             * @description How many of them are on no live assignment.
+             * @example 3
+             */
+            freeVehicleCount: number;
+            /**
+             * Format: uuid
+             * @description The user id of the transporter, who owns a fleet.
+             * @example 41d8c2b5-e9a0-4f37-8c64-1a5b7e3d9f08
+             */
+            id: string;
+            /** @description Whether the transporter wants offers. */
+            isAvailable: boolean;
+            /**
+             * @description Whether offers reach the transporter: it wants offers, and its app has sent a heartbeat in time (setting
+             *     PRESENCE_TTL_SECONDS). Null if positions cannot be read at the moment.
+             */
+            isOnline: boolean | null;
+            /** @description The last answers to offers, newest first, at most 20. */
+            lastAnswers: components["schemas"]["AnswerView"][];
+            /**
+             * @description When the app sent its last sign of life; null if the transporter is offline.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            lastHeartbeatAt: string | null;
+            /**
+             * @description How many trucks of the fleet are on a live assignment.
+             * @example 1
+             */
+            liveAssignmentCount: number;
+            /** @description The live assignments, newest first. */
+            liveAssignments: components["schemas"]["AssignmentView"][];
+            /**
+             * @description The name from the transporter's token; null if it has none.
+             * @example Kumar Roadways
+             */
+            name: string | null;
+            /**
+             * @description Since when the transporter wants no offers; null if it wants some, or has never set it.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            offDutySince: string | null;
+            /**
+             * @description How many open offers the transporter has and has not declined.
+             * @example 2
+             */
+            openOfferCount: number;
+            /** @description The open offers, newest first. */
+            openOffers: components["schemas"]["OpenOfferView"][];
+            /**
+             * @description The telephone number from the transporter's token; null if it has none.
+             * @example +91 98100 00000
+             */
+            phone: string | null;
+            /** @description The position of the last heartbeat; null if it is not known. */
+            position: components["schemas"]["PositionView"] | null;
+            /**
+             * @description How many vehicles the fleet has.
+             * @example 4
+             */
+            vehicleCount: number;
+            /** @description The vehicles, newest first, at most 200. */
+            vehicles: components["schemas"]["VehicleView"][];
+        };
+        /** @description A transporter in an operator's list. */
+        TransporterSummaryView: {
+            /**
+             * @description When `isAvailable` changed last; null if it was never set.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            changedAt: string | null;
+            /**
+             * @description How many of them are on no live assignment.
+             * @example 3
+             */
+            freeVehicleCount: number;
+            /**
+             * Format: uuid
+             * @description The user id of the transporter, who owns a fleet.
+             * @example 41d8c2b5-e9a0-4f37-8c64-1a5b7e3d9f08
+             */
+            id: string;
+            /** @description Whether the transporter wants offers. */
+            isAvailable: boolean;
+            /**
+             * @description Whether offers reach the transporter: it wants offers, and its app has sent a heartbeat in time (setting
+             *     PRESENCE_TTL_SECONDS). Null if positions cannot be read at the moment.
+             */
+            isOnline: boolean | null;
+            /**
+             * @description When the app sent its last sign of life; null if the transporter is offline.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            lastHeartbeatAt: string | null;
+            /**
+             * @description How many trucks of the fleet are on a live assignment.
+             * @example 1
+             */
+            liveAssignmentCount: number;
+            /**
+             * @description The name from the transporter's token; null if it has none.
+             * @example Kumar Roadways
+             */
+            name: string | null;
+            /**
+             * @description How many open offers the transporter has and has not declined.
+             * @example 2
+             */
+            openOfferCount: number;
+            /**
+             * @description The telephone number from the transporter's token; null if it has none.
+             * @example +91 98100 00000
+             */
+            phone: string | null;
+            /** @description The position of the last heartbeat; null if it is not known. */
+            position: components["schemas"]["PositionView"] | null;
+            /**
+             * @description How many vehicles the fleet has.
+             * @example 4
+             */
+            vehicleCount: number;
+        };
         /** @description Where the truck is. */
         TripLocation: {
             /**
@@ -3892,6 +4655,47 @@ export interface components {
         };
         /**
          * @description - `NOT_FOUND`: Not found
+         *     - `TRANSPORTER_NOT_FOUND`: Transporter not found
+         */
+        "404.NOT_FOUND.TRANSPORTER_NOT_FOUND": {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "NOT_FOUND" | "TRANSPORTER_NOT_FOUND";
+                    /** @constant */
+                    status?: 404;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `NOT_FOUND`: Not found
+         *     - `TRANSPORTER_NOT_FOUND`: Transporter not found
+         */
+        "404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome": {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                Location: components["headers"]["Location"];
+                "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "NOT_FOUND" | "TRANSPORTER_NOT_FOUND";
+                    /** @constant */
+                    status?: 404;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `NOT_FOUND`: Not found
          *     - `WEBHOOK_NOT_FOUND`: Webhook not found
          */
         "404.NOT_FOUND.WEBHOOK_NOT_FOUND": {
@@ -3955,6 +4759,31 @@ export interface components {
                 } & components["schemas"]["Problem"];
             };
         };
+        /**
+         * @description - `BROADCAST_FILLED`: All trucks of this request have been found
+         *     - `BROADCAST_CANCELLED`: The customer cancelled this request
+         *     - `BROADCAST_EXPIRED`: This request has expired
+         *     - `INVALID_TRANSITION`: Not possible in the present state
+         */
+        "409.adminWiden.outcome": {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                Location: components["headers"]["Location.required"];
+                "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "INVALID_TRANSITION";
+                    /** @constant */
+                    status?: 409;
+                } & components["schemas"]["Problem"];
+            };
+        };
         /** @description - `BOOKING_CANNOT_CANCEL`: This request can no longer be cancelled */
         "409.BOOKING_CANNOT_CANCEL.outcome": {
             headers: {
@@ -3970,6 +4799,29 @@ export interface components {
                 "application/problem+json": {
                     /** @enum {unknown} */
                     code?: "BOOKING_CANNOT_CANCEL";
+                    /** @constant */
+                    status?: 409;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `BROADCAST_FILLED`: All trucks of this request have been found
+         *     - `BROADCAST_CANCELLED`: The customer cancelled this request
+         */
+        "409.BROADCAST_FILLED.BROADCAST_CANCELLED.outcome": {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                Location: components["headers"]["Location.required"];
+                "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "BROADCAST_FILLED" | "BROADCAST_CANCELLED";
                     /** @constant */
                     status?: 409;
                 } & components["schemas"]["Problem"];
@@ -4178,6 +5030,26 @@ export interface components {
                 "application/problem+json": {
                     /** @enum {unknown} */
                     code?: "TOO_EARLY";
+                    /** @constant */
+                    status?: 409;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /** @description - `TRANSPORTER_SILENT`: The transporter's app cannot be reached */
+        "409.TRANSPORTER_SILENT.outcome": {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                Location: components["headers"]["Location.required"];
+                "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "TRANSPORTER_SILENT";
                     /** @constant */
                     status?: 409;
                 } & components["schemas"]["Problem"];
@@ -4611,6 +5483,335 @@ export interface operations {
             500: components["responses"]["500.INTERNAL_ERROR"];
         };
     };
+    adminAudit: {
+        parameters: {
+            query?: {
+                /** @description Only actions of this operator. */
+                actor?: string;
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
+                cursor?: string;
+                /** @description Only what happened at this time or later. Left out: from the beginning. */
+                from?: string;
+                /** @description How many items a page has at most. */
+                limit?: number;
+                /** @description Only actions about the broadcast, the assignment, the transporter or the command with this id. */
+                subject?: string;
+                /** @description Only what happened before this time. Left out: up to now. */
+                to?: string;
+            };
+            header?: {
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The actions of operators, newest first, also those that were refused. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOfAuditView"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            403: components["responses"]["403.FORBIDDEN"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    adminBroadcasts: {
+        parameters: {
+            query?: {
+                /** @description Only broadcasts with a pickup in this service area. Until there are areas, all are in the area default. */
+                area?: string;
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
+                cursor?: string;
+                /** @description Only broadcasts of this customer. */
+                customerId?: string;
+                /** @description Only what happened at this time or later. Left out: from the beginning. */
+                from?: string;
+                /** @description Only bookings, or only orders. */
+                kind?: "booking" | "order";
+                /** @description How many items a page has at most. */
+                limit?: number;
+                /**
+                 * @description The id of a broadcast or at least its first four characters, the id of a customer, the last digits of the customer's
+                 *     telephone number (at least four), or a part of an address. Without `from`, addresses of the last 7 days are searched.
+                 */
+                q?: string;
+                /** @description Only broadcasts with this status; `open` stands for the four open ones. Left out: all of them. */
+                status?: "open" | "created" | "broadcasting" | "active" | "partially_filled" | "fully_filled" | "in_progress" | "completed" | "cancelled" | "expired";
+                /** @description Only what happened before this time. Left out: up to now. */
+                to?: string;
+                /** @description Only broadcasts that ask for trucks of this type. */
+                vehicleType?: string;
+            };
+            header?: {
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The broadcasts of all customers, newest first. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOfBroadcastSummaryView"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            403: components["responses"]["403.FORBIDDEN"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    adminCancel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The id of the object that the path names.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Intervention"];
+            };
+        };
+        responses: {
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CancelResult"];
+                };
+            };
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND.BROADCAST_NOT_FOUND.outcome"];
+            409: components["responses"]["409.BOOKING_CANNOT_CANCEL.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+        };
+    };
+    adminExpire: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The id of the object that the path names.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Intervention"];
+            };
+        };
+        responses: {
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BroadcastView"];
+                };
+            };
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND.BROADCAST_NOT_FOUND.outcome"];
+            409: components["responses"]["409.BROADCAST_FILLED.BROADCAST_CANCELLED.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+        };
+    };
+    adminWiden: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The id of the object that the path names.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Intervention"];
+            };
+        };
+        responses: {
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BroadcastView"];
+                };
+            };
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND.BROADCAST_NOT_FOUND.outcome"];
+            409: components["responses"]["409.adminWiden.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+        };
+    };
     marketFigures: {
         parameters: {
             query?: {
@@ -4651,6 +5852,197 @@ export interface operations {
             403: components["responses"]["403.FORBIDDEN"];
             500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    adminStuck: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Everything that does not move, each with what to do, on one page. Of each kind the 50 oldest are listed. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOfStuckView"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            403: components["responses"]["403.FORBIDDEN"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    adminTransporters: {
+        parameters: {
+            query?: {
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
+                cursor?: string;
+                /** @description How many items a page has at most. */
+                limit?: number;
+                /** @description Only transporters who are online, or only the others. */
+                online?: boolean;
+                /**
+                 * @description The id of a transporter or at least its first four characters, the last digits of the telephone number (at least four),
+                 *     a part of the name, or the number of a vehicle.
+                 */
+                q?: string;
+            };
+            header?: {
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The transporters with their presence, newest first. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOfTransporterSummaryView"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            403: components["responses"]["403.FORBIDDEN"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    adminTransporter: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The id of the object that the path names.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A transporter with presence, fleet, open offers, last answers and live assignments. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TransporterDetailsView"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            403: components["responses"]["403.FORBIDDEN"];
+            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    adminSetAvailability: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The id of the object that the path names.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AvailabilityIntervention"];
+            };
+        };
+        responses: {
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AvailabilityView"];
+                };
+            };
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome"];
+            409: components["responses"]["409.TRANSPORTER_SILENT.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     tripsAssignments: {

@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import OperationalError
 
+from tests.support.findings import findings
 from tests.support.wakers import RecordingWaker
 from tests.support.world import World
 from weelo_workers.contracts.broadcasts import CancelBroadcast
@@ -23,7 +24,6 @@ from weelo_workers.lifecycles.mailbox import MAX_ATTEMPTS
 from weelo_workers.messaging import crashes, failures, handlers
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.messaging.sweep import sweep
-from weelo_workers.queries import doctor
 
 
 def write(world: World, name: str, payload: Any, queue: str = "broadcasts") -> UUID:
@@ -137,8 +137,7 @@ def test_parked_ones_are_named_by_the_doctor_with_reason_and_time_until_they_are
     poison = write(world, "broadcasts.cancel", {})
     park(world, poison)
     parked_at = row_of(world, poison).parked_at
-    with world.engine.connect() as connection:
-        [line] = [line for line in doctor._database(connection) if str(poison) in line]
+    [line] = [line for line in findings("commands-parked") if str(poison) in line]
     assert line.startswith(f"parked: broadcasts.cancel {poison} since {parked_at:%Y-%m-%dT%H:%M}")
     assert "broadcast_id: Field required" in line
     with world.engine.begin() as connection:
@@ -258,8 +257,8 @@ def test_a_timer_that_fails_is_tried_less_and_less_often_and_named_by_the_doctor
     world.bus.execute(timer)
     pause = "SELECT EXTRACT(EPOCH FROM retry_at - clock_timestamp()) FROM mailbox WHERE id = :id"
     assert 200 < float(world.value(pause, id=timer)) <= 375
-    with world.engine.connect() as connection:
-        [line] = [line for line in doctor._database(connection) if line.startswith("failing")]
+    [line] = findings("commands-failing")
+    assert line.startswith("failing")
     assert f"broadcasts.expire {timer}" in line and "13 tries" in line and "RuntimeError: a bug" in line
 
 
@@ -355,8 +354,7 @@ def test_what_kills_whoever_has_its_message_is_parked_after_five_losses(
     row = row_of(world, poison)
     assert len(cancel_kills) == 5
     assert row.parked_at is not None and row.last_error == crashes.POSSIBLE_CRASH
-    with world.engine.connect() as connection:
-        assert any(str(poison) in line and "died of it" in line for line in doctor._database(connection))
+    assert any(str(poison) in line and "may have crashed" in line for line in findings("commands-parked"))
     with world.engine.begin() as connection:
         failures.requeue(connection, poison)
     assert row_of(world, poison).crashes == 0
@@ -521,5 +519,4 @@ def test_a_command_that_nobody_knows_is_never_parked_but_named(world: World) -> 
         world.bus.execute(unknown)
     row = row_of(world, unknown)
     assert (row.attempts, row.parked_at) == (0, None)
-    with world.engine.connect() as connection:
-        assert any(str(unknown) in line and "does not know" in line for line in doctor._database(connection))
+    assert any(str(unknown) in line and "does not know" in line for line in findings("commands-failing"))

@@ -120,13 +120,12 @@ def test_an_accept(world: World, fleets: list[Fleet]) -> None:
     fleet, other, *_ = fleets
     broadcast = world.broadcast(2)
     one = world.accepting(fleet, broadcast, fleet.trucks[:1])
-    # The last statement runs after the commit. It reads the fleet's availability for presence.
-    assert cost(world, one, fleet.id, Role.TRANSPORTER) == 10
+    assert cost(world, one, fleet.id, Role.TRANSPORTER) == 8
     world.drain()
     # An accept that fills the broadcast has one more query, for the backfill: whether a transporter with an offer of
     # this broadcast had no room for an offer of another one.
     last = world.accepting(other, broadcast, other.trucks[:1])
-    assert cost(world, last, other.id, Role.TRANSPORTER) == 11
+    assert cost(world, last, other.id, Role.TRANSPORTER) == 9
 
 
 def test_a_trip(world: World, fleets: list[Fleet]) -> None:

@@ -36,7 +36,7 @@ from weelo_workers.contracts.broadcasts import (
     TrucksRemainingUpdate,
 )
 from weelo_workers.contracts.event import Event
-from weelo_workers.contracts.fleet import DriverStatusChanged
+from weelo_workers.contracts.fleet import AvailabilityChanged, DriverStatusChanged
 from weelo_workers.contracts.offers import AcceptResult, AcceptTrucks, HoldExpired, TruckConfirmed
 from weelo_workers.contracts.outcomes import CommandSettled
 from weelo_workers.contracts.reasons import ProviderReason, ReasonCode, SystemReason
@@ -253,6 +253,7 @@ EVENTS: Mapping[type[Event], Sequence[tuple[str, Event]]] = {
         )
     ],
     HoldExpired: [("not confirmed in time", HoldExpired(**_OPEN, hold_id=_HOLD))],
+    AvailabilityChanged: [("offline", AvailabilityChanged(is_available=False, changed_at=BEGAN))],
     DriverStatusChanged: [("on duty", DriverStatusChanged(driver_id=_DRIVER, is_online=True))],
     TripAssigned: [
         (

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014"
-down_revision = "0012"
+down_revision = "0013"
 
 
 def upgrade() -> None:
@@ -24,7 +24,6 @@ def upgrade() -> None:
     """)
     # In older rows it is null, and the figures read the offer.
     op.add_column("assignments", sa.Column("ring", sa.Text(), nullable=True))
-    op.create_index("broadcasts_by_age", "broadcasts", ["created_at"], unique=False)
     op.create_index(
         "history_of_ended_slots",
         "transitions",
@@ -56,7 +55,6 @@ def downgrade() -> None:
             "name IN ('cancel', 'cancel_truck', 'end_failed', 'expire', 'report_no_show')"
         ),
     )
-    op.drop_index("broadcasts_by_age", table_name="broadcasts")
     op.drop_column("assignments", "ring")
     op.drop_column("broadcasts", "filled_at")
     op.drop_column("broadcasts", "first_won_at")

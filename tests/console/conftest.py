@@ -1,0 +1,53 @@
+"""The console of the API in this process, and that of an API process in Chromium."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.api_process import Api
+from tests.support.visits import Browser
+
+if TYPE_CHECKING:
+    from tests.console.operator import Operator
+
+
+@pytest.fixture(autouse=True)
+def _unlimited_sign_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each test sign in. All of them come from one address, whose attempts are limited."""
+    from weelo_api.commands.rate_limit import TokenBuckets
+    from weelo_api.console import routes
+
+    buckets = TokenBuckets(1_000)
+    monkeypatch.setattr(routes, "sign_in_attempts", lambda: buckets)
+
+
+@pytest.fixture
+def operator(migrated: None) -> Operator:
+    """Return a signed-in admin."""
+    # This module is imported here, because it reads the settings, which `pytest_configure` sets.
+    from tests.console.operator import Operator
+
+    operator = Operator()
+    operator.sign_in()
+    return operator
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Yield a browser. Skips the tests where Debian's package `chromium` is not installed."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with Browser(chromium) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="package")
+def api(migrated: None) -> Iterator[Api]:
+    api = Api()
+    yield api
+    api.stop()

@@ -1,0 +1,75 @@
+"""Beat's runs of the checks: one process at a time, bounded, and their results in PostgreSQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from tests.support.world import World
+from weelo_workers.doctor import recording
+from weelo_workers.doctor.check import CHECKS, EVERY_SECONDS, Check, Examination, Severity
+from weelo_workers.doctor.recording import run_once
+from weelo_workers.queries.health import check_states
+
+
+def stored(world: World) -> dict[str, bool]:
+    with world.engine.connect() as connection:
+        return dict(check_states(connection).failing)
+
+
+def test_the_results_of_all_checks_are_stored(world: World) -> None:
+    assert run_once(world.engine) is not None
+    assert set(stored(world)) == set(CHECKS)
+    assert stored(world)["beat-not-sweeping"] is True
+    assert stored(world)["schema"] is False
+    with world.engine.connect() as connection:
+        ended = check_states(connection).ended_at
+    assert ended is not None and abs(ended - time.time()) < 10
+
+
+def test_two_processes_of_beat_do_not_run_the_checks_at_the_same_time(world: World) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        runs = list(threads.map(lambda _: run_once(world.engine), range(4)))
+    assert len([run for run in runs if run is not None]) == 1
+    assert run_once(world.engine) is None
+    with world.engine.begin() as connection:
+        connection.execute(text("UPDATE check_runs SET began_at = began_at - interval '1 min'"))
+    assert run_once(world.engine) is not None
+
+
+def test_checks_that_read_whole_tables_run_once_an_hour(world: World) -> None:
+    rare = {name for name, check in CHECKS.items() if check.every_seconds > EVERY_SECONDS}
+    assert rare
+    run_once(world.engine)
+    again = run_once(world.engine, pause=0)
+    assert again is not None
+    assert {result.check.name for result in again} == set(CHECKS) - rare
+    with world.engine.begin() as connection:
+        connection.execute(text("UPDATE check_results SET checked_at = checked_at - interval '61 min'"))
+    again = run_once(world.engine, pause=0)
+    assert again is not None and {result.check.name for result in again} == set(CHECKS)
+
+
+def test_a_check_that_takes_too_long_keeps_its_earlier_result(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    seconds = 0.0
+
+    def find(look: Examination) -> Iterator[str]:
+        with look.database() as connection:
+            connection.execute(text(f"SELECT pg_sleep({seconds})"))
+        yield "found"
+
+    monkeypatch.setattr(recording, "CHECKS", {"slow": Check("slow", Severity.FAILING, "", (), 60, find)})
+    monkeypatch.setattr(recording, "STATEMENT_SECONDS", 0.2)
+    run_once(world.engine)
+    seconds, began = 10.0, time.monotonic()
+    run_once(world.engine, pause=0)
+    assert time.monotonic() - began < 5
+    assert stored(world) == {"slow": True}
+    assert world.value("SELECT detail FROM check_results") == "found"
+    assert "slow: could not be checked" in caplog.text

@@ -1,0 +1,96 @@
+"""Marked statements are prepared once per connection, except where sessions are shared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+
+from tests.support.pooler import RefusingProxy
+from tests.support.world import World
+from weelo_workers.contracts.fleet import SetAvailability
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.messaging.bus import Bus
+from weelo_workers.models import prepared
+from weelo_workers.models.engine import connect, is_disconnect
+from weelo_workers.settings import settings
+
+
+@pytest.fixture
+def engine(migrated: None) -> Iterator[Engine]:
+    """Return an engine that keeps one connection."""
+    made = connect(settings().database_url, pool_size=1, max_overflow=0)
+    yield made
+    made.dispose()
+
+
+def twice(connection: Connection, name: str = "twice") -> int:
+    """Execute a marked statement with a repeated parameter and a percent sign."""
+    statement = text("SELECT CAST(:n AS int) + CAST(:n AS int) WHERE 'a%b' LIKE 'a%%'").execution_options(
+        **prepared.prepared(name)
+    )
+    return int(connection.execute(statement, {"n": 4}).scalar_one())
+
+
+def names(connection: Connection) -> list[str]:
+    """Return the names of the prepared statements of this session, without their hashes, in the order of preparation."""
+    query = "SELECT name FROM pg_prepared_statements ORDER BY prepare_time, name"
+    return [name.rpartition("_")[0] for (name,) in connection.exec_driver_sql(query)]
+
+
+def test_a_marked_statement_is_prepared_once(engine: Engine) -> None:
+    with engine.connect() as connection:
+        assert [twice(connection) for _ in range(3)] == [8, 8, 8]
+        assert names(connection) == ["twice"]
+        connection.rollback()
+        assert twice(connection) == 8, "a prepared statement outlives the transaction"
+        assert names(connection) == ["twice"]
+
+
+def test_a_connection_keeps_a_limited_number(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepared, "MOST", 2)
+    with engine.connect() as connection:
+        for name in ("one", "two", "one", "three"):
+            twice(connection, name)
+        assert names(connection) == ["one", "three"], (
+            "the one that was not used for the longest time is dropped"
+        )
+
+
+@pytest.mark.parametrize("ignored", [frozenset(), frozenset({"options"})], ids=["refuses", "leaves out"])
+def test_nothing_is_prepared_behind_a_pooler(migrated: None, ignored: frozenset[str]) -> None:
+    with RefusingProxy(settings().database_url, ignored) as pooler:
+        made = connect(pooler.url)
+        with made.connect() as connection:
+            assert twice(connection) == 8
+            assert names(connection) == []
+        made.dispose()
+
+
+def test_a_command_is_executed_although_its_statements_were_lost(world: World, engine: Engine) -> None:
+    """A pooler that passes on all parameters may still exchange the session."""
+    bus, user_id = Bus(engine, world.bus.waker), uuid4()
+    for wanted in (True, False):
+        command = SetAvailability(transporter_id=user_id, is_available=wanted)
+        command_id = world.post(command, user_id, Role.TRANSPORTER)
+        bus.execute(command_id)
+        assert world.outcome(command_id, user_id).status == "succeeded"
+        with engine.connect() as connection:
+            assert ("claim" in names(connection)) is wanted, "after the loss nothing is prepared any more"
+            connection.exec_driver_sql("DEALLOCATE ALL")
+            connection.commit()
+
+
+def test_a_changed_column_invalidates_the_connection(engine: Engine) -> None:
+    read = text("SELECT * FROM changed").execution_options(**prepared.prepared("read_changed"))
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TEMPORARY TABLE changed AS SELECT 1 AS n")
+    with engine.connect() as connection:
+        connection.execute(read)
+        connection.exec_driver_sql("ALTER TABLE changed ALTER n TYPE text")
+        with pytest.raises(DBAPIError) as refused:
+            connection.execute(read)
+    assert is_disconnect(refused.value), "so the bus and the API repeat the transaction on another connection"

@@ -1,0 +1,12 @@
+"""Runs checks of the doctor in this process."""
+
+from __future__ import annotations
+
+from weelo_workers.doctor.check import CHECKS
+from weelo_workers.doctor.examine import examine
+
+
+def findings(*names: str) -> list[str]:
+    """Return the lines that these checks find in the database and the Redis of the tests. Without names: all checks."""
+    checks = [CHECKS[name] for name in names] if names else CHECKS.values()
+    return [line for result in examine(checks=checks) for line in result.findings]

@@ -1,0 +1,236 @@
+"""The routes of the console: sign-in and sign-out, and what all of its requests share."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4, uuid5
+
+from flask import Blueprint, Response, abort, g, redirect, render_template, request
+from werkzeug.exceptions import HTTPException
+
+from weelo_api.auth import Identity, authenticate, token_of
+from weelo_api.commands.rate_limit import TokenBuckets
+from weelo_api.console import sessions, wording
+from weelo_api.console.assets import ASSETS
+from weelo_api.http.errors import problem_response
+from weelo_api.per_process import PerProcess
+from weelo_workers import __version__, clock
+from weelo_workers.contracts.rejections import Code, Rejected
+from weelo_workers.contracts.statuses import Role
+from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_outage
+from weelo_workers.settings import settings
+
+log = logging.getLogger(__name__)
+
+api = Blueprint("console", __name__, url_prefix="/console", template_folder="templates")
+
+SIGN_IN = "/console/sign-in"
+START = "/console"
+
+# Attempts to sign in, for each address that connects: ten at once, one a second in the long run.
+sign_in_attempts = PerProcess(lambda: TokenBuckets(1.0))
+_ADDRESSES = uuid5(sessions.NAMESPACE, "addresses")
+
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_HEADERS = {
+    "Content-Security-Policy": _POLICY,
+    "Cache-Control": "no-store",
+    # With the policy of the other routes, `no-referrer`, browsers send `Origin: null` with a form.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+NAVIGATION = (
+    ("/console", "Map"),
+    ("/console/broadcasts", "Broadcasts"),
+    ("/console/fleets", "Fleets"),
+    ("/console/queues", "Queues"),
+    ("/console/stuck", "Stuck"),
+    ("/console/audit", "Audit"),
+)
+
+_OPEN_TO_ALL = frozenset({"console.sign_in", "console.send_sign_in", "console.asset"})
+
+
+def session() -> sessions.Session:
+    """Return the session of this request."""
+    found: sessions.Session = g.console_session
+    return found
+
+
+def page(template: str, **content: Any) -> str:
+    """Return a page of the console as HTML."""
+    return render_template(
+        f"console/{template}",
+        asset=ASSETS.address,
+        words=wording,
+        session=g.get("console_session"),
+        navigation=NAVIGATION,
+        here=request.path,
+        version=__version__,
+        now=clock.now(),
+        form_key=lambda: uuid4().hex,
+        is_sandbox=settings().is_sandbox,
+        **content,
+    )
+
+
+@api.before_request
+def _admit() -> Response | None:
+    """Let only admins in, and only forms of their own session."""
+    if request.endpoint == "console.asset":
+        return None
+    if "Authorization" in request.headers:
+        # A token opens no page, but the answer tells that it is one of another role.
+        _refuse_other_roles(request.headers["Authorization"])
+    g.console_session = sessions.find(request)
+    if request.method not in ("GET", "HEAD"):
+        _refuse_forgery()
+    if g.console_session is None and request.endpoint not in _OPEN_TO_ALL:
+        return _to_sign_in()
+    return None
+
+
+def _refuse_other_roles(header: str) -> None:
+    if authenticate(token_of(header)).caller.role is not Role.ADMIN:
+        raise Rejected(Code.FORBIDDEN, "The console is for: admin.")
+
+
+def _refuse_forgery() -> None:
+    found: sessions.Session | None = g.console_session
+    if sessions.is_from_elsewhere(request):
+        raise Rejected(Code.FORBIDDEN, "The form was sent by a page of another site.")
+    signing_in = request.endpoint == "console.send_sign_in"
+    if not signing_in and (found is None or not found.accepts(request.form.get("form_token", ""))):
+        raise Rejected(Code.FORBIDDEN, "The form is not of this session. Load the page again.")
+
+
+def _to_sign_in() -> Response:
+    # A token in an address is not repeated. It is in the history of the browser and in logs already.
+    is_page = request.method == "GET" and "token" not in request.args
+    where = request.full_path.rstrip("?") if is_page else START
+    address = f"{SIGN_IN}?next={quote(where)}"
+    if request.headers.get("HX-Request") or request.headers.get("Accept") == "application/json":
+        # A redirect would put the sign-in into a part of the page.
+        return Response(status=401, headers={"HX-Redirect": SIGN_IN})
+    return redirect(address, 303)  # type: ignore[return-value]
+
+
+@api.after_request
+def _add_headers(response: Response) -> Response:
+    for name, value in _HEADERS.items():
+        if name != "Cache-Control" or name not in response.headers:
+            response.headers[name] = value
+    return response
+
+
+def _wants_a_page() -> bool:
+    """Return whether a browser has sent the request. Other programs get errors as JSON, as from all routes."""
+    return "text/html" in request.headers.get("Accept", "")
+
+
+@api.errorhandler(Rejected)
+def _rejected(rejected: Rejected) -> Response:
+    if not _wants_a_page():
+        return problem_response(rejected.problem())
+    response = Response(
+        page("error.html", code=rejected.code, detail=rejected.detail), rejected.code.http_status
+    )
+    if "retryAfter" in rejected.extra:
+        response.headers["Retry-After"] = str(rejected.extra["retryAfter"])
+    return response
+
+
+@api.errorhandler(HTTPException)
+def _http(error: HTTPException) -> Response:
+    code = {404: Code.NOT_FOUND, 405: Code.METHOD_NOT_ALLOWED, 413: Code.PAYLOAD_TOO_LARGE}.get(
+        error.code or 500, Code.VALIDATION_ERROR
+    )
+    return _rejected(Rejected(code, "", {"errors": []} if code is Code.VALIDATION_ERROR else {}))
+
+
+def _unavailable(error: Exception) -> Response:
+    if not (is_outage(error) or is_contention(error)):
+        raise error
+    log.warning("the database is not available: %s", str(error).splitlines()[0])
+    g.console_session = None  # it may be what could not be read
+    return _rejected(Rejected(Code.SERVICE_UNAVAILABLE, "The database does not answer.", {"retryAfter": 1}))
+
+
+for _error_class in DATABASE_ERRORS:
+    api.register_error_handler(_error_class, _unavailable)
+
+
+# --- sign-in --------------------------------------------------------------------------------------------
+
+
+@api.get("/sign-in")
+def sign_in() -> str:
+    """Show the form in which an admin pastes a token."""
+    return _sign_in_form()
+
+
+def _sign_in_form(refused: Rejected | None = None) -> str:
+    return page("sign_in.html", next=_next(request.values.get("next", "")), refused=refused)
+
+
+@api.post("/sign-in")
+def send_sign_in() -> Response:
+    """Begin a session for the admin's token in the form."""
+    try:
+        identity = _identity_in_form()
+    except Rejected as refused:
+        if not _wants_a_page():
+            raise
+        return Response(_sign_in_form(refused), refused.code.http_status)
+    response = redirect(_next(request.form.get("next", "")), 303)
+    sessions.set_cookie(response, sessions.begin(identity))  # type: ignore[arg-type]
+    return response  # type: ignore[return-value]
+
+
+def _identity_in_form() -> Identity:
+    """Return the identity in the admin's token in the form. Raises Rejected."""
+    try:
+        sign_in_attempts().take(uuid5(_ADDRESSES, request.remote_addr or ""))
+    except Rejected as refused:
+        raise Rejected(Code.RATE_LIMITED, "Too many attempts. Wait a moment.", refused.extra) from None
+    if settings().console_key is None:
+        raise Rejected(
+            Code.SERVICE_UNAVAILABLE,
+            "No session can begin without JWT_SECRET or WEBHOOK_SECRET_KEY.",
+            {"retryAfter": 30},
+        )
+    identity = authenticate(request.form.get("token", "").strip())
+    if identity.caller.role is not Role.ADMIN:
+        raise Rejected(Code.FORBIDDEN, "This token is not an admin's.")
+    return identity
+
+
+def _next(address: str) -> str:
+    """Return the page to show after the sign-in: one of the console, whatever the address says."""
+    is_own = address == START or address.startswith((f"{START}/", f"{START}?"))
+    return address if is_own and not address.startswith(SIGN_IN) and "\\" not in address else START
+
+
+@api.post("/sign-out")
+def sign_out() -> Response:
+    """End the session."""
+    sessions.sign_out(session())
+    response = redirect(SIGN_IN, 303)
+    sessions.delete_cookie(response)  # type: ignore[arg-type]
+    return response  # type: ignore[return-value]
+
+
+@api.get("/assets/<digest>/<name>")
+def asset(digest: str, name: str) -> Response:
+    """Return a file that the pages load."""
+    answer = ASSETS.response(digest, name)
+    if answer is None:
+        abort(404)
+    return answer

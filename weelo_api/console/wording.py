@@ -1,0 +1,65 @@
+"""Words and numbers as the pages show them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from markupsafe import Markup, escape
+
+
+def plain(name: object) -> str:
+    """Return a name of the contract as words: `partially_filled` becomes `partially filled`."""
+    return str(name).replace("_", " ")
+
+
+def short(identifier: UUID | str | None) -> str:
+    """Return the first eight characters of an id, which the search finds."""
+    return str(identifier)[:8] if identifier else "–"
+
+
+def moment(value: datetime | str | None) -> Markup:
+    """Return a time as an element that console.js shows in the reader's time zone; in UTC without scripts."""
+    if value is None:
+        return Markup("–")
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    at = at.astimezone(UTC)
+    iso = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}">{}</time>').format(iso, f"{at:%d %b %H:%M:%S} UTC")
+
+
+def kilometres(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f} km" if value < 100 else f"{value:.0f} km"
+
+
+def seconds(value: float | None) -> str:
+    """Return a length of time in its largest fitting units."""
+    if value is None:
+        return "–"
+    if value < 10:
+        return f"{value:.1f} s"
+    if value < 120:
+        return f"{value:.0f} s"
+    if value < 7_200:
+        return f"{value / 60:.0f} min"
+    return f"{value / 3_600:.1f} h" if value < 172_800 else f"{value / 86_400:.0f} days"
+
+
+def since(value: datetime | str | None, now: datetime) -> str:
+    """Return how long ago a time was."""
+    if value is None:
+        return "–"
+    at = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return seconds(max(0.0, (now - at).total_seconds()))
+
+
+def place(value: dict[str, Any]) -> str:
+    """Return the address of a place, or its coordinates if it has none."""
+    return value.get("address") or f"{value['latitude']:.3f}, {value['longitude']:.3f}"
+
+
+def vehicles(requested: list[dict[str, Any]]) -> Markup:
+    """Return the requested trucks, such as `2 × open 17 Feet`."""
+    parts = [f"{each['count']} × {each['vehicleType']} {each['vehicleSubtype']}" for each in requested]
+    return escape(", ".join(parts))

@@ -1,0 +1,179 @@
+"""Checks of invariants: each is a query for the ids of rows that must not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from weelo_workers.contracts.broadcasts import ReofferBroadcast
+from weelo_workers.contracts.queues import WEBHOOKS
+from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
+from weelo_workers.contracts.trips import ExpireAssignment, GiveBackStalled, RemindToStart, ReportStalled
+from weelo_workers.doctor.check import EVERY_SECONDS, HOURLY, IN_SCHEMA, OVERDUE, Examination, check
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.lifecycles.truck_request import FILLED
+from weelo_workers.models.base import quoted
+from weelo_workers.models.mailbox import as_sql, unsettled
+
+REPORT = "nothing repairs this by itself: keep the rows, and report it with the timelines of the broadcasts"
+REPAIR = "`weelo doctor --repair` sends the command that is missing"
+
+_ASSIGNMENT_TIMERS = ", ".join(
+    f"'{timer.name}'" for timer in (ExpireAssignment, RemindToStart, GiveBackStalled, ReportStalled)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """An invariant. `finding`: its sentence, in which `{n}` is the number of rows that break it. `query`: their ids."""
+
+    name: str
+    finding: str
+    remedy: str
+    query: str
+    every_seconds: float = EVERY_SECONDS
+
+    def count(self, connection: Connection) -> int:
+        """Return how many rows break the invariant."""
+        number: int = connection.execute(text(f"SELECT count(*) FROM ({self.query}) AS found")).scalar_one()
+        return number
+
+    def find(self, look: Examination) -> Iterator[str]:
+        """Yield one line if there are such rows."""
+        with look.database() as connection:
+            if count := self.count(connection):
+                yield "invariant: " + self.finding.format(n=count)
+
+
+INVARIANTS = (
+    Invariant(
+        "log-has-a-gap",
+        "{n} users whose kept log has a gap",
+        REPORT,
+        """
+        SELECT user_id FROM log_lines GROUP BY user_id HAVING max(seq) - min(seq) + 1 <> count(*)""",
+        every_seconds=HOURLY,
+    ),
+    Invariant(
+        "log-counter-differs",
+        "{n} users whose log does not end where its counter stands",
+        REPORT,
+        """
+        SELECT h.user_id FROM log_heads h
+         WHERE EXISTS (SELECT 1 FROM log_lines l WHERE l.user_id = h.user_id)
+           AND h.seq <> (SELECT max(seq) FROM log_lines l WHERE l.user_id = h.user_id)""",
+        every_seconds=HOURLY,
+    ),
+    Invariant(
+        "slots-differ-from-assignments",
+        "{n} broadcasts whose filled slots are not their live or completed assignments",
+        REPORT,
+        f"""
+        SELECT b.id FROM broadcasts b
+         WHERE (SELECT count(*) FROM truck_requests t WHERE t.broadcast_id = b.id AND t.status IN ({quoted(FILLED)}))
+            <> (SELECT count(*) FROM assignments a
+                 WHERE a.broadcast_id = b.id AND a.status IN ({quoted(LIVE)}, 'completed'))""",
+        every_seconds=HOURLY,
+    ),
+    Invariant(
+        "assignment-of-cancelled-broadcast",
+        "{n} live assignments on cancelled broadcasts",
+        "end the trip: `POST /api/v1/assignments/{id}/end` as an admin; then report it",
+        f"""
+        SELECT a.id FROM assignments a JOIN broadcasts b ON b.id = a.broadcast_id
+         WHERE a.status IN ({quoted(LIVE)}) AND b.status = '{BroadcastStatus.CANCELLED}'""",
+    ),
+    Invariant(
+        "broadcast-without-timer",
+        "{n} open broadcasts without a pending expiry",
+        REPAIR,
+        f"""
+        SELECT b.id FROM broadcasts b
+         WHERE b.status IN ({quoted(OPEN)})
+           AND NOT EXISTS (SELECT 1 FROM mailbox WHERE name = 'broadcasts.expire' AND {as_sql(unsettled())}
+                              AND payload->>'broadcast_id' = b.id::text)""",
+    ),
+    Invariant(
+        "slot-of-ended-hold",
+        "{n} slots held by a hold that is over",
+        REPORT,
+        f"""
+        SELECT t.id FROM truck_requests t JOIN holds h ON h.id = t.hold_id
+         WHERE t.status = '{TruckRequestStatus.HELD}' AND h.status <> '{HoldStatus.OPEN}'""",
+    ),
+    Invariant(
+        "hold-past-its-end",
+        "{n} holds open past their end",
+        REPAIR,
+        f"""
+        SELECT id FROM holds
+         WHERE status = '{HoldStatus.OPEN}' AND expires_at < {OVERDUE}""",
+    ),
+    Invariant(
+        "broadcast-past-its-deadline",
+        "{n} broadcasts open past their deadline",
+        REPAIR,
+        f"""
+        SELECT id FROM broadcasts
+         WHERE status IN ({quoted(OPEN)}) AND expires_at < {OVERDUE}""",
+    ),
+    Invariant(
+        "assignment-past-its-end",
+        "{n} assignments unanswered past their end",
+        REPAIR,
+        f"""
+        SELECT id FROM assignments
+         WHERE status = '{AssignmentStatus.PENDING}'
+           AND expires_at < {OVERDUE}""",
+    ),
+    Invariant(
+        "assignment-without-timer",
+        "{n} live assignments without a timer whose driver has not answered or has left the fleet",
+        f"{REPAIR}; a truck with goods on board has no timer: end the trip as an admin",
+        f"""
+        SELECT a.id FROM assignments a
+         WHERE a.status IN ({quoted(LIVE)})
+           AND NOT EXISTS (SELECT 1 FROM mailbox WHERE name IN ({_ASSIGNMENT_TIMERS}) AND {as_sql(unsettled())}
+                              AND payload->>'assignment_id' = a.id::text)
+           AND (a.status = '{AssignmentStatus.PENDING}'
+                OR NOT EXISTS (SELECT 1 FROM drivers d
+                                WHERE d.id = a.driver_id AND d.transporter_id = a.transporter_id))""",
+    ),
+    Invariant(
+        "search-not-begun",
+        "{n} reopened slots whose search has not begun",
+        REPAIR,
+        f"""
+        SELECT t.id FROM truck_requests t JOIN broadcasts b ON b.id = t.broadcast_id
+         WHERE t.status = '{TruckRequestStatus.SEARCHING}' AND b.status IN ({quoted(OPEN)})
+           AND t.state_changed_at < {OVERDUE}
+           AND (b.reoffer_rounds > 0 AND b.radius_step = 0 AND b.state_changed_at < {OVERDUE}
+                OR EXISTS (SELECT 1 FROM mailbox WHERE name = '{ReofferBroadcast.name}' AND {as_sql(unsettled())}
+                              AND payload->>'truck_request_id' = t.id::text))""",
+    ),
+    Invariant(
+        "webhook-not-delivered",
+        "{n} webhooks whose lines wait and that no command delivers",
+        REPAIR,
+        f"""
+        SELECT w.id FROM webhooks w
+         WHERE w.is_active AND (w.lease_until IS NULL OR w.lease_until < {OVERDUE})
+           AND EXISTS (SELECT 1 FROM log_lines l JOIN events e ON e.id = l.event_id
+                        WHERE l.user_id = w.user_id AND l.seq > w.delivered_seq AND e.at < {OVERDUE}
+                          AND (w.events ? '*' OR w.events ? e.event))
+           AND NOT EXISTS (SELECT 1 FROM mailbox
+                            WHERE queue = '{WEBHOOKS}' AND {as_sql(unsettled())}
+                              AND payload->>'webhook_id' = w.id::text)""",
+    ),
+)
+
+for _invariant in INVARIANTS:
+    check(
+        _invariant.name,
+        needs=IN_SCHEMA,
+        remedy=_invariant.remedy,
+        every_seconds=_invariant.every_seconds,
+    )(_invariant.find)

@@ -1,0 +1,54 @@
+"""Check of presence: what Redis holds about transporters is what their rows say."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from uuid import UUID
+
+from redis.exceptions import RedisError
+from sqlalchemy.orm import Session
+
+from weelo_workers.doctor.check import IN_SCHEMA, Examination, Severity, check
+from weelo_workers.presence import kinds_as_stored, overview
+from weelo_workers.queries.fleets import fleet_availability
+
+SAMPLE = 500
+AGAIN_AFTER_SECONDS = 1.0  # Presence is written some milliseconds after the commit of the rows.
+
+
+@check(
+    "presence-differs",
+    severity=Severity.WARNING,
+    needs=IN_SCHEMA,
+    remedy="`weelo doctor --repair` copies their rows to presence again",
+)
+def presence_differs(look: Examination) -> Iterator[str]:
+    """Find transporters, in a random sample of 500, who may be left out of rings or offered requests wrongly."""
+    if found := differing(look):
+        yield f"presence: {len(found)} of {SAMPLE} transporters at most have other kinds of trucks there than in their rows"
+
+
+def differing(look: Examination) -> list[UUID]:
+    """Return the transporters of a random sample of whom presence still differs from their rows after a second."""
+    with suppress(RedisError):  # the check `redis` reports it
+        suspects = _differing(look, overview.sample(SAMPLE))
+        if suspects:
+            time.sleep(AGAIN_AFTER_SECONDS)
+            return sorted(_differing(look, overview.stored(suspects)))
+    return []
+
+
+def _differing(look: Examination, stored: Mapping[UUID, str | None]) -> Collection[UUID]:
+    if not stored:
+        return []
+    with look.database() as connection:
+        rows = fleet_availability(Session(connection), list(stored))
+    return {
+        transporter_id
+        for transporter_id, row in rows.items()
+        if stored[transporter_id] is not None
+        and stored[transporter_id]
+        != (None if row.free_kinds is None else kinds_as_stored(row.free_kinds, row.busy_kinds))
+    }

@@ -1,0 +1,55 @@
+"""Runs the checks one after another."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from redis.exceptions import RedisError
+from sqlalchemy.exc import SQLAlchemyError
+
+from weelo_workers.doctor.check import CHECKS, Check, Examination, Result
+
+# Importing these modules registers their checks.
+from weelo_workers.doctor.checks import (  # noqa: F401
+    database,
+    invariants,
+    mailbox,
+    presence,
+    processes,
+    redis,
+    webhooks,
+)
+from weelo_workers.doctor.errors import summary
+from weelo_workers.models.engine import engine
+
+log = logging.getLogger(__name__)
+
+STATEMENT_SECONDS = 60.0
+"""The time limit of a statement of `weelo doctor`: some read whole tables."""
+
+
+def examine(look: Examination | None = None, checks: Iterable[Check] | None = None) -> list[Result]:
+    """Return the results of all checks that could be run. A check that needs one with a finding is left out.
+
+    A check that fails itself, for example because a statement takes too long, has that as its finding.
+    """
+    look = look or Examination(engine(), STATEMENT_SECONDS)
+    results: list[Result] = []
+    failed: set[str] = set()
+    for each in in_order(CHECKS.values() if checks is None else checks):
+        if failed.intersection(each.needs):
+            continue
+        try:
+            result = Result(each, tuple(each.find(look)))
+        except (SQLAlchemyError, RedisError) as error:
+            result = Result(each, (f"{each.name}: could not be checked: {summary(error)}",), was_run=False)
+        if not result.ok:
+            failed.add(each.name)
+        results.append(result)
+    return results
+
+
+def in_order(checks: Iterable[Check]) -> list[Check]:
+    """Return the checks such that each comes after those that it needs: these have fewer needs themselves."""
+    return sorted(checks, key=lambda each: (len(each.needs), each.name))

@@ -1,0 +1,74 @@
+"""Whether this worker, or this process of beat, does its work: the answer of its /readyz."""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+
+from sqlalchemy import Engine
+
+from weelo_workers.clock import clock_skew
+from weelo_workers.messaging.beat_heartbeats import BeatHeartbeats, late_after_seconds
+from weelo_workers.messaging.consumer_monitor import ConsumerMonitor
+from weelo_workers.models.engine import DATABASE_ERRORS, connect
+from weelo_workers.settings import settings
+from weelo_workers.with_timeout import NoThread, WithTimeout
+
+
+class ProgramHealth:
+    """Knows why this program is not ready. `consumers` is set in a worker, `beat` in beat, when they have started."""
+
+    def __init__(self) -> None:
+        self.consumers: ConsumerMonitor | None = None
+        self.beat: BeatHeartbeats | None = None
+
+    def why_not_ready(self) -> str | None:
+        """Return why this program cannot do its work now, in one line; None if it can. Takes at most about 2 s."""
+        if self.beat is not None:
+            reason = _why_not_sweeping(self.beat)
+        elif self.consumers is not None:
+            reason = self.consumers.why_not_consuming()
+        else:
+            reason = "it has not started yet"
+        return reason or _why_no_database()
+
+    def clock_skew(self) -> float | None:
+        """Return how far the clock of this machine is ahead of PostgreSQL's (seconds); None if it does not answer in 2 s."""
+        try:
+            return _ask_database()
+        except (TimeoutError, NoThread, *DATABASE_ERRORS):
+            return None
+
+
+def _why_not_sweeping(beat: BeatHeartbeats) -> str | None:
+    if beat.swept_at is None:
+        return "beat has not swept yet"
+    silent = time.monotonic() - beat.swept_at
+    return f"beat has not swept for {silent:.0f} s" if silent > late_after_seconds() else None
+
+
+def _why_no_database() -> str | None:
+    try:
+        _ask_database()
+    except TimeoutError:
+        return "database: no answer within 2 s"
+    except NoThread as refusal:
+        return str(refusal)
+    except DATABASE_ERRORS as error:
+        return f"database: {type(error).__name__}"
+    return None
+
+
+@WithTimeout
+def _ask_database() -> float:
+    """Return `clock_skew`, which any answer of the database shows."""
+    with _engine().connect() as connection:
+        return clock_skew(connection)
+
+
+@lru_cache(maxsize=1)
+def _engine() -> Engine:
+    # An engine of its own: all connections of the others may be in use or may hang.
+    return connect(
+        settings().database_url, pool_size=1, isolation="AUTOCOMMIT", sandbox=settings().is_sandbox
+    )

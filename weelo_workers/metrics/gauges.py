@@ -1,0 +1,40 @@
+"""Gauges whose values are read when /metrics is asked for, and the list of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from prometheus_client.core import GaugeMetricFamily
+
+DECLARED: list[ReadGauge] = []
+"""All gauges of this kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadGauge:
+    """A gauge. `label`: the name of its only label, None without one."""
+
+    name: str
+    help: str
+    label: str | None = None
+
+    def __post_init__(self) -> None:
+        DECLARED.append(self)
+
+    def is_(self, value: float) -> GaugeMetricFamily:
+        """Return the gauge, without a label, with this value."""
+        return GaugeMetricFamily(self.name, self.help, value=value)
+
+    def by(self, values: Mapping[str, float]) -> GaugeMetricFamily:
+        """Return the gauge with one value for each value of its label."""
+        family = GaugeMetricFamily(self.name, self.help, labels=[self.label or ""])
+        for label, value in values.items():
+            family.add_metric([label], value)
+        return family
+
+
+CLOCK_SKEW = ReadGauge(
+    "weelo_clock_skew_seconds",
+    "How far the clock of the process's machine is ahead of PostgreSQL's; negative: behind",
+)

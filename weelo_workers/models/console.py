@@ -1,0 +1,19 @@
+"""Sessions of the console that were signed out before their end."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from weelo_workers.models.base import Base, Id
+
+
+class ConsoleSignOut(Base):
+    """Ends a session of the console. The session itself is in its signed cookie, so only its early end is stored."""
+
+    __tablename__ = "console_sign_outs"
+
+    session_id: Mapped[Id]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    """When the cookie is refused in any case, so that this row can be deleted."""

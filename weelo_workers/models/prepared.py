@@ -1,0 +1,133 @@
+"""Prepared statements: PostgreSQL parses and plans a marked statement once per connection, instead of each time.
+
+A statement is marked by the execution option `prepared`, whose value names it: `select(…).execution_options(**prepared("claim"))`.
+psycopg2 has no function for this, so the statement is prepared and executed by the SQL commands PREPARE and EXECUTE.
+
+A prepared statement belongs to one session of the server. Behind a pooler that shares sessions among its clients, each
+statement is sent as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.pool import ConnectionPoolEntry
+
+_OPTION = "prepared"
+
+PARAMETERS = {
+    # PostgreSQL accepts an unknown name with a dot. A pooler that shares sessions refuses or drops it.
+    "weelo.own_session": "on",
+    # Otherwise PostgreSQL may go on planning a prepared statement each time, for the values of its parameters.
+    "plan_cache_mode": "force_generic_plan",
+}
+"""Parameters of the startup packet."""
+
+MOST = 100
+"""How many statements a connection keeps. Each takes some tens of kilobytes of the server process's memory."""
+
+_STATEMENTS = "prepared statements"
+"""The key under which a connection keeps the names of its prepared statements, the most recently used last."""
+
+_MISSING = "26000"
+"""PostgreSQL's error code for a prepared statement that does not exist: the session has been exchanged."""
+
+_OTHER_RESULT = "cached plan must not change result type"
+"""PostgreSQL's error after a migration has changed the type of a column that a prepared statement returns."""
+
+_PARAMETER = re.compile(r"%(?:\((\w+)\)s|(s)|%)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    name: str
+    prepare: str
+    execute: str
+
+
+def prepared(name: str) -> dict[str, str]:
+    """Return the execution options of a statement to be prepared. `name`: what `pg_stat_activity` shows.
+
+    Mark only statements whose text is the same each time: a parameter with a list of values needs `= ANY (…)`, because
+    `IN (…)` has one parameter for each value. Constants that a partial index needs must be part of the text.
+    """
+    return {_OPTION: name}
+
+
+class PreparedStatements:
+    """Prepares the marked statements of one engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._shares_sessions = False
+        event.listen(engine, "connect", self._find_out)
+        event.listen(engine, "before_cursor_execute", self._execute, retval=True)
+        event.listen(engine, "handle_error", self._begin_anew)
+
+    def _find_out(self, raw: Any, record: ConnectionPoolEntry) -> None:
+        """Find out whether the server session is this connection's own: then it has the parameters of the startup packet."""
+        if self._shares_sessions:
+            return
+        with raw.cursor() as cursor:
+            cursor.execute("SELECT current_setting('weelo.own_session', true)")
+            (found,) = cursor.fetchone()
+        raw.rollback()
+        if found:
+            record.info[_STATEMENTS] = OrderedDict()
+
+    def _execute(
+        self, connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> tuple[str, Any]:
+        """Return the statement and its parameters as they are to be sent."""
+        name = context.execution_options.get(_OPTION) if context is not None else None
+        if name is None or many:
+            return statement, parameters
+        known: OrderedDict[str, None] | None = connection.info.get(_STATEMENTS)
+        if known is None:
+            return statement, parameters
+        found = _prepared(name, statement)
+        if found.name in known:
+            known.move_to_end(found.name)
+        else:
+            if len(known) >= MOST:
+                oldest, _ = known.popitem(last=False)
+                cursor.execute(f"DEALLOCATE {oldest}")
+            cursor.execute(found.prepare)
+            known[found.name] = None
+        return found.execute, parameters
+
+    def _begin_anew(self, context: ExceptionContext) -> None:
+        """Let the connections be replaced if a prepared statement cannot be used any more. The command is then repeated."""
+        error = context.original_exception
+        code = getattr(error, "pgcode", None)
+        if code == _MISSING:
+            self._shares_sessions = True
+        if code == _MISSING or _OTHER_RESULT in str(error):
+            context.is_disconnect = True
+
+
+@lru_cache(maxsize=512)
+def _prepared(name: str, statement: str) -> _Prepared:
+    """Return the commands for a statement with psycopg2's placeholders, `%(name)s` or `%s`."""
+    order: dict[str, int] = {}
+    placeholders: list[str] = []
+
+    def numbered(found: re.Match[str]) -> str:
+        if found[0] == "%%":
+            return "%"
+        key = found[1] or f"#{len(placeholders)}"
+        if key not in order:
+            order[key] = len(order) + 1
+            placeholders.append(found[0])
+        return f"${order[key]}"
+
+    body = _PARAMETER.sub(numbered, statement)
+    full_name = f"{name}_{hashlib.sha256(body.encode()).hexdigest()[:12]}"
+    arguments = f" ({', '.join(placeholders)})" if placeholders else ""
+    return _Prepared(full_name, f"PREPARE {full_name} AS {body}", f"EXECUTE {full_name}{arguments}")

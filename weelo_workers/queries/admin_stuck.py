@@ -1,0 +1,228 @@
+"""The operator's list of everything that does not move, each with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from redis.exceptions import RedisError
+from sqlalchemy import Text, and_, cast, exists, func, or_, select
+from sqlalchemy.orm import Session
+
+from weelo_workers import clock
+from weelo_workers.contracts.admin import StuckBecause, StuckSubject, StuckView
+from weelo_workers.contracts.broadcasts import ExpireBroadcast
+from weelo_workers.contracts.queues import TIMERS, WEBHOOKS
+from weelo_workers.contracts.statuses import AssignmentStatus
+from weelo_workers.contracts.trips import ExpireAssignment, GiveBackStalled, RemindToStart, ReportStalled
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.messaging.worker_heartbeats import consumers
+from weelo_workers.models import Assignment, Broadcast, Driver, EventRecord, LogLine, MailboxRow, Webhook
+from weelo_workers.models.mailbox import active, due, parked, retrying, unsettled
+from weelo_workers.queries.backlog import by_queue
+
+OVERDUE = timedelta(seconds=5)
+"""What is later than this is reported. The sweep executes a lost timer within two seconds."""
+MAX_OF_A_KIND = 50
+
+_ASSIGNMENT_TIMERS = tuple(
+    timer.name for timer in (ExpireAssignment, RemindToStart, GiveBackStalled, ReportStalled)
+)
+
+REMEDIES = {
+    StuckBecause.PAST_DEADLINE: "Expire it: `POST /api/v1/admin/broadcasts/{id}/expire`. If there are several, look at the queue "
+    "`timers` and at beat.",
+    StuckBecause.NO_EXPIRY_TIMER: "Expire or cancel it with `POST /api/v1/admin/broadcasts/{id}/expire` or `/cancel`.",
+    StuckBecause.PARKED_COMMAND: "Remove the cause of the error, then `weelo mailbox retry ID`.",
+    StuckBecause.FAILING_COMMAND: "It is tried again by itself. If the cause is removed, `weelo mailbox retry ID` tries it at once.",
+    StuckBecause.OVERDUE_TIMER: "See that beat and a worker of the queue `timers` run; beat then executes it.",
+    StuckBecause.IDLE_ASSIGNMENT: "Ask driver and transporter, then end the trip with `POST /api/v1/assignments/{id}/end`.",
+    StuckBecause.FAILING_WEBHOOK: "Its owner has to repair the endpoint. Messages are sent again by themselves.",
+    StuckBecause.WAITING_WEBHOOK: "See that a worker of the queue `webhooks` runs.",
+    StuckBecause.LATE_QUEUE: "Start more workers of the queue, or restart one that hangs.",
+    StuckBecause.QUEUE_WITHOUT_WORKER: "Start a worker of the queue.",
+}
+
+
+def stuck(session: Session) -> list[dict[str, Any]]:
+    """Return what does not move, of each kind the oldest first and at most 50."""
+    parts = (
+        _queues(session),
+        _commands(session),
+        _broadcasts(session),
+        _assignments(session),
+        _webhooks(session),
+    )
+    return [each.json_dict() for part in parts for each in part]
+
+
+def _view(because: StuckBecause, subject: StuckSubject, subject_id: UUID | None, **more: Any) -> StuckView:
+    return StuckView(
+        because=because,
+        subject=subject,
+        subject_id=subject_id,
+        remedy=REMEDIES[because],
+        **{"queue": None, "broadcast_id": None, "since": None, **more},
+    )
+
+
+def _queues(session: Session) -> Iterator[StuckView]:
+    try:
+        without_worker = {queue for queue, workers in consumers().items() if workers == 0}
+    except RedisError:
+        without_worker = set()  # `weelo doctor` and the metrics report Redis itself.
+    now = clock.now()
+    for line in by_queue(session.connection()):
+        since = now - timedelta(seconds=line.oldest_seconds) if line.due else None
+        waiting = f"{line.due} commands are due, the oldest for {line.oldest_seconds:.0f} s."
+        if line.queue in without_worker:
+            yield _view(
+                StuckBecause.QUEUE_WITHOUT_WORKER,
+                StuckSubject.QUEUE,
+                None,
+                queue=line.queue,
+                since=since,
+                detail=f"No worker consumes the queue. {waiting}",
+            )
+        elif line.oldest_seconds > OVERDUE.total_seconds():
+            yield _view(
+                StuckBecause.LATE_QUEUE,
+                StuckSubject.QUEUE,
+                None,
+                queue=line.queue,
+                since=since,
+                detail=waiting,
+            )
+
+
+def _commands(session: Session) -> Iterator[StuckView]:
+    overdue = and_(
+        due(MailboxRow), MailboxRow.queue == TIMERS, MailboxRow.due_at < func.clock_timestamp() - OVERDUE
+    )
+    kinds = (
+        (StuckBecause.PARKED_COMMAND, parked(MailboxRow), MailboxRow.parked_at),
+        (StuckBecause.FAILING_COMMAND, retrying(MailboxRow), MailboxRow.due_at),
+        (StuckBecause.OVERDUE_TIMER, and_(overdue, ~retrying(MailboxRow)), MailboxRow.due_at),
+    )
+    for because, condition, since in kinds:
+        rows = session.execute(
+            select(MailboxRow, since.label("since")).where(condition).order_by(since).limit(MAX_OF_A_KIND)
+        )
+        for row, at in rows:
+            tries = (
+                f"{row.attempts + row.crashes} tries, {row.last_error}" if row.last_error else "not tried yet"
+            )
+            yield _view(
+                because,
+                StuckSubject.COMMAND,
+                row.id,
+                queue=row.queue,
+                broadcast_id=row.payload.get("broadcast_id"),
+                since=at,
+                detail=f"{row.name}: {tries}",
+            )
+
+
+def _broadcasts(session: Session) -> Iterator[StuckView]:
+    is_late = Broadcast.expires_at < func.clock_timestamp() - OVERDUE
+    # A list that is read once. A condition with EXISTS would read all waiting commands for each broadcast.
+    timers = select(MailboxRow.payload["broadcast_id"].astext).where(
+        unsettled(MailboxRow), MailboxRow.queue == TIMERS, MailboxRow.name == ExpireBroadcast.name
+    )
+    has_no_timer = cast(Broadcast.id, Text).not_in(timers)
+    rows = session.execute(
+        select(Broadcast, is_late.label("late"))
+        .where(Broadcast.status.in_(OPEN), or_(is_late, has_no_timer))
+        .order_by(Broadcast.expires_at)
+        .limit(MAX_OF_A_KIND)
+    )
+    for broadcast, late in rows:
+        yield _view(
+            StuckBecause.PAST_DEADLINE if late else StuckBecause.NO_EXPIRY_TIMER,
+            StuckSubject.BROADCAST,
+            broadcast.id,
+            broadcast_id=broadcast.id,
+            since=broadcast.expires_at if late else broadcast.state_changed_at,
+            detail=f"The {broadcast.kind} is {broadcast.status}.",
+        )
+
+
+def _assignments(session: Session) -> Iterator[StuckView]:
+    timers = select(MailboxRow.payload["assignment_id"].astext).where(
+        unsettled(MailboxRow), MailboxRow.queue == TIMERS, MailboxRow.name.in_(_ASSIGNMENT_TIMERS)
+    )
+    has_left = Driver.transporter_id != Assignment.transporter_id
+    rows = session.scalars(
+        select(Assignment)
+        .join(Driver)
+        .where(
+            Assignment.status.in_(LIVE),
+            or_(Assignment.status == AssignmentStatus.PENDING, has_left),
+            cast(Assignment.id, Text).not_in(timers),
+        )
+        .order_by(Assignment.state_changed_at)
+        .limit(MAX_OF_A_KIND)
+    )
+    for assignment in rows:
+        yield _view(
+            StuckBecause.IDLE_ASSIGNMENT,
+            StuckSubject.ASSIGNMENT,
+            assignment.id,
+            broadcast_id=assignment.broadcast_id,
+            since=assignment.state_changed_at,
+            detail=f"The assignment of {assignment.vehicle_number} is {assignment.status}.",
+        )
+
+
+def _webhooks(session: Session) -> Iterator[StuckView]:
+    failing = session.scalars(
+        select(Webhook)
+        .where(Webhook.is_active, Webhook.failing_since.is_not(None))
+        .order_by(Webhook.failing_since)
+        .limit(MAX_OF_A_KIND)
+    )
+    for webhook in failing:
+        yield _view(
+            StuckBecause.FAILING_WEBHOOK,
+            StuckSubject.WEBHOOK,
+            webhook.id,
+            since=webhook.failing_since,
+            detail=f"{webhook.failures} attempts in a row have failed: {webhook.last_error}",
+        )
+    overdue = func.clock_timestamp() - OVERDUE
+    waits = exists(
+        select(LogLine.seq)
+        .join(EventRecord, EventRecord.id == LogLine.event_id)
+        .where(
+            LogLine.user_id == Webhook.user_id,
+            LogLine.seq > Webhook.delivered_seq,
+            EventRecord.at < overdue,
+            or_(Webhook.events.has_key("*"), Webhook.events.has_key(EventRecord.event)),
+        )
+    )
+    is_delivered = exists().where(
+        active(MailboxRow),
+        MailboxRow.queue == WEBHOOKS,
+        MailboxRow.payload["webhook_id"].astext == cast(Webhook.id, Text),
+    )
+    waiting = session.scalars(
+        select(Webhook)
+        .where(
+            Webhook.is_active,
+            or_(Webhook.lease_until.is_(None), Webhook.lease_until < overdue),
+            waits,
+            ~is_delivered,
+        )
+        .order_by(Webhook.created_at)
+        .limit(MAX_OF_A_KIND)
+    )
+    for webhook in waiting:
+        yield _view(
+            StuckBecause.WAITING_WEBHOOK,
+            StuckSubject.WEBHOOK,
+            webhook.id,
+            detail=f"Messages after number {webhook.delivered_seq} wait.",
+        )

@@ -1,0 +1,84 @@
+"""Traces for OpenTelemetry: from a request through the mailbox and a worker to frames, pushes and webhooks.
+
+They are off unless OTEL_EXPORTER_OTLP_ENDPOINT is set. While they are off, nothing of OpenTelemetry is imported, and
+these functions return at once. A trace goes from process to process as `traceparent` (W3C Trace Context), in a column
+of the mailbox.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+from weelo_workers.settings import settings
+
+Attributes = Mapping[str, Any]
+Kind = Literal["server", "consumer", "producer", "client"]
+
+_OFF: AbstractContextManager[None] = nullcontext()
+
+
+def are_on() -> bool:
+    """Return whether this system sends traces."""
+    return settings().otel_exporter_otlp_endpoint is not None
+
+
+def span(
+    name: str, kind: Kind, attributes: Attributes, *, parent: str | None = None
+) -> AbstractContextManager[None]:
+    """Return a context manager for a step of the trace at hand. An exception in its block is noted in the span.
+
+    `parent`: the `traceparent` to go on with, for a step whose trace began in another process. `attributes`: without
+    names, phone numbers, places, texts and tokens. One that is None is left out.
+    """
+    if not are_on():
+        return _OFF
+    from weelo_workers.tracing import spans  # noqa: PLC0415 (its packages are optional)
+
+    return spans.span(name, kind, parent=parent, attributes=attributes)
+
+
+def begin_command(name: str, sender: str | None, attributes: Attributes, *, is_timer: bool) -> None:
+    """Begin the span of an attempt at a command; `end_command` ends it. Calling this again has no effect before that.
+
+    `sender`: the `traceparent` that is stored with the command. The command of a timer begins a new trace, with a link to
+    the trace that has set the timer, because it may fire hours later.
+    """
+    if are_on():
+        from weelo_workers.tracing import spans  # noqa: PLC0415
+
+        spans.begin_command(name, sender, is_timer=is_timer, attributes=attributes)
+
+
+def end_command(error: BaseException | None = None) -> None:
+    """End the span of the attempt at hand, if it has begun one. `error`: why it failed."""
+    if are_on():
+        from weelo_workers.tracing import spans  # noqa: PLC0415
+
+        spans.end_command(error)
+
+
+def annotate(attributes: Attributes) -> None:
+    """Add attributes to the span at hand. One that is None is left out."""
+    if are_on():
+        from weelo_workers.tracing import spans  # noqa: PLC0415
+
+        spans.annotate(attributes)
+
+
+def traceparent() -> str | None:
+    """Return the place in the trace at hand, to be stored with what it causes; None outside of a trace."""
+    if not are_on():
+        return None
+    from weelo_workers.tracing import spans  # noqa: PLC0415
+
+    return spans.traceparent()
+
+
+def flush() -> None:
+    """Send the spans that are not sent yet, before the process ends. Waits for at most a second."""
+    if are_on():
+        from weelo_workers.tracing import spans  # noqa: PLC0415
+
+        spans.flush()
