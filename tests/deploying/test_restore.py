@@ -113,7 +113,7 @@ def dumped_while_commands_run(system: System, server: Postgres, dump: Path) -> B
 def restore(server: Postgres, dump: Path, settings: dict[str, str]) -> None:
     url = settings["DATABASE_URL"]
     run(server, "pg_restore", "--no-owner", "--no-acl", "--exit-on-error", f"--dbname={url}", str(dump))
-    for command in (("migrate",), ("restart-logs", "--yes")):
+    for command in (("migrate",), ("events", "restart", "--yes")):
         done = weelo_here(*command, **settings, **own_roles(url))
         assert done.returncode == 0, done.stderr
 

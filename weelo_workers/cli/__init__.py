@@ -17,6 +17,7 @@ from click.core import ParameterSource
 
 from weelo_workers.cli.doctor import doctor
 from weelo_workers.cli.errors import expected
+from weelo_workers.cli.events import events
 from weelo_workers.cli.mailbox import mailbox_commands
 from weelo_workers.cli.options import (
     FAILED,
@@ -41,6 +42,7 @@ def weelo() -> None:
 
 
 weelo.add_command(doctor)
+weelo.add_command(events)
 weelo.add_command(mailbox_commands)
 weelo.add_command(person)
 
@@ -158,24 +160,6 @@ def migrate(data_dir: Path) -> None:
 
     upgrade_to_head()
     click.echo("the schema is at head")
-
-
-@weelo.command(name="restart-logs")
-@data_dir_option
-@click.confirmation_option(prompt="This deletes all lines of the event logs. Go on?")
-def restart_logs(data_dir: Path) -> None:
-    """Delete the event logs after a restore, while no process runs.
-
-    Apps have read lines that the backup does not contain. Each app then reads the present state again, instead of
-    taking new lines for those that it has read.
-    """
-    use_running_system(data_dir, "DATABASE_URL")
-    from weelo_workers.models.engine import engine
-    from weelo_workers.models.restart_logs import restart_logs as restart
-
-    with engine().begin() as connection:
-        count = restart(connection)
-    click.echo(f"{count} logs begin anew; apps get `resync_required`, and read the present state")
 
 
 def _migration_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
