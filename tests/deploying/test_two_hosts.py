@@ -232,9 +232,9 @@ def works_alone(hosts: Hosts, host: str) -> None:
         for pid in pids:
             _signal_all(pid, "STOP")
             stack.callback(_signal_all, pid, "CONT")
-        # Messages that a stopped process has taken already wait, so several calls are made.
+        # A stopped worker still receives one message, which it does not execute. So several commands are sent.
         transporter = hosts.client(Role.TRANSPORTER, uuid4())
-        eventually(lambda: transporter.set_availability(True)["isAvailable"], within=30)
+        assert persist(lambda: transporter.set_availability(True))["isAvailable"]
 
 
 def _signal_all(pid: int, name: str) -> None:
