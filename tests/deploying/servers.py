@@ -8,6 +8,7 @@ It prints their URLs as one line of JSON when both are ready.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from weelo_workers.runtime.embedded import Postgres, Valkey
 
 def main() -> None:
     address, folder = sys.argv[1], Path(sys.argv[2])
+    # The end of the standard input ends this program. A signal in the middle would leave a server behind.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     # The embedded servers listen on this machine only, since they are for development.
     postgres.HBA += "host all all 10.213.0.0/16 scram-sha-256\n"
     valkey.CONFIG = valkey.CONFIG.replace("bind 127.0.0.1", f"bind 127.0.0.1 {address}")
