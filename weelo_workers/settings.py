@@ -289,7 +289,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _metrics_have_an_address(self) -> Self:
-        if self.metrics_port is not None:
+        # `weelo up` chooses ports for its children, so a METRICS_HOST is checked without METRICS_PORT as well.
+        if self.metrics_port is not None or "metrics_host" in self.model_fields_set:
             try:
                 found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)
                 family, kind, protocol, _, address = found[0]

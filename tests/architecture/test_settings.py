@@ -256,10 +256,13 @@ def test_a_variable_of_white_space_counts_as_absent(monkeypatch: pytest.MonkeyPa
     assert settings().jwt_secret is None
 
 
+@pytest.mark.parametrize("port", ["", "9540"])
 @pytest.mark.parametrize("host", ["203.0.113.1", "no such host", "http://127.0.0.1"])
-def test_METRICS_HOST_must_be_an_address_of_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_METRICS_HOST_must_be_an_address_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, host: str, port: str
+) -> None:
     monkeypatch.setenv("METRICS_HOST", host)
-    monkeypatch.setenv("METRICS_PORT", "9540")
+    monkeypatch.setenv("METRICS_PORT", port)
     with pytest.raises(ConfigurationError, match=r"^METRICS_HOST: "):
         settings()
 
