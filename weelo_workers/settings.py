@@ -210,6 +210,11 @@ class Settings(BaseSettings):
     def _in_capitals(cls, level: Any) -> Any:
         return level.upper() if isinstance(level, str) else level
 
+    @field_validator("log_format", mode="before")
+    @classmethod
+    def _in_small_letters(cls, name: Any) -> Any:
+        return name.lower() if isinstance(name, str) else name
+
     @field_validator("fcm_endpoint", "firebase_keys_url", "flower_url", "otel_exporter_otlp_endpoint")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:

@@ -251,6 +251,12 @@ def test_white_space_around_a_value_is_removed(
     assert getattr(settings(), variable.lower()) == value
 
 
+def test_words_for_log_lines_may_have_capitals_or_small_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "debug")
+    monkeypatch.setenv("LOG_FORMAT", "JSON")
+    assert (settings().log_level, settings().log_format) == ("DEBUG", "json")
+
+
 def test_a_variable_of_white_space_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET", "\n")
     assert settings().jwt_secret is None
