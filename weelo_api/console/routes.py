@@ -103,7 +103,9 @@ def _refuse_nul() -> None:
     """Refuse an address with a NUL character: it is a parameter of a query, and PostgreSQL has no such character."""
     for name, value in request.args.items(multi=True):
         if "\0" in name + value:
-            raise Rejected(Code.VALIDATION_ERROR, "the address must not contain NUL characters", {"errors": []})
+            raise Rejected(
+                Code.VALIDATION_ERROR, "the address must not contain NUL characters", {"errors": []}
+            )
 
 
 def _refuse_other_roles(header: str) -> None:
@@ -127,7 +129,9 @@ def _to_sign_in() -> Response:
     address = f"{SIGN_IN}?next={quote(where)}"
     if request.headers.get("HX-Request") or request.headers.get("Accept") == "application/json":
         # A redirect would put the sign-in into a part of the page.
-        return Response(status=401, headers={"HX-Redirect": SIGN_IN})
+        response = problem_response(Rejected(Code.UNAUTHORIZED, f"Sign in at {SIGN_IN}.").problem())
+        response.headers["HX-Redirect"] = SIGN_IN
+        return response
     return redirect(address, 303)  # type: ignore[return-value]
 
 
@@ -189,7 +193,7 @@ def start_with_a_slash() -> Response:
 
 
 @api.get("/<path:unknown>")
-def unknown_page(unknown: str) -> Response:
+def unknown_page(**_address: str) -> Response:
     """Refuse all other addresses below /console here, because only handlers of this blueprint answer with a page."""
     abort(404)
 
