@@ -219,6 +219,11 @@ class Settings(BaseSettings):
     def _in_capitals(cls, level: Any) -> Any:
         return level.upper() if isinstance(level, str) else level
 
+    @field_validator("log_format", mode="before")
+    @classmethod
+    def _in_small_letters(cls, name: Any) -> Any:
+        return name.lower() if isinstance(name, str) else name
+
     @field_validator("fcm_endpoint", "firebase_keys_url", "flower_url", "otel_exporter_otlp_endpoint")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
@@ -298,7 +303,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _metrics_have_an_address(self) -> Self:
-        if self.metrics_port is not None:
+        # `weelo up` chooses ports for its children, so a METRICS_HOST is checked without METRICS_PORT as well.
+        if self.metrics_port is not None or "metrics_host" in self.model_fields_set:
             try:
                 found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)
                 family, kind, protocol, _, address = found[0]

@@ -231,7 +231,8 @@ def _compose() -> str:
     """Return the variables that docker-compose.yml reads from `.env`, and the settings that it passes on or sets."""
     asked: dict[str, str] = {}
     for found in compose.VARIABLE.finditer(compose.text()):
-        if found["name"] in {name.upper() for name in Settings.model_fields} - {"JWT_SECRET"}:
+        # Settings have a table of their own. Those without which Compose refuses to start are in both.
+        if found["name"].lower() in Settings.model_fields and found["operator"] != ":?":
             continue
         default = {":?": "required", ":-": f"`{found['rest']}`"}.get(found["operator"] or "", "–")
         asked.setdefault(found["name"], default)

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from tests.console.operator import Operator
 from tests.support.waiting import slowdown
 from tests.support.world import World, place
+from weelo_api.console import pages
 from weelo_api.console.map_data import MOST_FLEETS
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.statuses import Role
@@ -100,13 +101,40 @@ def test_the_list_filters_and_searches(world: World, operator: Operator) -> None
         ("/audit?actor=nonsense", 400),
         ("/map.json?only=nonsense", 400),
         ("/map.json?only=" + ",".join([str(UUID(int=1))] * 201), 400),
+        ("/broadcasts?q=%00", 400),
+        ("/broadcasts?vehicle=%00", 400),
+        ("/fleets?q=a%00b", 400),
+        (f"/broadcasts/{UUID(int=1)}/fleet?q=%00", 400),
+        ("/broadcasts?kind=nonsense", 400),
         ("/nothing", 404),
+        ("/broadcasts/nonsense", 404),
     ],
     ids=lambda value: str(value)[:40],
 )
 def test_bad_addresses_are_refused(operator: Operator, path: str, status: int) -> None:
-    for accept in ("text/html", "*/*"):
-        assert operator.client.get(f"/console{path}", headers={"Accept": accept}).status_code == status
+    for accept, content_type in (("text/html", "text/html"), ("*/*", "application/problem+json")):
+        response = operator.client.get(f"/console{path}", headers={"Accept": accept})
+        assert (response.status_code, response.mimetype) == (status, content_type)
+        assert "isoformat" not in response.text
+        assert "BroadcastKind" not in response.text
+
+
+def test_the_address_with_a_slash_at_its_end_leads_to_the_map(operator: Operator) -> None:
+    response = operator.client.get("/console/")
+    assert (response.status_code, response.headers["Location"]) == (303, "/console")
+
+
+def test_an_unexpected_error_is_a_page_and_is_logged(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pages, "queue_states", lambda *_: fail())
+    response = operator.client.get("/console/queues", headers={"Accept": "text/html"})
+    assert (response.status_code, response.mimetype) == (500, "text/html")
+    assert "ZeroDivisionError" not in response.text
+    assert "because of an unexpected error" in caplog.text
 
 
 def test_the_map_shows_open_broadcasts_fleets_and_trucks(world: World, operator: Operator) -> None:

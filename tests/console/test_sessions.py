@@ -163,7 +163,9 @@ def test_without_a_session_every_page_leads_to_the_sign_in(migrated: None, path:
         response = visitor.get(path)
         assert response.status_code == 303
         assert response.headers["Location"].startswith("/console/sign-in?next=/console")
-        assert visitor.get(path, headers={"HX-Request": "true"}).status_code == 401
+        part = visitor.get(path, headers={"HX-Request": "true"})
+        assert (part.status_code, part.headers["HX-Redirect"]) == (401, "/console/sign-in")
+        assert part.json["code"] == "UNAUTHORIZED"
 
 
 def test_a_cookie_opens_nothing_below_the_api(operator: Operator) -> None:

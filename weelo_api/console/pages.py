@@ -86,7 +86,7 @@ class Filters:
         """Return the filter of the query. Raises Rejected(VALIDATION_ERROR)."""
         try:
             status = _status(self.status)
-            kind = BroadcastKind(self.kind) if self.kind else None
+            kind = _kind(self.kind)
             since, until = _time(self.since), _time(self.until)
         except ValueError as error:
             raise Rejected(Code.VALIDATION_ERROR, str(error)) from None
@@ -114,11 +114,21 @@ def _status(text: str) -> StatusFilter | None:
     return cast(StatusFilter, text) if text else None
 
 
+def _kind(text: str) -> BroadcastKind | None:
+    """Return the kind of the filter; None for any. Raises ValueError."""
+    if text not in ("", *BroadcastKind):
+        raise ValueError(f"there is no kind {text}")
+    return BroadcastKind(text) if text else None
+
+
 def _time(text: str) -> datetime | None:
     """Return the time of a field `datetime-local`, which is in UTC. Raises ValueError."""
     if not text:
         return None
-    at = datetime.fromisoformat(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text} is not a date and a time, such as 2026-02-19T10:00") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
