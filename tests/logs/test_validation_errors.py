@@ -11,7 +11,6 @@ from weelo_api import create_app
 from weelo_workers.app import load_handlers
 from weelo_workers.contracts.fleet import DriverDetails
 
-
 DESCRIPTIONS = {"Alive", "Ready", "Unavailable", "Probe", "FieldError", "Problem"}
 """Models for the documents only. No input is validated by them."""
 
