@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from uuid import uuid4
@@ -81,6 +82,18 @@ def test_a_socket_ends_with_its_session(api: Api, world: World) -> None:
     opcode, frame = socket.recv_data(control_frame=True)
     while opcode == websocket.ABNF.OPCODE_PING:
         opcode, frame = socket.recv_data(control_frame=True)
+    assert (opcode, int.from_bytes(frame[:2])) == (websocket.ABNF.OPCODE_CLOSE, 4401)
+
+
+def test_a_socket_ends_after_a_sign_out(api: Api, world: World) -> None:
+    cookie = cookie_of(api)
+    socket = opened(api, cookie)
+    assert json.loads(socket.recv()) == {"event": "connected"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{api.port}", headers={"Cookie": cookie}) as visitor:
+        page = visitor.get("/console/audit").text
+        [form_token] = set(re.findall(r'name="form_token" value="(\w+)"', page))
+        assert visitor.post("/console/sign-out", data={"form_token": form_token}).status_code == 303
+    opcode, frame = socket.recv_data(control_frame=True)
     assert (opcode, int.from_bytes(frame[:2])) == (websocket.ABNF.OPCODE_CLOSE, 4401)
 
 

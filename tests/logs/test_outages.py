@@ -116,6 +116,27 @@ def test_a_server_that_is_lost_again_and_again_is_logged_once_a_second(
     assert messages(caplog) == ["It cannot be reached: a reason", "It is back; it was away for 0.1 s"] * 2
 
 
+def test_an_outage_soon_after_another_one_is_logged_if_it_lasts(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = [1_000.0]
+    monkeypatch.setattr(outages, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    outage = outages.Outage("It")
+    outage.failed("restarts")
+    at[0] += 0.2
+    outage.answered()
+    for _ in range(6):
+        at[0] += 0.3
+        outage.failed("is gone")
+    outage.answered()
+    assert messages(caplog) == [
+        "It cannot be reached: restarts",
+        "It is back; it was away for 0.2 s",
+        "It cannot be reached: is gone",
+        "It is back; it was away for 1.5 s",
+    ]
+
+
 def test_one_shot_commands_leave_it_to_their_own_output() -> None:
     """`weelo doctor` prints a finding about a server that it cannot reach, so it needs no log line."""
     from weelo_workers.logs import configuring

@@ -80,10 +80,11 @@ def find(request: Request) -> Session | None:
         )
     except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError):
         return None
-    return None if _is_signed_out(session.id) else session
+    return None if is_signed_out(session.id) else session
 
 
-def _is_signed_out(session_id: UUID) -> bool:
+def is_signed_out(session_id: UUID) -> bool:
+    """Return whether the session was ended by a sign-out."""
     # The primary is read, because a replica may lag behind the sign-out.
     query = select(ConsoleSignOut.session_id).where(ConsoleSignOut.session_id == session_id)
     with autocommit_engine().connect() as connection:

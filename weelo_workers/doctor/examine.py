@@ -44,6 +44,11 @@ def examine(look: Examination | None = None, checks: Iterable[Check] | None = No
             result = Result(each, tuple(each.find(look)))
         except (SQLAlchemyError, RedisError) as error:
             result = Result(each, (f"{each.name}: could not be checked: {summary(error)}",), was_run=False)
+        except Exception as error:
+            # An error in one check must not keep the others from running.
+            log.exception("the check %s failed", each.name)
+            text = f"{each.name}: could not be checked: {type(error).__name__}"
+            result = Result(each, (text,), was_run=False)
         if not result.ok:
             failed.add(each.name)
         results.append(result)

@@ -28,13 +28,13 @@ class Outage:
     def failed(self, reason: object) -> None:
         """Note that the server did not answer. `reason`: a text without passwords, of which the first line is logged."""
         with self._lock:
-            if self._since is not None:
+            now = time.monotonic()
+            if self._since is None:
+                self._since, self._is_logged = now, False
+            # An outage that begins soon after another one is logged later, if it lasts.
+            if self._is_logged or now < self._logged_at + AT_MOST_EVERY_SECONDS:
                 return
-            self._since = time.monotonic()
-            self._is_logged = self._since >= self._logged_at + AT_MOST_EVERY_SECONDS
-            if not self._is_logged:
-                return
-            self._logged_at = self._since
+            self._is_logged, self._logged_at = True, now
         log.warning(self._lost, (str(reason).strip().splitlines() or ["no reason is known"])[0])
 
     def answered(self) -> float | None:

@@ -72,10 +72,12 @@ INVARIANTS = (
         "{n} broadcasts whose filled slots are not their live or completed assignments",
         REPORT,
         f"""
-        SELECT b.id FROM broadcasts b
-         WHERE (SELECT count(*) FROM truck_requests t WHERE t.broadcast_id = b.id AND t.status IN ({quoted(FILLED)}))
-            <> (SELECT count(*) FROM assignments a
-                 WHERE a.broadcast_id = b.id AND a.status IN ({quoted(LIVE)}, 'completed'))""",
+        SELECT broadcast_id
+          FROM (SELECT broadcast_id, count(*) AS slots FROM truck_requests
+                 WHERE status IN ({quoted(FILLED)}) GROUP BY broadcast_id) AS filled
+          FULL JOIN (SELECT broadcast_id, count(*) AS trucks FROM assignments
+                      WHERE status IN ({quoted(LIVE)}, 'completed') GROUP BY broadcast_id) AS won USING (broadcast_id)
+         WHERE slots IS DISTINCT FROM trucks""",
         every_seconds=HOURLY,
     ),
     Invariant(
