@@ -364,7 +364,7 @@ def _after_fork(**_: Any) -> None:
     bus.cache_clear()
     # No command has this id. The search for it opens the connection and prepares the statements before the first real
     # command. If the database cannot be reached, the bus logs it and continues.
-    bus().execute(UUID(int=0))
+    bus().execute(NO_COMMAND)
 
 
 @signals.worker_process_shutdown.connect

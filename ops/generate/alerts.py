@@ -40,13 +40,13 @@ class Alert:
     expr: str
     wait: float
     """Seconds for which the condition must hold."""
-    because: str
-    """Why it waits for this long."""
+    why_wait: str
+    """Why it waits for this long, or why it does not."""
     summary: str
     action: str
     """What to do first. The runbook says the rest."""
-    extra: str = ""
-    """Distinguishes rules of one name: the value of the label `burn`."""
+    burn: str = ""
+    """The value of the label `burn`, which distinguishes the two rules of an error budget."""
 
     @property
     def anchor(self) -> str:
@@ -59,7 +59,7 @@ class Alert:
 
     def rule(self, pace: Pace) -> dict[str, object]:
         """Return the alerting rule."""
-        burn = {"burn": self.extra} if self.extra else {}
+        burn = {"burn": self.burn} if self.burn else {}
         return {
             "alert": self.name,
             "expr": self.expr,
@@ -267,7 +267,7 @@ def _burning(pace: Pace, slo: Slo, name: str, what: str, action: str) -> Iterato
         "The window of five minutes ends the alert soon after the loss ends.",
         f"{what}: the error budget burns {{{{ $value | humanize }}}} times too fast ({budget}).",
         action,
-        extra="fast",
+        burn="fast",
     )
     yield Alert(
         name,
@@ -277,5 +277,5 @@ def _burning(pace: Pace, slo: Slo, name: str, what: str, action: str) -> Iterato
         "Nothing that takes hours needs an answer within minutes.",
         f"{what}: for six hours the error budget has burned {{{{ $value | humanize }}}} times too fast ({budget}).",
         action,
-        extra="slow",
+        burn="slow",
     )

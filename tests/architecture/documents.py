@@ -296,11 +296,11 @@ def _close_codes() -> str:
 def _alerts() -> str:
     """Return a table of the alerts, and of how long each one waits and why."""
     rows = [
-        f"| [{each.name}](#{each.anchor}){f' ({each.extra})' if each.extra else ''} | {each.severity}"
-        f" | {each.wait:g} s | {each.because} |"
+        f"| [{each.name}](#{each.anchor}){f' ({each.burn})' if each.burn else ''} | {each.severity}"
+        f" | {each.wait:g} s | {each.why_wait} |"
         for each in alerts(Pace())
     ]
-    return "\n".join(["| alert | severity | waits | because |", "|---|---|---|---|", *rows])
+    return "\n".join(["| alert | severity | waits | why so long |", "|---|---|---|---|", *rows])
 
 
 def _metrics() -> str:

@@ -119,12 +119,12 @@ def test_a_clock_that_differs_from_the_databases_is_a_warning(
 
 
 def test_a_check_that_fails_itself_is_a_finding_and_the_others_go_on(world: World) -> None:
-    def slow(look: Examination) -> Iterator[str]:
-        with look.database() as connection:
+    def slow(examination: Examination) -> Iterator[str]:
+        with examination.database() as connection:
             connection.execute(text("SELECT pg_sleep(5)"))
         yield "never"
 
-    def lost(_look: Examination) -> Iterator[str]:
+    def lost(_examination: Examination) -> Iterator[str]:
         raise OperationalError("SELECT 1", {}, Exception("connection reset"))
         yield "never"
 

@@ -35,9 +35,9 @@ PATH = "/console/live"
 # Changes within this time are sent as one frame.
 COLLECT_SECONDS = 0.1
 # A frame names at most this many broadcasts.
-MOST_NAMED = 200
+MAX_NAMED = 200
 # Positions of at most this many trucks are kept. A truck reports every few seconds.
-MOST_POSITIONS = 20_000
+MAX_POSITIONS = 20_000
 POSITION_SECONDS = 900.0
 
 Position = tuple[float, float]
@@ -65,12 +65,12 @@ class Viewer:
         with self._lock:
             broadcasts, self._broadcasts = self._broadcasts, set()
             positions, self._positions = self._positions, {}
-        if len(broadcasts) > MOST_NAMED:
+        if len(broadcasts) > MAX_NAMED:
             yield {"event": "reload"}
         elif broadcasts:
             yield {"event": "changed", "broadcasts": sorted(broadcasts)}
         if positions:
-            newest = list(positions.items())[-MOST_NAMED:]
+            newest = list(positions.items())[-MAX_NAMED:]
             yield {"event": "trucks", "positions": [[trip, *place] for trip, place in newest]}
 
 
@@ -118,7 +118,7 @@ class LiveFeed:
             for trip, place in places.items():
                 self._positions[trip] = (now, place)
                 self._positions.move_to_end(trip)
-            while len(self._positions) > MOST_POSITIONS:
+            while len(self._positions) > MAX_POSITIONS:
                 self._positions.popitem(last=False)
         for viewer in self._viewers:
             viewer.note(set(), places)

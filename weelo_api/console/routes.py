@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4, uuid5
@@ -14,6 +13,7 @@ from weelo_api.auth import Identity, authenticate, token_of
 from weelo_api.commands.rate_limit import TokenBuckets
 from weelo_api.console import sessions, wording
 from weelo_api.console.assets import ASSETS
+from weelo_api.http import server_errors
 from weelo_api.http.errors import problem_response
 from weelo_api.per_process import PerProcess
 from weelo_workers import __version__, clock
@@ -21,8 +21,6 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_outage
 from weelo_workers.settings import settings
-
-log = logging.getLogger(__name__)
 
 api = Blueprint("console", __name__, url_prefix="/console", template_folder="templates")
 
@@ -158,7 +156,7 @@ def _http(error: HTTPException) -> Response:
 def _unavailable(error: Exception) -> Response:
     if not (is_outage(error) or is_contention(error)):
         raise error
-    log.warning("the database is not available: %s", str(error).splitlines()[0])
+    server_errors.log_unavailable_database(error)
     g.console_session = None  # it may be what could not be read
     return _rejected(Rejected(Code.SERVICE_UNAVAILABLE, "The database does not answer.", {"retryAfter": 1}))
 

@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.registry import Collector
 
-from weelo_api.metrics.system import System
+from weelo_api.metrics.system import SystemCollector
 from weelo_api.websocket.hub import hub
 from weelo_workers.metrics import counters, merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
@@ -45,7 +45,7 @@ class ProcessCounters(Collector):
         return merging.merged(path for path in own.parent.glob("*") if path.is_dir())
 
 
-class _Published:
+class _HubPublisher:
     """Copies the hub's counts to this process's shared metrics."""
 
     def __init__(self) -> None:
@@ -69,20 +69,20 @@ class _Published:
 
 def start_publisher() -> None:
     """Start a thread that publishes the hub's counts: the hub updates no metric itself. Call this after the fork."""
-    published = _Published()
+    publisher = _HubPublisher()
     counters.SLO_EVENTS.labels(counters.ACCEPT_TO_FRAME)
     counters.SLO_GOOD_EVENTS.labels(counters.ACCEPT_TO_FRAME)
 
     def publish_forever() -> None:
         while True:
-            published.publish()
+            publisher.publish()
             threading.Event().wait(PUBLISH_EVERY_SECONDS)
 
     threading.Thread(target=publish_forever, name="metrics", daemon=True).start()
 
 
 REGISTRY = CollectorRegistry()
-REGISTRY.register(System())
+REGISTRY.register(SystemCollector())
 REGISTRY.register(ProcessCounters())
 
 

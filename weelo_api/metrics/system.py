@@ -116,42 +116,44 @@ def _keys() -> _Keys:
         return _Keys(seen, None)
 
 
-class System(Collector):
+class SystemCollector(Collector):
     """Reads both servers at once, for at most about two seconds. The primary is read, because a replica may lag."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         reading_rows, reading_keys = _begin(_rows), _begin(_keys)
         rows = _wait(reading_rows, "the database")
         keys = _wait(reading_keys, "Redis")
-        yield DATABASE_UP.is_(rows is not None)
-        yield REDIS_UP.is_(keys is not None)
+        yield DATABASE_UP.with_value(rows is not None)
+        yield REDIS_UP.with_value(keys is not None)
         if rows is not None:
             yield from _from_rows(rows)
         if keys is not None:
             yield from _from_keys(keys)
-        yield CHECK_FAILING.by(_checks(rows, keys))
+        yield CHECK_FAILING.with_values(_checks(rows, keys))
 
 
 def _from_rows(rows: _Rows) -> Iterator[GaugeMetricFamily]:
-    yield QUEUE_DEPTH.by({line.queue: line.due for line in rows.backlog})
-    yield QUEUE_OLDEST.by({line.queue: line.oldest_seconds for line in rows.backlog})
-    yield TIMERS_PENDING.by({line.queue: line.later for line in rows.backlog})
-    yield TIMER_OLDEST.by(rows.timers)
-    yield FAILING.by({line.queue: line.failing for line in rows.backlog})
-    yield PARKED.by({line.queue: line.parked for line in rows.backlog})
-    yield UNSENT.is_(rows.unsent.count)
-    yield UNSENT_AGE.is_(rows.unsent.oldest_seconds)
-    yield LAST_SWEEP.is_(inf if rows.sweep_seconds is None else rows.sweep_seconds)
-    yield CLOCK_SKEW.is_(rows.skew_seconds)
-    yield CHECKS_LAST_RUN.is_(rows.checks.ended_at or 0)
+    yield QUEUE_DEPTH.with_values({line.queue: line.due for line in rows.backlog})
+    yield QUEUE_OLDEST.with_values({line.queue: line.oldest_seconds for line in rows.backlog})
+    yield TIMERS_PENDING.with_values({line.queue: line.later for line in rows.backlog})
+    yield TIMER_OLDEST.with_values(rows.timers)
+    yield FAILING.with_values({line.queue: line.failing for line in rows.backlog})
+    yield PARKED.with_values({line.queue: line.parked for line in rows.backlog})
+    yield UNSENT.with_value(rows.unsent.count)
+    yield UNSENT_AGE.with_value(rows.unsent.oldest_seconds)
+    yield LAST_SWEEP.with_value(inf if rows.sweep_seconds is None else rows.sweep_seconds)
+    yield CLOCK_SKEW.with_value(rows.skew_seconds)
+    yield CHECKS_LAST_RUN.with_value(rows.checks.ended_at or 0)
 
 
 def _from_keys(keys: _Keys) -> Iterator[GaugeMetricFamily]:
-    yield CONSUMERS.by({queue: seen.workers for queue, seen in keys.consumption.items()})
-    yield LAST_CONSUMED.by({queue: seen.consumed_seconds for queue, seen in keys.consumption.items()})
-    yield HELD.by({queue: seen.held_seconds for queue, seen in keys.consumption.items()})
+    yield CONSUMERS.with_values({queue: seen.workers for queue, seen in keys.consumption.items()})
+    yield LAST_CONSUMED.with_values(
+        {queue: seen.consumed_seconds for queue, seen in keys.consumption.items()}
+    )
+    yield HELD.with_values({queue: seen.held_seconds for queue, seen in keys.consumption.items()})
     if keys.online is not None:
-        yield ONLINE.is_(keys.online)
+        yield ONLINE.with_value(keys.online)
 
 
 def _checks(rows: _Rows | None, keys: _Keys | None) -> dict[str, float]:

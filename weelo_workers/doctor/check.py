@@ -14,12 +14,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
+from weelo_workers.queries.backlog import OVERDUE_SECONDS
+
 RUNBOOK = "docs/runbooks/checks.md"
 
 EVERY_SECONDS = 60.0
 HOURLY = 3_600.0
 
-OVERDUE_SECONDS = 5
 OVERDUE = f"clock_timestamp() - interval '{OVERDUE_SECONDS} s'"
 """SQL for the time before which a timer or a command has to have been executed."""
 
@@ -33,7 +34,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What the checks may use. `statement_seconds`: the time limit of each of their statements."""
+    """What a check may use. `statement_seconds`: the time limit of each of its statements."""
 
     engine: Engine
     statement_seconds: float
@@ -122,4 +123,4 @@ def check(
 
 
 IN_SCHEMA = ("database", "schema")
-"""What checks of rows need."""
+"""The checks that every check of rows needs."""

@@ -28,7 +28,7 @@ from weelo_workers.messaging.sweep import wake_again_after_outage
 from weelo_workers.messaging.wakeup import BrokerUnavailable, Waker, WakeUp
 from weelo_workers.models.mailbox import as_sql, unsettled
 
-MOST = 1_000
+MAX_ROWS = 1_000
 """The limit on the rows that one repair of a finding takes up. The next one takes up the remaining rows."""
 
 
@@ -93,7 +93,7 @@ def _per_row(make: Callable[[UUID], Command]) -> Repair:
 
 
 def _broken(connection: Connection, invariant: str) -> list[UUID]:
-    return list(connection.scalars(text(f"{_QUERIES[invariant]} LIMIT {MOST}")))
+    return list(connection.scalars(text(f"{_QUERIES[invariant]} LIMIT {MAX_ROWS}")))
 
 
 def _set_timers(using: Repairs, result: Result) -> Iterable[str]:
@@ -145,7 +145,7 @@ def _retry(using: Repairs, result: Result) -> Iterable[str]:
     """Retry what the finding names, as `weelo mailbox retry` does."""
     listed = failures.parked if result.check.name == "commands-parked" else failures.failing
     with using.engine.connect() as connection:
-        ids = [row.id for row in listed(connection, MOST)]
+        ids = [row.id for row in listed(connection, MAX_ROWS)]
     for command_id in ids:
         try:
             with using.engine.begin() as connection:
