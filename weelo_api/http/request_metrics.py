@@ -26,7 +26,7 @@ SECONDS = Histogram(
     registry=IN_THIS_PROCESS,
 )
 REFUSALS = Counter(
-    "weelo_refusals", "Answers with a problem, by its code", ["code"], registry=IN_THIS_PROCESS
+    "weelo_refusals", "Error responses (problem+json), by their code", ["code"], registry=IN_THIS_PROCESS
 )
 UNAVAILABLE = Counter(
     "weelo_unavailable",

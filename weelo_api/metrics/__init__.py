@@ -25,7 +25,7 @@ FRAMES_FAILED = Counter(
 )
 ACCEPT_FRAME_SECONDS = Histogram(
     "weelo_accept_frame_seconds",
-    "Seconds from an accept stored to the frame with its outcome written to a socket that was open meanwhile",
+    "Seconds from storing an accept to writing the frame with its outcome, on sockets that were open all the time",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
     registry=IN_THIS_PROCESS,
 )

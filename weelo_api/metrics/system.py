@@ -30,7 +30,9 @@ DATABASE_UP = ReadGauge("weelo_database_up", "1 if the database answered this sc
 REDIS_UP = ReadGauge("weelo_redis_up", "1 if the Redis of REDIS_URL answered this scrape, else 0")
 QUEUE_DEPTH = ReadGauge("weelo_queue_depth", "Number of due and unsettled rows of the mailbox", "queue")
 QUEUE_OLDEST = ReadGauge(
-    "weelo_queue_oldest_seconds", "How long the oldest of these rows has been due", "queue"
+    "weelo_queue_oldest_seconds",
+    "How long the oldest due and unsettled row of the mailbox has been due",
+    "queue",
 )
 TIMERS_PENDING = ReadGauge(
     "weelo_timers_pending", "Number of rows of the mailbox that are not due yet", "queue"
@@ -45,16 +47,19 @@ PARKED = ReadGauge("weelo_parked", "Number of rows that were given up after repe
 UNSENT = ReadGauge(
     "weelo_events_unsent", "Number of events of an earlier version that are not in the logs yet"
 )
-UNSENT_AGE = ReadGauge("weelo_events_unsent_age_seconds", "Age of the oldest of these events")
+UNSENT_AGE = ReadGauge(
+    "weelo_events_unsent_age_seconds",
+    "Age of the oldest event of an earlier version that is not in the logs yet",
+)
 CONSUMERS = ReadGauge("weelo_consumers", "Number of workers that consume the queue", "queue")
 LAST_CONSUMED = ReadGauge(
     "weelo_queue_last_consumed_seconds",
-    "Time since a worker last consumed a message of the queue; while there are none, beat sends one every few seconds",
+    "Time since a worker last consumed a message of the queue; beat sends one to an idle queue every few seconds",
     "queue",
 )
 HELD = ReadGauge(
     "weelo_queue_held_seconds",
-    "How long a message has waited in a worker for one of its child processes",
+    "How long the oldest message in a worker has waited for one of its child processes",
     "queue",
 )
 LAST_SWEEP = ReadGauge("weelo_sweep_last_seconds", "Time since beat last swept")
@@ -111,7 +116,7 @@ def _keys() -> _Keys:
     seen = consumption()
     try:
         return _Keys(seen, count_online())
-    except ResponseError as refusal:  # it answers, and permits this user no scripts, for example
+    except ResponseError as refusal:  # Redis answers, and permits this user no scripts, for example
         log.warning("transporters online cannot be counted: %s", refusal)
         return _Keys(seen, None)
 
@@ -159,8 +164,8 @@ def _from_keys(keys: _Keys) -> Iterator[GaugeMetricFamily]:
 def _checks(rows: _Rows | None, keys: _Keys | None) -> dict[str, float]:
     """Return 1 for each check with a finding, and 0 for the others.
 
-    Beat has stored the results of all checks. What beat cannot see of itself, and what changes within seconds, is looked at
-    here again.
+    Beat has stored the results of all checks. Those that are wrong while beat is stopped, or that change within seconds,
+    are made again here.
     """
     found: dict[str, float] = (
         {name: float(failing) for name, failing in rows.checks.failing.items()} if rows else {}

@@ -1,4 +1,4 @@
-"""Gauges whose values are read when /metrics is asked for, and the list of them."""
+"""Gauges whose values are read at each scrape of /metrics, and the list of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from prometheus_client.core import GaugeMetricFamily
 
 DECLARED: list[ReadGauge] = []
-"""All gauges of this kind."""
+"""All gauges that are read at a scrape."""
 
 
 @dataclass(frozen=True, slots=True)
