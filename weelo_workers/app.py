@@ -104,7 +104,7 @@ class DisconnectTolerantQoS(redis_transport.QoS):
 
 
 class _OneLinePerOutage(logging.Filter):
-    """Drops Celery's lines about each attempt to reach the broker, and notes the outage, which is logged once."""
+    """Drops Celery's lines about each attempt to reach the broker. The outage is logged once instead."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         arguments = record.args if isinstance(record.args, tuple) else ()

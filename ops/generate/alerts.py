@@ -134,7 +134,7 @@ def _processes(pace: Pace) -> Iterator[Alert]:
         "ticket",
         "max by (check) (weelo_check_failing) == 1",
         300,
-        "The checks run every minute, and the sweep heals most findings within seconds.",
+        "The checks run every minute, and the sweep repairs most of what they find within seconds.",
         "The check {{ $labels.check }} of `weelo doctor` has failed for five minutes.",
         "Run `weelo doctor`: it prints what was found and what to do (docs/runbooks/checks.md).",
     )
@@ -199,7 +199,7 @@ def _queues(pace: Pace) -> Iterator[Alert]:
         60,
         "A parked command stays until a person acts; the minute allows for a retry that is under way.",
         "{{ $value }} commands of the queue {{ $labels.queue }} failed five times and are not retried.",
-        "`weelo mailbox parked`, `weelo mailbox show ID`; mend the cause, then `weelo mailbox retry ID`.",
+        "`weelo mailbox parked`, `weelo mailbox show ID`; remove the cause, then `weelo mailbox retry ID`.",
     )
     yield from _burning(
         pace,

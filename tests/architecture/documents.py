@@ -206,8 +206,9 @@ def _default(value: Any) -> str:
 
 def _allowed(field: FieldInfo) -> str:
     """Return the text of the column "allowed": literal values or numeric limits, if the field's type has any."""
-    if get_origin(field.annotation) is Literal:
-        return ", ".join(f"`{value}`" for value in get_args(field.annotation))
+    for each in (field.annotation, *get_args(field.annotation)):
+        if get_origin(each) is Literal:
+            return ", ".join(f"`{value}`" for value in get_args(each))
     constraints = _constraints(field)
     low = next((f"from {c.ge:,}" for c in constraints if isinstance(c, Ge)), "") or next(
         (f"more than {c.gt:,}" for c in constraints if isinstance(c, Gt)), ""

@@ -1,4 +1,4 @@
-"""Processes that are stopped by SIGSTOP are named within seconds by checks and figures, and mend when they continue.
+"""Processes that are stopped by SIGSTOP are named within seconds by checks and figures, and are healthy again when they continue.
 
 A stopped process does not end, so nothing restarts it, and it writes nothing into the log.
 """

@@ -1,4 +1,4 @@
-"""What an operator can do: each lever sends the command of its route below /api/v1/admin, with the operator's reason."""
+"""The levers: each sends the command of its route below /api/v1/admin, with the operator's reason."""
 
 from __future__ import annotations
 

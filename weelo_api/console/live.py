@@ -1,6 +1,6 @@
-"""`GET /console/live`: the socket that tells open pages of the console what has changed.
+"""`GET /console/live`: the socket on which open pages of the console get what has changed.
 
-It reads the live stream that the API process reads anyway, so it costs no message and no query. A frame names the
+It uses the live stream, which the API process already reads, so it costs no message and no query. A frame names the
 broadcasts of committed events; the page then loads what it shows of them. Frames may be lost, as entries of the stream may,
 so pages also load everything from time to time.
 
@@ -44,7 +44,7 @@ Position = tuple[float, float]
 
 
 class Viewer:
-    """An open page: what has changed since the last frame to it."""
+    """An open page, with the changes since the last frame to it."""
 
     def __init__(self, transport: WebSocketTransport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport

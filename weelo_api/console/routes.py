@@ -85,7 +85,7 @@ def _admit() -> Response | None:
     if request.endpoint == "console.asset":
         return None
     if "Authorization" in request.headers:
-        # A token opens no page, but the answer tells that it is one of another role.
+        # A token opens no page. One of another role gets 403.
         _refuse_other_roles(request.headers["Authorization"])
     g.console_session = sessions.find(request)
     if request.method not in ("GET", "HEAD"):

@@ -32,7 +32,7 @@ STATEMENT_SECONDS = 60.0
 def examine(examination: Examination | None = None, checks: Iterable[Check] | None = None) -> list[Result]:
     """Return the results of all checks that could be run. A check that needs one with a finding is left out.
 
-    A check that fails itself, for example because a statement takes too long, has that as its finding.
+    If a check itself fails, for example because a statement takes too long, that is its finding.
     """
     examination = examination or Examination(engine(), STATEMENT_SECONDS)
     results: list[Result] = []
@@ -51,5 +51,5 @@ def examine(examination: Examination | None = None, checks: Iterable[Check] | No
 
 
 def in_order(checks: Iterable[Check]) -> list[Check]:
-    """Return the checks such that each comes after those that it needs: these have fewer needs themselves."""
+    """Return the checks in an order in which each comes after those that it needs, because these need fewer."""
     return sorted(checks, key=lambda each: (len(each.needs), each.name))

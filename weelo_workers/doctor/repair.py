@@ -1,4 +1,4 @@
-"""Repairs: issues the ordinary commands that heal a finding. No row of a lifecycle is edited here.
+"""Repairs: sends the ordinary commands that repair a finding. No row of a lifecycle is edited here.
 
 Each command is one that the system sends itself, and its handler decides under the lock of the broadcast whether there
 is still anything to do. So a repair may be repeated, and may come too late.
@@ -29,7 +29,7 @@ from weelo_workers.messaging.wakeup import BrokerUnavailable, Waker, WakeUp
 from weelo_workers.models.mailbox import as_sql, unsettled
 
 MAX_ROWS = 1_000
-"""The limit on the rows that one repair of a finding takes up. The next one takes up the remaining rows."""
+"""The limit on the rows that one repair of a finding handles. A further repair handles the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ _QUERIES = {invariant.name: invariant.query for invariant in INVARIANTS}
 
 
 def repair(results: Sequence[Result], using: Repairs) -> Iterable[str]:
-    """Repair the findings for which there is an ordinary command, and yield a line for each thing that was done.
+    """Repair the findings for which there is an ordinary command, and yield a line for each action.
 
     Each line is recorded in the audit log.
     """

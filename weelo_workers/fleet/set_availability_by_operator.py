@@ -21,7 +21,7 @@ def set_availability_by_operator(command: SetAvailabilityByOperator, uow: UnitOf
     """Store whether the transporter is to get offers, and notify the transporter of a change.
 
     The limit on the transporter's own changes does not apply. Raises Rejected: TRANSPORTER_NOT_FOUND,
-    TRANSPORTER_SILENT for one to be put online whose app has not been heard.
+    TRANSPORTER_SILENT if the transporter is to be put online and its app cannot be reached.
     """
     # Redis is read before the lock is taken, so that matching does not wait for Redis.
     reachable = not command.is_available or command.is_connected or _is_reachable(command)

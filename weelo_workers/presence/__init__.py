@@ -254,7 +254,7 @@ def position(transporter_id: UUID) -> Point | None:
 
 @dataclass(frozen=True, slots=True)
 class TransporterState:
-    """What presence knows of one transporter.
+    """What presence has about one transporter.
 
     `last_heartbeat_at`: None if the transporter is offline. `is_online`: whether it is within the TTL. `position`: of
     the last heartbeat; None if it is not known.

@@ -236,8 +236,8 @@ def figures(session: Session, of: Window, now: datetime) -> MarketView:
         accepts_complete_from=now - timedelta(days=settings().event_retention_days),
         total=MarketFigures(**_values(total)),
         groups=[
-            MarketGroup(area=place, vehicle_type=vehicle_type, **_values(sums))
-            for (place, vehicle_type), sums in sorted(groups.items())
+            MarketGroup(area=area, vehicle_type=vehicle_type, **_values(sums))
+            for (area, vehicle_type), sums in sorted(groups.items())
         ],
     )
 

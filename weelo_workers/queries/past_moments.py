@@ -20,14 +20,14 @@ _WON = frozenset({*LIVE, "completed"})
 
 
 class FleetState(StrEnum):
-    """What a fleet had to do with a broadcast at a moment."""
+    """The state of a fleet for a broadcast at a moment."""
 
     PASSED_OVER = "passed_over"
     ASKED = "asked"
     DECLINED = "declined"
     WON = "won"
     LOST = "lost"
-    """It had a truck on the broadcast, and has none any more."""
+    """The fleet had a truck on the broadcast, and has none any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class FleetAtMoment:
     distance_km: float | None
     step: int
     reason: str | None
-    """Why it was passed over; None if it was asked."""
+    """Why the fleet was passed over; None if it was asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class SlotAtMoment:
     number: int
     status: str
     vehicle_number: str | None
-    """The truck that is assigned to it at the moment."""
+    """The truck that is assigned to the slot at the moment."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3418,7 +3418,7 @@ export interface components {
          *     - `parked_command`: The command has failed too often and is not tried again by itself.
          *     - `failing_command`: The command has failed and is tried again later.
          *     - `overdue_timer`: The timer is due and was not executed.
-         *     - `idle_assignment`: The assignment is live, no timer watches it, and no driver can move it.
+         *     - `idle_assignment`: The assignment is live and has no timer, and no driver can move it.
          *     - `failing_webhook`: The endpoint of the webhook does not accept messages.
          *     - `waiting_webhook`: Messages for the webhook wait, and no command delivers them.
          *     - `late_queue`: Commands of the queue are due and wait for a worker.
@@ -3617,7 +3617,7 @@ export interface components {
          * @enum {string}
          */
         TransitionSubject: "broadcast" | "truck_request" | "hold" | "assignment" | "offer";
-        /** @description A transporter with everything that decides about its offers. */
+        /** @description A transporter, with everything on which its offers depend. */
         TransporterDetailsView: {
             /**
              * @description When `isAvailable` changed last; null if it was never set.
@@ -3649,7 +3649,7 @@ export interface components {
             /** @description The last answers to offers, newest first, at most 20. */
             lastAnswers: components["schemas"]["AnswerView"][];
             /**
-             * @description When the app sent its last sign of life; null if the transporter is offline.
+             * @description When the app last sent a heartbeat or went online; null if the transporter is offline.
              * @example 2026-02-19T10:00:00.000Z
              */
             lastHeartbeatAt: string | null;
@@ -3718,7 +3718,7 @@ export interface components {
              */
             isOnline: boolean | null;
             /**
-             * @description When the app sent its last sign of life; null if the transporter is offline.
+             * @description When the app last sent a heartbeat or went online; null if the transporter is offline.
              * @example 2026-02-19T10:00:00.000Z
              */
             lastHeartbeatAt: string | null;

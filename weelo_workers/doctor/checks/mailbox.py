@@ -28,7 +28,7 @@ def queue_behind(examination: Examination) -> Iterator[str]:
 @check(
     "commands-parked",
     needs=IN_SCHEMA,
-    remedy="read the reason, mend its cause, then `weelo mailbox retry ID`",
+    remedy="read the reason, remove its cause, then `weelo mailbox retry ID`",
 )
 def commands_parked(examination: Examination) -> Iterator[str]:
     """Find commands that were given up after repeated failures."""
@@ -41,7 +41,7 @@ def commands_parked(examination: Examination) -> Iterator[str]:
 @check(
     "commands-failing",
     needs=IN_SCHEMA,
-    remedy="mend the cause that the line gives; it is tried again by itself, or at once by `weelo mailbox retry ID`",
+    remedy="remove the cause that the line names; the command is tried again by itself, or at once by `weelo mailbox retry ID`",
 )
 def commands_failing(examination: Examination) -> Iterator[str]:
     """Find commands and timers that have failed and will be tried again."""

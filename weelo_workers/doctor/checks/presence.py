@@ -1,4 +1,4 @@
-"""Check of presence: what Redis holds about transporters is what their rows say."""
+"""Check of presence: whether Redis has the same kinds of trucks for transporters as their rows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AGAIN_AFTER_SECONDS = 1.0  # Presence is written some milliseconds after the com
 def presence_differs(examination: Examination) -> Iterator[str]:
     """Find transporters, in a random sample of 500, who may be left out of rings or offered requests wrongly."""
     if found := differing(examination):
-        yield f"presence: {len(found)} of {SAMPLE} transporters at most have other kinds of trucks there than in their rows"
+        yield f"presence: {len(found)} of at most {SAMPLE} transporters have other kinds of trucks there than in their rows"
 
 
 def differing(examination: Examination) -> list[UUID]:

@@ -1,6 +1,6 @@
 """Checks of the running processes: workers by their heartbeats in Redis, beat by its heartbeat in PostgreSQL.
 
-A stopped process cannot report that it is stopped, so these checks look at what others can see of it.
+A stopped process cannot report that it is stopped, so these checks read what it last reported to Redis or PostgreSQL.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def idle_queues(seen: Mapping[Queue, Consumption], *, is_probed: bool) -> Iterat
     remedy="restart beat, or start it; without it lost messages and late timers are not executed",
 )
 def beat_not_sweeping(examination: Examination) -> Iterator[str]:
-    """Find that no process of beat has swept lately."""
+    """Find out whether no process of beat has swept lately."""
     with examination.database() as connection:
         if line := late_sweep(seconds_since_sweep(connection)):
             yield line
