@@ -139,7 +139,7 @@ def broadcasts(query: BroadcastsQuery) -> Response:
 @allow(Role.ADMIN)
 @submits(CancelByOperator)
 def cancel(path: ById, body: Intervention) -> Response:
-    """Cancel a customer's broadcast, under the rules that the customer has. Cancelling it again succeeds."""
+    """Cancel a customer's broadcast, under the rules for the customer's own cancel. Cancelling it again succeeds."""
     return submit(CancelByOperator(broadcast_id=path.id, reason=body.reason), body)
 
 
@@ -155,7 +155,7 @@ def expire(path: ById, body: Intervention) -> Response:
 @allow(Role.ADMIN)
 @submits(WidenByOperator)
 def widen(path: ById, body: Intervention) -> Response:
-    """Offer a broadcast in its next ring now. If the ring is offered meanwhile, no further one is."""
+    """Offer a broadcast in its next ring now. If the timer or another operator does this first, no further ring is offered."""
     return submit(widen_command(path.id, body.reason), body)
 
 
@@ -188,7 +188,7 @@ def set_availability(path: ById, body: AvailabilityIntervention) -> Response:
 @api.get("/stuck", responses={200: PageOf[StuckView]})
 @allow(Role.ADMIN)
 def stuck() -> Response:
-    """Everything that does not move, each with what to do, on one page. Of each kind the 50 oldest are listed."""
+    """Everything that does not move although it should, with what to do, on one page. Of each kind the 50 oldest are listed."""
     with replica_session() as session:
         return page(Page(admin_stuck.stuck(session), None))
 

@@ -68,7 +68,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Cancel a customer's broadcast, under the rules that the customer has. Cancelling it again succeeds
+         * Cancel a customer's broadcast, under the rules for the customer's own cancel. Cancelling it again succeeds
          * @description For: admin.
          */
         post: operations["adminCancel"];
@@ -108,7 +108,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Offer a broadcast in its next ring now. If the ring is offered meanwhile, no further one is
+         * Offer a broadcast in its next ring now. If the timer or another operator does this first, no further ring is offered
          * @description For: admin.
          */
         post: operations["adminWiden"];
@@ -146,7 +146,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Everything that does not move, each with what to do, on one page. Of each kind the 50 oldest are listed
+         * Everything that does not move although it should, with what to do, on one page. Of each kind the 50 oldest are listed
          * @description For: admin.
          */
         get: operations["adminStuck"];
@@ -5869,7 +5869,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Everything that does not move, each with what to do, on one page. Of each kind the 50 oldest are listed. */
+            /** @description Everything that does not move although it should, with what to do, on one page. Of each kind the 50 oldest are listed. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
