@@ -3,7 +3,7 @@
 Celery messages only wake workers. A message may be lost or duplicated, because the mailbox row decides what is executed.
 """
 
-from weelo_workers import redis_url
+from weelo_workers import rabbitmq_url, redis_url
 from weelo_workers.contracts.command import PRIORITIES
 from weelo_workers.settings import ConfigurationError, settings
 
@@ -12,11 +12,16 @@ try:
 except ConfigurationError as unusable:
     raise SystemExit(f"weelo: {unusable}") from None  # one line instead of a traceback of ninety
 
-_broker = redis_url.read(settings().broker_url).for_celery()
+_on_rabbitmq = rabbitmq_url.is_rabbitmq(settings().broker_url)
+_broker = (
+    rabbitmq_url.for_celery(settings().broker_url)
+    if _on_rabbitmq
+    else redis_url.read(settings().broker_url).for_celery()
+)
 broker_url = _broker["broker_url"]
 broker_use_ssl = _broker["broker_use_ssl"]
 broker_connection_retry_on_startup = True
-broker_connection_max_retries = None  # a worker waits for Redis without a limit
+broker_connection_max_retries = None  # a worker waits for the broker without a limit
 broker_channel_error_retry = (
     True  # also retry if Redis refuses commands: as a replica, when full, or by its ACL
 )
@@ -32,6 +37,15 @@ broker_transport_options = {
     "visibility_timeout": 3600,  # longer than any countdown (CeleryWaker.LONGEST_COUNTDOWN_SECONDS)
     "global_keyprefix": "weelo:celery:",
 }
+if _on_rabbitmq:
+    broker_connection_timeout = 2
+    broker_heartbeat = 10  # finds a lost connection within 20 s, during which the sweep executes the commands
+    # `confirm_publish`: otherwise a message to a RabbitMQ that hangs would count as sent.
+    broker_transport_options = {"read_timeout": 5, "write_timeout": 5, "confirm_publish": True}
+    task_queue_max_priority = max(PRIORITIES)
+    # A message that a restart of RabbitMQ loses is replaced by the sweep, and writing each to the disk would cost
+    # milliseconds per command.
+    task_default_delivery_mode = "transient"
 
 task_serializer = "json"
 accept_content = ["json"]

@@ -140,6 +140,8 @@ class BackoffConsumer(Consumer):
         refused = False
         while True:
             conn = super().ensure_connected(conn)
+            if conn.transport.driver_type != "redis":
+                return conn
             try:
                 # This write changes nothing. A full Redis refuses it, as it would refuse the lock that kombu sets next.
                 conn.default_channel.client.set("no such key", "", xx=True)

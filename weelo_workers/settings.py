@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from weelo_workers import database_url, google_account, http_url, redis_url
+from weelo_workers import database_url, google_account, http_url, rabbitmq_url, redis_url
 
 MIN_SECRET_BYTES = 32
 """RFC 7518, section 3.2: an HS256 key is at least as long as the hash."""
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     redis_url: str = Field(default="redis://127.0.0.1:6379/0", repr=False)
     """Presence and the live stream: `redis://`, `rediss://` (certificates are verified) or `unix://`. Parameters: `db`, and with TLS the `ssl_…` of redis-py. Without it `weelo up` starts an embedded server."""
     celery_broker_url: str | None = Field(default=None, repr=False)
-    """The Redis that carries Celery messages, in the forms of `REDIS_URL`. Without it: `REDIS_URL`."""
+    """The broker that carries Celery messages: a Redis, in the forms of `REDIS_URL`, or RabbitMQ (`amqp://user:password@host:5672/virtual-host`; with `amqps://` certificates are verified, by `?ssl_ca_certs=` or the system's authorities). Without it: `REDIS_URL`."""
     jwt_secret: str | None = Field(default=None, repr=False)
     """Signs and verifies tokens (HS256), at least 32 bytes. Required in production, where it must look random. In development `weelo up` makes one in the data dir."""
     webhook_secret_key: str | None = Field(default=None, repr=False)
@@ -197,7 +197,16 @@ class Settings(BaseSettings):
             database_url.read(url)
         return url
 
-    @field_validator("redis_url", "celery_broker_url")
+    @field_validator("celery_broker_url")
+    @classmethod
+    def _is_a_broker(cls, url: str | None) -> str | None:
+        if url is not None and rabbitmq_url.is_rabbitmq(url):
+            http_url.check_host_and_port(url)
+            rabbitmq_url.check(url)
+            return url
+        return cls._is_redis(url)
+
+    @field_validator("redis_url")
     @classmethod
     def _is_redis(cls, url: str | None) -> str | None:
         if url is not None:

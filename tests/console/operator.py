@@ -32,7 +32,7 @@ def client() -> FlaskClient:
 class Operator:
     """A browser of an admin."""
 
-    def __init__(self, name: str = "Priya Nair") -> None:
+    def __init__(self, name: str = "Operator") -> None:
         self.id = uuid4()
         self.name = name
         self.client = client()

@@ -42,7 +42,7 @@ def signed_in(browser: Browser, api: Api | System, viewport: str = "desktop") ->
     with browser.visit(f"http://127.0.0.1:{api.port}", viewport) as visit:
         visit.page.goto(f"{visit.origin}/console")
         assert visit.page.url.startswith(f"{visit.origin}/console/sign-in")
-        given = token(Role.ADMIN, uuid4(), name="Priya Nair")
+        given = token(Role.ADMIN, uuid4(), name="Operator")
         visit.page.get_by_label("Token").fill(given)
         visit.page.get_by_role("button", name="Sign in").click()
         visit.page.wait_for_selector("#map[data-drawn]")

@@ -48,7 +48,7 @@ def test_a_sign_in_gives_a_cookie_that_scripts_and_other_sites_do_not_get(migrat
     cookie = attributes(response)
     assert cookie["samesite"] == "Strict" and cookie["path"] == "/console"
     assert "httponly" in cookie and "domain" not in cookie
-    assert "Priya Nair" in operator.get("")
+    assert "Operator" in operator.get("")
 
 
 def test_in_production_the_cookie_is_sent_over_tls_only(

@@ -155,7 +155,7 @@ def test_after_an_erasure_nothing_is_left_in_dumps_and_logs(
     eventually(lambda: no_rewrite_runs(system), within=20)
     left = places(files(system))
     # Log lines have the ids of requests, which the contract asks apps to make at random.
-    assert set(left) <= {"output"}
+    assert set(left) <= {"output"}, left
     assert left.get("output", [MADE_UP]) == [MADE_UP]
 
     for role, person in ((Role.CUSTOMER, customer), (Role.TRANSPORTER, transporter), (Role.DRIVER, driver)):

@@ -63,6 +63,7 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[tuple[str, ...], 
 # The arguments that a command needs besides --data-dir.
 NEEDS = {
     ("token",): ("--role", "admin", "--sub", str(uuid4())),
+    ("events", "restart"): ("--yes",),
     ("mailbox", "show"): (str(uuid4()),),
     ("mailbox", "retry"): (str(uuid4()),),
     ("person", "export"): (str(uuid4()),),
@@ -94,7 +95,9 @@ def test_only_up_writes_to_a_data_dir(path: tuple[str, ...], tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("group", [(), ("mailbox",)], ids=["weelo", "weelo mailbox"])
+@pytest.mark.parametrize(
+    "group", [(), ("mailbox",), ("events",)], ids=["weelo", "weelo mailbox", "weelo events"]
+)
 def test_the_summary_of_every_command_fits_80_columns(group: tuple[str, ...]) -> None:
     shown = weelo(*group, "--help", COLUMNS="80").stdout
     _, _, listed = shown.partition("Commands:\n")

@@ -75,14 +75,18 @@ def _packet(client: socket.socket) -> tuple[int, bytes]:
 
 
 @contextmanager
-def pgbouncer(url: str, **settings: str) -> Iterator[str]:
-    """Run a real PgBouncer in transaction mode, and yield the URL of `url`'s database through it."""
+def pgbouncer(url: str, *others: str, **settings: str) -> Iterator[str]:
+    """Run a real PgBouncer in transaction mode, and yield the URL of `url`'s database through it.
+
+    `others`: URLs of the same server with further roles that may connect through it.
+    """
     program = shutil.which("pgbouncer", path=PROGRAMS)
     assert program is not None
     to, port = make_url(url), free_port()
     folder = Path(tempfile.mkdtemp(prefix="weelo-pgbouncer-"))
     folder.chmod(0o755)
-    (folder / "users").write_text(f'"{to.username}" "{to.password}"\n')
+    roles = [make_url(each) for each in (url, *others)]
+    (folder / "users").write_text("".join(f'"{role.username}" "{role.password}"\n' for role in roles))
     lines = {
         "listen_addr": "127.0.0.1",
         "listen_port": str(port),

@@ -20,6 +20,7 @@ JOURNEYS, DEMO, OPERATED, DRAINED, TLS, DOCTOR, REDIS_REFUSES = 20, 21, 25, 26, 
 CLIENTS, CONSOLE = 34, 35
 LOGS = 51
 SANDBOX, SHORT_SANDBOX, NO_SANDBOX = 40, 41, 42
+ON_RABBITMQ, BEHIND_PGBOUNCER, VERSIONS, RESTORED, SECRETS = 50, 51, 52, 53, 54
 # Each of these numbers begins a range with one number per xdist worker. The ranges are used in PostgreSQL only, because
 # Redis has no more than 64 databases.
 ROLES, REPLICAS, FOREIGN, MIGRATIONS = 60, 80, 100, 120

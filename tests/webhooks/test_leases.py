@@ -164,14 +164,14 @@ def test_many_lines_need_one_delivery_as_long_as_none_has_begun(
 def test_a_user_without_webhooks_costs_no_further_statement(hooks: Hooks) -> None:
     statements: list[str] = []
 
-    def note(_: object, __: object, statement: str, *___: object) -> None:
-        statements.append(statement)
+    def note(_: object, __: object, ___: str, ____: object, context: Any, _____: bool) -> None:
+        statements.append(context.statement)  # not the EXECUTE of a prepared statement
 
-    event.listen(hooks.world.engine, "before_cursor_execute", note)
+    event.listen(hooks.world.engine, "after_cursor_execute", note)
     try:
         hooks.write()
     finally:
-        event.remove(hooks.world.engine, "before_cursor_execute", note)
+        event.remove(hooks.world.engine, "after_cursor_execute", note)
     assert len([each for each in statements if "webhooks" in each]) == 1  # the one that writes the lines
 
 

@@ -17,6 +17,7 @@ from click.core import ParameterSource
 
 from weelo_workers.cli.doctor import doctor
 from weelo_workers.cli.errors import expected
+from weelo_workers.cli.events import events
 from weelo_workers.cli.mailbox import mailbox_commands
 from weelo_workers.cli.options import (
     FAILED,
@@ -41,6 +42,7 @@ def weelo() -> None:
 
 
 weelo.add_command(doctor)
+weelo.add_command(events)
 weelo.add_command(mailbox_commands)
 weelo.add_command(person)
 

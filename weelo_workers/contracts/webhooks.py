@@ -23,6 +23,7 @@ EventName = Literal[
     "*",
     "assignment_stalled",
     "assignment_status_changed",
+    "availability_changed",
     "booking_cancelled",
     "booking_completed",
     "booking_expired",

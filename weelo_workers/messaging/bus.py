@@ -124,6 +124,13 @@ class Bus:
         with suppress(BrokerUnavailable):
             self.waker.wake(wake_up)
 
+    def wake_soon(self, wake_up: WakeUp) -> None:
+        """Wake a worker as `wake` does, in the thread of `after_commit_executor` if there is one."""
+        if self.after_commit_executor is None:
+            self.wake(wake_up)
+        else:
+            self.after_commit_executor(partial(self.wake, wake_up))
+
     # --- one attempt ------------------------------------------------------------------------------------
 
     def _settle(self, command_id: UUID, *, swept: bool, redelivered: bool) -> AfterCommit:

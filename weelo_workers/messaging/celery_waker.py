@@ -10,10 +10,12 @@ from celery import Celery
 from kombu.exceptions import KombuError
 from redis.exceptions import RedisError
 
-from weelo_workers.contracts.command import priority_of
+from weelo_workers.contracts.command import PRIORITIES, priority_of
 from weelo_workers.logs.outages import Outage
 from weelo_workers.messaging.celery_settings import celery_settings
 from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
+from weelo_workers.rabbitmq_url import is_rabbitmq
+from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -33,16 +35,23 @@ class CeleryWaker:
     # admitted, kombu would let them wait for a connection without a time limit.
     AT_ONCE = 10
 
-    # The broker delivers a message again after its visibility timeout, so a longer countdown would run several times. If
-    # a wake-up comes before its command is due, the worker sends another one with the remaining time.
-    LONGEST_COUNTDOWN_SECONDS = 3000.0
+    # A worker keeps a message until its countdown ends. Redis delivers it again after its visibility timeout (an hour),
+    # and RabbitMQ closes the worker's channel after its consumer_timeout (30 min). If a wake-up comes before its command
+    # is due, the worker sends another one with the remaining time.
+    LONGEST_COUNTDOWN_SECONDS = 1500.0
 
     def __init__(self) -> None:
         self._celery = Celery("weelo-waker", config_source=celery_settings(), set_as_current=False)
+        self._on_rabbitmq = is_rabbitmq(settings().broker_url)
+        names = (
+            ("read_timeout", "write_timeout")
+            if self._on_rabbitmq
+            else ("socket_timeout", "socket_connect_timeout")
+        )
+        self._celery.conf.broker_connection_timeout = self.TIMEOUT_SECONDS
         self._celery.conf.broker_transport_options = {
             **self._celery.conf.broker_transport_options,
-            "socket_timeout": self.TIMEOUT_SECONDS,
-            "socket_connect_timeout": self.TIMEOUT_SECONDS,
+            **dict.fromkeys(names, self.TIMEOUT_SECONDS),
             # By default kombu sleeps for two seconds before it connects again.
             "max_retries": 1,
             "interval_start": 0,
@@ -78,11 +87,14 @@ class CeleryWaker:
                 args=[str(wake_up.id)],
                 queue=wake_up.queue,
                 countdown=min(wake_up.countdown, self.LONGEST_COUNTDOWN_SECONDS) or None,
-                priority=priority_of(wake_up.name),
-                retry=False,
+                priority=self._priority_of(wake_up.name),
+                # A connection to RabbitMQ that was idle during its restart fails at the next message. redis-py connects
+                # again by itself.
+                retry=self._on_rabbitmq,
+                retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0},
                 # A queue is a list in Redis, which needs no declaration. By default Celery declares the queue for each
                 # message, and makes these texts in a slower way.
-                declare=[],
+                declare=None if self._on_rabbitmq else [],
                 argsrepr=f"['{wake_up.id}']",
                 kwargsrepr="{}",
             )
@@ -101,3 +113,7 @@ class CeleryWaker:
             else:
                 log.exception("a wake-up could not be sent")
             raise BrokerUnavailable(wake_up.name) from error
+
+    def _priority_of(self, name: str) -> int:
+        # RabbitMQ delivers the highest number first, kombu's Redis transport the lowest.
+        return max(PRIORITIES) - priority_of(name) if self._on_rabbitmq else priority_of(name)

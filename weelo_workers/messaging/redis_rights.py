@@ -23,13 +23,13 @@ def missing_right(client: Redis, *, presence: bool = True, broker: bool = True) 
     RedisError if Redis does not answer. Refusals for other reasons, such as a full memory, are not reported here (see
     `refused_write`).
     """
-    prefix = celery_settings().broker_transport_options["global_keyprefix"]
     try:
         if presence:
             _write_nothing(client, "weelo:rights")
             client.eval("return 1", 0)
         if not broker:
             return None
+        prefix = celery_settings().broker_transport_options["global_keyprefix"]
         _write_nothing(client, f"{prefix}rights")
         # The channel of Celery's remote control. For PSUBSCRIBE, &weelo:* is not enough: Redis requires exactly the
         # subscribed pattern, or &*.

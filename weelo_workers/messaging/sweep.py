@@ -9,7 +9,6 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Engine, Row, text
@@ -171,14 +170,19 @@ def _is_fresh_timer(row: _Overdue) -> bool:
 def _wake_again(bus: Bus, row: _Overdue) -> bool:
     """Return whether a worker was woken for the row. If not, the caller executes it."""
     command = REGISTRY.get(row.name)
+    if command is None:
+        # During a deploy there may be workers of a newer version, which know the command. The caller records that this
+        # version does not.
+        bus.wake_soon(WakeUp(row.id, row.name, row.queue))
+        return False
     # A command that waits for another system is never executed here: it would delay the sweep.
-    in_background = command is not None and command.runs_in_background
+    in_background = command.runs_in_background
     if not in_background and not _is_worth_a_wake_up(bus, row):
         return False
     wake_up = WakeUp(row.id, row.name, row.queue)
     if bus.after_commit_executor is not None:
         # If the wake-up cannot be sent, the next sweep of this row is a second later.
-        bus.after_commit_executor(partial(bus.wake, wake_up))
+        bus.wake_soon(wake_up)
         return True
     try:
         bus.waker.wake(wake_up)

@@ -21,6 +21,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from weelo_workers.models.mailbox import as_sql, unsettled
+from weelo_workers.rabbitmq_url import is_rabbitmq
 from weelo_workers.redis_client import connect, redis
 from weelo_workers.settings import settings
 
@@ -44,8 +45,11 @@ def _broker() -> Redis:
 def delete_settled_unacked(engine: Engine) -> int:
     """Delete unacknowledged messages of settled commands. Return how many.
 
-    If a worker acknowledges such a message later, kombu finds nothing to delete, which is harmless.
+    If a worker acknowledges such a message later, kombu finds nothing to delete, which is harmless. RabbitMQ itself
+    returns such messages to their queues when the connection of the worker ends.
     """
+    if is_rabbitmq(settings().broker_url):
+        return 0
     deleted, cursor = 0, 0
     try:
         broker = _broker()

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     UniqueConstraint,
     any_,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
@@ -37,7 +38,8 @@ class User(Base):
         # The digits in reverse order, so that a number without its country code is a prefix.
         Index(
             "users_by_phone",
-            text("reverse(regexp_replace(phone, '[^0-9]', '', 'g')) text_pattern_ops"),
+            literal_column("reverse(regexp_replace(phone, '[^0-9]', '', 'g'))").label("digits"),
+            postgresql_ops={"digits": "text_pattern_ops"},
             postgresql_where=text("phone IS NOT NULL"),
         ),
         Index(

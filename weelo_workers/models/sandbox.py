@@ -138,7 +138,7 @@ def refusal(connection: Connection, *, sandbox: bool) -> str | None:
 def create(connection: Connection) -> None:
     """Make the schema before the migrations run, so that the defaults of their columns use its clock.
 
-    Raises ValueError if the URL's own search_path hides the clock.
+    Raises ValueError if the URL's own search_path hides the clock, or if a pooler dropped ours.
     """
     connection.execute(text("CREATE SCHEMA IF NOT EXISTS sandbox"))
     metadata.create_all(connection)
@@ -148,7 +148,9 @@ def create(connection: Connection) -> None:
     for name, volatility in CLOCK_FUNCTIONS.items():
         connection.execute(text(_FUNCTION.format(name=name, volatility=volatility)))
     if not connection.execute(_CLOCK_IN_USE).scalar_one():
-        raise ValueError("its search_path hides the clock of the sandbox; leave it out of the URL")
+        raise ValueError(
+            "its search_path hides the clock of the sandbox; leave it out of the URL, and use no pooler"
+        )
 
 
 def grant(connection: Connection) -> None:

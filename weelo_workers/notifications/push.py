@@ -89,7 +89,12 @@ def _may_be_sent_now(command: SendPushes, uow: UnitOfWork) -> bool:
 
 def _concerned(command: SendPushes, uow: UnitOfWork) -> set[UUID]:
     """Return the users whom the push still concerns. The command may have waited for a long time."""
-    still = BY_WIRE_NAME[command.event].pushed
+    route = BY_WIRE_NAME.get(command.event)
+    if route is None:
+        # During a deploy a worker of a newer version has sent this command. That version decided that the event is
+        # worth a push; only whether it still is cannot be checked here.
+        return set(command.to)
+    still = route.pushed
     return set(still(uow.session, command.data, command.to)) if still else set()
 
 

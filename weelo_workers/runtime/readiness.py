@@ -12,6 +12,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.messaging import rabbitmq
 from weelo_workers.messaging.redis_rights import missing_right, refused_connections, refused_write
 from weelo_workers.messaging.worker_heartbeats import clear_consumption, consumers, queues_consumed
 from weelo_workers.redis_client import FailFastRedis, connect, reason
@@ -41,15 +42,20 @@ class NotReady(CommandError):
 class Readiness:
     """Checks whether every queue is consumed, the addresses answer and no process keeps restarting.
 
-    `brokers`: Redis URLs by the environment variable that names them, REDIS_URL first. The HTTP addresses are added
-    with `expect` when the processes behind them have been started.
+    `brokers`: Redis URLs by the environment variable that names them, REDIS_URL first. `rabbitmq`: the URL of the
+    broker if it is not a Redis. The HTTP addresses are added with `expect` when the processes behind them have been
+    started.
     """
 
-    def __init__(self, supervisor: Supervisor, brokers: Mapping[str, str]) -> None:
+    def __init__(
+        self, supervisor: Supervisor, brokers: Mapping[str, str], *, rabbitmq: str | None = None
+    ) -> None:
         self.reached = False
         self.cause = "nothing was checked yet"
         self._supervisor = supervisor
         self._brokers = {variable: connect(url) for variable, url in brokers.items()}
+        self._rabbitmq = rabbitmq
+        self._rabbitmq_answered = False
         self._permitted: set[str] = set()
         """Variables whose Redis user was found to have all rights.
 
@@ -129,6 +135,8 @@ class Readiness:
         for variable, redis in self._brokers.items():
             if fault := self._of_redis(variable, redis):
                 return f"{variable}: {fault}"
+        if fault := self._of_rabbitmq():
+            return f"CELERY_BROKER_URL: RabbitMQ cannot be used: {fault}"
         if looping := self._supervisor.looping():
             return "; ".join(looping)
         self._certain = False
@@ -139,7 +147,7 @@ class Readiness:
         try:
             redis.ping()
             if variable not in self._permitted:
-                broker = not presence or len(self._brokers) == 1
+                broker = not presence or (len(self._brokers) == 1 and self._rabbitmq is None)
                 if missing := missing_right(redis, presence=presence, broker=broker):
                     return f"Redis cannot be used: {missing}"
                 self._permitted.add(variable)
@@ -155,6 +163,13 @@ class Readiness:
             self._next_check = time.monotonic() + FailFastRedis.PAUSE_SECONDS + PAUSE_SECONDS
             return f"Redis cannot be used: {reason(problem)}"
         return None
+
+    def _of_rabbitmq(self) -> str | None:
+        if self._rabbitmq is None or self._rabbitmq_answered:
+            return None
+        fault = rabbitmq.fault(self._rabbitmq)
+        self._rabbitmq_answered = fault is None
+        return fault
 
     def _of_queues(self) -> str | None:
         redis = next(iter(self._brokers.values()))

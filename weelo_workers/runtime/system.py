@@ -21,6 +21,7 @@ from redis.exceptions import RedisError
 
 from weelo_workers import redis_client, redis_clock
 from weelo_workers.logs import configuring
+from weelo_workers.rabbitmq_url import is_rabbitmq
 from weelo_workers.runtime import CommandError, programs
 from weelo_workers.runtime.console_log import OWN_NAME, ConsoleLog
 from weelo_workers.runtime.datadir import DataDir, Running
@@ -133,7 +134,10 @@ def _serve(
     # ExitStack undoes in reverse order, so the processes stop before the servers that they use.
     undo.callback(supervisor.stop)
     with _tended(servers, console_log, stopping.asked, announce):
-        readiness = Readiness(supervisor, _brokers(environment))
+        broker = environment.get("CELERY_BROKER_URL") or ""
+        readiness = Readiness(
+            supervisor, _brokers(environment), rabbitmq=broker if is_rabbitmq(broker) else None
+        )
         undo.callback(readiness.close)
         # The first check deletes the records of an earlier run, so it is made before the workers start.
         readiness.check()
@@ -151,7 +155,7 @@ def _serve(
 def _brokers(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the Redis URLs in use, by the variable that names them."""
     named = {name: environment.get(name) for name in ("REDIS_URL", "CELERY_BROKER_URL")}
-    return {name: url for name, url in named.items() if url}
+    return {name: url for name, url in named.items() if url and not is_rabbitmq(url)}
 
 
 def _wait_until_ready(

@@ -10,7 +10,9 @@ from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from weelo_workers.doctor.check import Examination, Severity, check
+from weelo_workers.messaging import rabbitmq
 from weelo_workers.messaging.redis_rights import missing_right, refused_write
+from weelo_workers.rabbitmq_url import is_rabbitmq
 from weelo_workers.redis_client import connect, reason, redis
 from weelo_workers.settings import settings
 
@@ -26,6 +28,17 @@ def redis_servers(_look: Examination) -> Iterator[str]:
             yield from (f"{variable}: {line}" for line in unfit(variable, client))
         except RedisError as error:
             yield f"{variable}: not reachable: {reason(error)}"
+
+
+@check(
+    "rabbitmq",
+    remedy="make RabbitMQ reachable, or correct CELERY_BROKER_URL; until then the sweep executes commands",
+)
+def rabbitmq_server(_look: Examination) -> Iterator[str]:
+    """Find a RabbitMQ that does not answer or refuses the connection. Without one there is nothing to find."""
+    url = settings().broker_url
+    if is_rabbitmq(url) and (fault := rabbitmq.fault(url)):
+        yield f"CELERY_BROKER_URL: RabbitMQ cannot be used: {fault}"
 
 
 @check(
@@ -67,5 +80,5 @@ def unfit(variable: str, client: Redis) -> Iterator[str]:
 
 def _servers() -> Iterator[tuple[str, Redis]]:
     yield "REDIS_URL", redis()
-    if settings().broker_url != settings().redis_url:
+    if settings().broker_url != settings().redis_url and not is_rabbitmq(settings().broker_url):
         yield "CELERY_BROKER_URL", connect(settings().broker_url)

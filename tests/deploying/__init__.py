@@ -1,0 +1,1 @@
+"""Tests of deployments: other brokers and poolers, several hosts, several versions at once, restores."""
