@@ -52,11 +52,11 @@ class Settings(BaseSettings):
     """In `production` no secret is generated: without JWT_SECRET the start fails. In `sandbox` the clock can be moved and every caller gets tokens; `weelo up --sandbox` sets it ([sandbox](sandbox.md))."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """The least level of the log lines that are written: `DEBUG`, `INFO`, `WARNING` or `ERROR`. At `DEBUG` lines of libraries may contain personal data."""
+    """The lowest level at which log lines are written. At `DEBUG`, lines of libraries may contain personal data."""
     log_format: Literal["console", "json"] | None = None
     """The format of log lines: `console` for people, `json` for programs. Without it: `json` in production, else `console`."""
     otel_exporter_otlp_endpoint: str | None = Field(default=None, repr=False)
-    """The address of an OpenTelemetry collector (OTLP over HTTP), such as `http://localhost:4318`. With it every process sends traces; it needs the packages of `weelo[otel]`. Without it there are no traces."""
+    """The address of an OpenTelemetry collector (OTLP over HTTP), such as `http://localhost:4318`. If it is set, every process sends traces, for which the packages of `weelo[otel]` are needed."""
 
     # URLs contain passwords. With repr=False no log shows them.
     database_url: str = Field(default="postgresql://localhost/weelo", repr=False)

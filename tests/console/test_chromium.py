@@ -75,7 +75,7 @@ def test_an_operator_sees_a_new_broadcast_and_follows_it_to_filled(
         row = page.locator(f'#feed a[href="/console/broadcasts/{outcome.result["id"]}"]')
         row.wait_for()
         assert time.monotonic() - began < SEEN_WITHIN_SECONDS * slowdown()
-        assert page.locator("#said").text_content() == "New broadcast at 0.0 km north"
+        assert page.locator("#announcement").text_content() == "New broadcast at 0.0 km north"
         world.drain()
         row.click()
         page.wait_for_selector("#broadcast")

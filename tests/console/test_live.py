@@ -15,7 +15,7 @@ import websocket
 from tests.support.api_process import Api
 from tests.support.tokens import token
 from tests.support.world import World
-from weelo_api.console.live import MOST_NAMED, LiveFeed, Viewer
+from weelo_api.console.live import MAX_NAMED, LiveFeed, Viewer
 from weelo_workers.contracts.statuses import Role
 
 # Frames of the console are for its own pages, so asyncapi.json does not describe them.
@@ -152,7 +152,7 @@ def test_changes_are_collected_into_one_frame() -> None:
 def test_too_many_changes_for_a_list_make_the_page_load_everything() -> None:
     feed, viewer, _ = watched()
     feed.on_events(
-        [{"event": "new_broadcast", "data": {"broadcastId": str(uuid4())}} for _ in range(MOST_NAMED + 1)]
+        [{"event": "new_broadcast", "data": {"broadcastId": str(uuid4())}} for _ in range(MAX_NAMED + 1)]
     )
     assert list(viewer.frames()) == [{"event": "reload"}]
 

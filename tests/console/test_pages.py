@@ -15,7 +15,7 @@ from tests.console.operator import Operator
 from tests.support.waiting import slowdown
 from tests.support.world import World, place
 from weelo_api.console import pages
-from weelo_api.console.map_data import MOST_FLEETS
+from weelo_api.console.map_data import MAX_FLEETS
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging import mailbox
@@ -160,7 +160,7 @@ def test_the_map_shows_open_broadcasts_fleets_and_trucks(world: World, operator:
     world.end_trip(assignment)
     gone = json.loads(operator.get("/map.json", only=f"{broadcast_id},{uuid4()}"))
     assert set(gone) == {"now", "broadcasts"}
-    assert MOST_FLEETS >= 10_000
+    assert MAX_FLEETS >= 10_000
 
 
 def test_a_broadcast_shows_who_was_asked_and_why_others_were_not(world: World, operator: Operator) -> None:

@@ -187,7 +187,7 @@ def test_a_sign_out_ends_copies_of_the_cookie_too(operator: Operator) -> None:
     assert copy.get("/console/queues").status_code == 303
 
 
-def test_a_sign_out_is_forgotten_when_the_cookie_is_over(world: World, operator: Operator) -> None:
+def test_a_sign_out_is_deleted_when_the_cookie_has_expired(world: World, operator: Operator) -> None:
     from weelo_workers.messaging.retention import purge_expired
 
     form = {"form_token": operator.form_token()}

@@ -93,8 +93,8 @@ def test_a_check_that_takes_too_long_keeps_its_earlier_result(
 ) -> None:
     seconds = 0.0
 
-    def find(look: Examination) -> Iterator[str]:
-        with look.database() as connection:
+    def find(examination: Examination) -> Iterator[str]:
+        with examination.database() as connection:
             connection.execute(text(f"SELECT pg_sleep({seconds})"))
         yield "found"
 

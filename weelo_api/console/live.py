@@ -1,6 +1,6 @@
-"""`GET /console/live`: the socket that tells open pages of the console what has changed.
+"""`GET /console/live`: the socket on which open pages of the console get what has changed.
 
-It reads the live stream that the API process reads anyway, so a command costs no message and no query. A frame names the
+It uses the live stream, which the API process already reads, so a command costs no message and no query. A frame names the
 broadcasts of committed events; the page then loads what it shows of them. Frames may be lost, as entries of the stream may,
 so pages also load everything from time to time.
 
@@ -39,16 +39,16 @@ COLLECT_SECONDS = 0.1
 # A sign-out ends the sockets of its session within this time.
 LOOK_FOR_SIGN_OUT_SECONDS = 5.0
 # A frame names at most this many broadcasts.
-MOST_NAMED = 200
+MAX_NAMED = 200
 # Positions of at most this many trucks are kept. A truck reports every few seconds.
-MOST_POSITIONS = 20_000
+MAX_POSITIONS = 20_000
 POSITION_SECONDS = 900.0
 
 Position = tuple[float, float]
 
 
 class Viewer:
-    """An open page: what has changed since the last frame to it."""
+    """An open page, with the changes since the last frame to it."""
 
     def __init__(self, transport: WebSocketTransport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -69,12 +69,12 @@ class Viewer:
         with self._lock:
             broadcasts, self._broadcasts = self._broadcasts, set()
             positions, self._positions = self._positions, {}
-        if len(broadcasts) > MOST_NAMED:
+        if len(broadcasts) > MAX_NAMED:
             yield {"event": "reload"}
         elif broadcasts:
             yield {"event": "changed", "broadcasts": sorted(broadcasts)}
         if positions:
-            newest = list(positions.items())[-MOST_NAMED:]
+            newest = list(positions.items())[-MAX_NAMED:]
             yield {"event": "trucks", "positions": [[trip, *place] for trip, place in newest]}
 
 
@@ -122,7 +122,7 @@ class LiveFeed:
             for trip, place in places.items():
                 self._positions[trip] = (now, place)
                 self._positions.move_to_end(trip)
-            while len(self._positions) > MOST_POSITIONS:
+            while len(self._positions) > MAX_POSITIONS:
                 self._positions.popitem(last=False)
         for viewer in self._viewers:
             viewer.note(set(), places)

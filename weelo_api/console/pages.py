@@ -28,7 +28,7 @@ from weelo_workers.queries import (
     admin_stuck,
     admin_transporters,
     broadcasts as broadcast_queries,
-    replay,
+    past_moments,
 )
 from weelo_workers.queries.offer_explanation import SENTENCES, explain
 from weelo_workers.queries.pages import PageRequest
@@ -166,7 +166,7 @@ def broadcast(broadcast_id: UUID) -> str:
             session, broadcast_id, PageRequest(FLEETS_SHOWN, request.args.get("cursor") or None)
         )
         assert fleets is not None
-        history = replay.history(session, broadcast_id)
+        history = past_moments.history(session, broadcast_id)
         assert history is not None
         audit = admin_audit.audit(
             session, admin_audit.AuditFilter(subject_id=broadcast_id), PageRequest(ROWS, None)
@@ -195,7 +195,7 @@ def broadcast(broadcast_id: UUID) -> str:
 def moment(broadcast_id: UUID) -> str:
     """The part of the page that shows the broadcast as it was at `?at=`, in milliseconds after its creation."""
     with replica_session() as session:
-        history = replay.history(session, broadcast_id)
+        history = past_moments.history(session, broadcast_id)
         found = broadcast_queries.find(session, broadcast_id, console_session().user)
     if history is None or found is None or found.view is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
@@ -203,7 +203,7 @@ def moment(broadcast_id: UUID) -> str:
     return page("moment.html", broadcast=found.view, **_moment_content(history, then, found.view))
 
 
-def _moment(history: replay.History) -> datetime | None:
+def _moment(history: past_moments.History) -> datetime | None:
     try:
         after = float(request.args["at"]) if "at" in request.args else None
         return None if after is None else history.created_at + timedelta(milliseconds=after)
@@ -211,7 +211,9 @@ def _moment(history: replay.History) -> datetime | None:
         raise Rejected(Code.VALIDATION_ERROR, "at: milliseconds after the creation") from None
 
 
-def _moment_content(history: replay.History, moment: replay.Moment, view: dict[str, Any]) -> dict[str, Any]:
+def _moment_content(
+    history: past_moments.History, moment: past_moments.Moment, view: dict[str, Any]
+) -> dict[str, Any]:
     """Return what the template of a moment needs: the moment, the slider's ends, the scale of distances, and the map."""
     times = history.times
     end = clock.now() if view["status"] in OPEN else times[-1]
@@ -227,7 +229,7 @@ def _moment_content(history: replay.History, moment: replay.Moment, view: dict[s
         "ticks": [after(each) for each in times],
         "scale": scale_of(moment),
         "map": map_of(view, moment, positions),
-        "states": list(replay.FleetState),
+        "states": list(past_moments.FleetState),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4, uuid5
@@ -22,8 +21,6 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_outage
 from weelo_workers.settings import settings
-
-log = logging.getLogger(__name__)
 
 api = Blueprint("console", __name__, url_prefix="/console", template_folder="templates")
 
@@ -88,7 +85,7 @@ def _admit() -> Response | None:
     if request.endpoint == "console.asset":
         return None
     if "Authorization" in request.headers:
-        # A token opens no page, but the answer tells that it is one of another role.
+        # A token opens no page. One of another role gets 403.
         _refuse_other_roles(request.headers["Authorization"])
     g.console_session = sessions.find(request)
     if request.method not in ("GET", "HEAD", "OPTIONS"):
@@ -171,7 +168,7 @@ def _http(error: HTTPException) -> Response:
 def _unavailable(error: Exception) -> Response:
     if not (is_outage(error) or is_contention(error)):
         return _unexpected(error)
-    log.warning("the database is not available: %s", str(error).splitlines()[0])
+    server_errors.log_unavailable_database(error)
     g.console_session = None  # it may be what could not be read
     return _rejected(Rejected(Code.SERVICE_UNAVAILABLE, "The database does not answer.", {"retryAfter": 1}))
 

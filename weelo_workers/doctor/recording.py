@@ -24,7 +24,7 @@ FIRST_AFTER_SECONDS = 10.0
 STATEMENT_SECONDS = 5.0
 RETRY_SECONDS = 5.0
 
-# Two processes of beat run the checks by turns: the one whose statement updates the row runs them.
+# If there are two processes of beat, the one whose statement updates the row runs the checks.
 _CLAIM = text("""
     INSERT INTO check_runs (id, began_at) VALUES (1, pg_catalog.clock_timestamp())
         ON CONFLICT (id) DO UPDATE SET began_at = EXCLUDED.began_at

@@ -50,7 +50,7 @@ class ClockSkewCollector(Collector):
 
     def collect(self) -> Iterable[Any]:
         skew = self._clock_skew()
-        return () if skew is None else (CLOCK_SKEW.is_(skew),)
+        return () if skew is None else (CLOCK_SKEW.with_value(skew),)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
