@@ -131,3 +131,17 @@ def test_one_shot_commands_leave_it_to_their_own_output() -> None:
         for name in (*configuring.OWN, *configuring.OF_PROCESSES, *configuring.OF_MESSAGES):
             logging.getLogger(name).setLevel(logging.NOTSET)
         own.setLevel(logging.NOTSET)
+
+
+def test_the_end_of_an_outage_during_which_the_server_was_not_used_is_a_range(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(outages, "time", SimpleNamespace(monotonic=lambda: now))
+    outage = outages.Outage("Redis")
+    outage.failed("no answer")
+    now = 113.0
+    outage.failed("no answer")
+    now = 188.5
+    assert outage.answered() == 88.5
+    assert messages(caplog)[-1] == "Redis is back; it was away for 13.0 to 88.5 s: it was not used in between"
