@@ -231,7 +231,8 @@ def _compose() -> str:
     """Return the variables that docker-compose.yml reads from `.env`, and the settings that it passes on or sets."""
     asked: dict[str, str] = {}
     for found in compose.VARIABLE.finditer(compose.text()):
-        if found["name"] in {name.upper() for name in Settings.model_fields} - {"JWT_SECRET"}:
+        is_setting = found["name"] in {name.upper() for name in Settings.model_fields}
+        if is_setting and found["operator"] != ":?":
             continue
         default = {":?": "required", ":-": f"`{found['rest']}`"}.get(found["operator"] or "", "–")
         asked.setdefault(found["name"], default)
