@@ -8,12 +8,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from weelo_workers.contracts.queues import Queue
 from weelo_workers.doctor import idle_queues
 from weelo_workers.messaging.worker_heartbeats import Consumption
 
-CONSUMED = {"offers": Consumption(1, 0.0, 1.0), "trips": Consumption(1, 0.0, 1.0)}
-WITHOUT_WORKER = {**CONSUMED, "offers": Consumption(0, 0.0, inf)}
-FROZEN = {**CONSUMED, "trips": Consumption(1, 9.0, 12.0)}
+CONSUMED: dict[Queue, Consumption] = {"offers": Consumption(1, 0.0, 1.0), "trips": Consumption(1, 0.0, 1.0)}
+WITHOUT_WORKER: dict[Queue, Consumption] = {**CONSUMED, "offers": Consumption(0, 0.0, inf)}
+FROZEN: dict[Queue, Consumption] = {**CONSUMED, "trips": Consumption(1, 9.0, 12.0)}
 
 
 class Clock:

@@ -30,17 +30,20 @@ class Outage:
         self._is_logged = False
         self._lock = threading.Lock()
 
-    def failed(self, reason: object) -> None:
-        """Note that the server did not answer. `reason`: a text without passwords, of which the first line is logged."""
+    def failed(self, reason: object, *, waited: float = 0.0) -> None:
+        """Note that the server did not answer.
+
+        `reason`: a text without passwords, of which the first line is logged. `waited`: for how long (seconds) already.
+        """
         with self._lock:
             self._failed_at = time.monotonic()
             if self._since is not None:
                 return
-            self._since = self._failed_at
-            self._is_logged = self._since >= self._logged_at + AT_MOST_EVERY_SECONDS
+            self._since = self._failed_at - waited
+            self._is_logged = self._failed_at >= self._logged_at + AT_MOST_EVERY_SECONDS
             if not self._is_logged:
                 return
-            self._logged_at = self._since
+            self._logged_at = self._failed_at
         log.warning(self._lost, (str(reason).strip().splitlines() or ["no reason is known"])[0])
 
     def answered(self) -> float | None:

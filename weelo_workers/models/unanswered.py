@@ -36,9 +36,12 @@ class Server:
         self.outage = outage
         self.is_silent = False
 
-    def silent(self, reason: object) -> None:
-        """Note that the server does not answer. The next answer on any connection is then the end of the outage."""
-        self.outage.failed(reason)
+    def silent(self, reason: object, *, waited: float = 0.0) -> None:
+        """Note that the server does not answer. The next answer on any connection is then the end of the outage.
+
+        `waited`: for how long (seconds) an answer was waited for.
+        """
+        self.outage.failed(reason, waited=waited)
         self.is_silent = True
 
     def answered(self) -> None:
@@ -84,7 +87,7 @@ class WatchedConnection(extensions.connection):  # type: ignore[misc]
         self._looks = self._looks + 1 if self._is_waiting and wait == self._wait_seen else 0
         self._wait_seen = wait
         if self._looks * LOOK_EVERY_SECONDS >= self.limit_seconds:
-            self.server.silent(f"no answer for {self.limit_seconds:.0f} s")
+            self.server.silent(f"no answer for {self.limit_seconds:.0f} s", waited=self.limit_seconds)
             self._shut_down(wait)
 
     def commit(self) -> None:
