@@ -29,6 +29,7 @@ from weelo_workers import tracing
 from weelo_workers.backoff import backoff
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.doctor.idle_queues import IdleQueueLog
 from weelo_workers.doctor.recording import run_checks
 from weelo_workers.logs.outages import Outage
 from weelo_workers.market import counters as market_counters
@@ -64,6 +65,7 @@ DELETE_UNACKED_EVERY_SECONDS = 10.0
 PROBE_AFTER_SECONDS = 5.0
 PROBE_AGAIN_SECONDS = 5.0
 LONGEST_PROBE_PAUSE_SECONDS = 20.0
+SWEPT_LATELY_SECONDS = 5.0
 
 DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks", "person")
 
@@ -218,6 +220,7 @@ class SweepingScheduler(Scheduler):
         self._batching: Future[int] | None = None
         self._tidy_next = self._delete_unacked_next = self._probe_next = 0.0
         self._outages_ended = 0
+        self._idle_queues = IdleQueueLog()
         self._probes = dict.fromkeys(QUEUES, 0)
         self._probe_again = dict.fromkeys(QUEUES, 0.0)
 
@@ -279,7 +282,12 @@ class SweepingScheduler(Scheduler):
         now = time.monotonic()
         self._probe_next = now + 1.0
         with suppress(RedisError, BrokerUnavailable):
-            for queue, seen in consumption().items():
+            of_queues = consumption()
+            if self._has_swept_lately():
+                self._idle_queues.note(of_queues)
+            else:
+                self._idle_queues.forget()
+            for queue, seen in of_queues.items():
                 if seen.consumed_seconds < PROBE_AFTER_SECONDS:
                     self._probes[queue], self._probe_again[queue] = 0, 0.0
                 elif now >= self._probe_again[queue]:
@@ -288,6 +296,11 @@ class SweepingScheduler(Scheduler):
                         self._probes[queue], first=PROBE_AGAIN_SECONDS, longest=LONGEST_PROBE_PAUSE_SECONDS
                     )
                     _waker.wake(WakeUp(NO_COMMAND, _PROBE_NAMES[queue], queue))
+
+    def _has_swept_lately(self) -> bool:
+        """Return whether the database answered a moment ago."""
+        swept_at = self._heartbeats.swept_at
+        return swept_at is not None and time.monotonic() - swept_at < SWEPT_LATELY_SECONDS
 
 
 def _task_for(name: str) -> None:

@@ -53,19 +53,23 @@ class Alert:
         """The anchor of the alert's entry in the runbook."""
         return self.name.lower()
 
-    @property
-    def runbook_url(self) -> str:
-        return f"{RUNBOOK}#{self.anchor}"
+    def runbook_url(self, runbook: str = RUNBOOK) -> str:
+        """Return the address of the alert's entry. `runbook`: the address of the page of all entries."""
+        return f"{runbook}#{self.anchor}"
 
-    def rule(self, pace: Pace) -> dict[str, object]:
-        """Return the alerting rule."""
+    def rule(self, pace: Pace, runbook: str = RUNBOOK) -> dict[str, object]:
+        """Return the alerting rule. `runbook`: the address of the page to which it links."""
         burn = {"burn": self.burn} if self.burn else {}
         return {
             "alert": self.name,
             "expr": self.expr,
             "for": pace.wait(self.wait),
             "labels": {"severity": self.severity, **burn},
-            "annotations": {"summary": self.summary, "action": self.action, "runbook_url": self.runbook_url},
+            "annotations": {
+                "summary": self.summary,
+                "action": self.action,
+                "runbook_url": self.runbook_url(runbook),
+            },
         }
 
 

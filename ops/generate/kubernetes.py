@@ -53,7 +53,8 @@ def files() -> dict[str, list[Manifest]]:
         "network.yaml": list(_network()),
     }
     keda = {"scaling.yaml": [_trigger_authentication(), *(_scaled_object(queue) for queue in QUEUES)]}
-    migrate = {"job.yaml": [_migration()]}
+    # The Job is applied first, so it brings the objects of `base` that it needs.
+    migrate = {"settings.yaml": base["settings.yaml"], "job.yaml": [_migration()]}
     return {
         **_kustomization("base", base, images=True),
         **_kustomization("keda", keda, above=["../base"]),

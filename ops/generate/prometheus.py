@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.generate.alerts import alerts
+from ops.generate.alerts import RUNBOOK, alerts
 from ops.generate.pace import Pace
 from ops.generate.slos import HOUR, SLOS
 from weelo_workers.contracts.queues import QUEUES
@@ -15,14 +15,14 @@ USUAL_DAYS = (1, 2, 3, 7)
 """The days before, with whose same hour the fill rate is compared. The last is the same day of the week."""
 
 
-def rules(pace: Pace) -> dict[str, Any]:
-    """Return the recording and alerting rules."""
+def rules(pace: Pace, runbook: str = RUNBOOK) -> dict[str, Any]:
+    """Return the recording and alerting rules. `runbook`: the address of the page to which alerts link."""
     recordings = [rule for slo in SLOS for rule in slo.recordings(pace)]
     return {
         "groups": [
             {"name": "weelo-slos", "rules": recordings},
             {"name": "weelo-market", "rules": _fill_ratios(pace)},
-            {"name": "weelo-alerts", "rules": [alert.rule(pace) for alert in alerts(pace)]},
+            {"name": "weelo-alerts", "rules": [alert.rule(pace, runbook) for alert in alerts(pace)]},
         ]
     }
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import text
 
 from tests.support.wakers import NullWaker
 from tests.support.world import World
+from weelo_workers.contracts.notifications import SendPushes
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.logs import configuring, context
 from weelo_workers.messaging import batches, command_log, handlers
@@ -62,6 +65,28 @@ def test_a_settled_command_is_one_line(world: World, lines: Lines) -> None:
     assert "attempt" not in line and "fired_by" not in line
     assert world.bus.execute(posted)
     assert len(lines.of("broadcasts.create_booking")) == 1, "a repeated message is no second attempt"
+
+
+def test_a_push_is_logged_with_its_broadcast(world: World, lines: Lines) -> None:
+    broadcast = uuid4()
+    push = SendPushes(
+        event_id=uuid4(),
+        event="broadcast_cancelled",
+        data={"broadcastId": str(broadcast)},
+        ends_at=datetime(2020, 1, 1, tzinfo=UTC),
+        to={},
+    )
+    with world.engine.begin() as connection:
+        command: UUID = connection.execute(
+            text(
+                "INSERT INTO mailbox (id, name, queue, payload, due_at, wake_at) VALUES (gen_random_uuid(), :name, :queue,"
+                " CAST(:payload AS jsonb), clock_timestamp(), clock_timestamp()) RETURNING id"
+            ),
+            {"name": push.name, "queue": push.queue, "payload": push.model_dump_json()},
+        ).scalar_one()
+    assert world.bus.execute(command)
+    [line] = lines.of("notifications.push")
+    assert line["broadcast_id"] == str(broadcast)
 
 
 def test_a_rejected_command_is_logged_with_its_code(world: World, lines: Lines) -> None:

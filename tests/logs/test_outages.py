@@ -131,9 +131,9 @@ def test_an_outage_soon_after_another_one_is_logged_if_it_lasts(
     outage.answered()
     assert messages(caplog) == [
         "It cannot be reached: restarts",
-        "It is back; it was away for 0.2 s",
+        "It can be reached again after 0.2 s",
         "It cannot be reached: is gone",
-        "It is back; it was away for 1.5 s",
+        "It can be reached again after 1.5 s",
     ]
 
 
@@ -152,3 +152,19 @@ def test_one_shot_commands_leave_it_to_their_own_output() -> None:
         for name in (*configuring.OWN, *configuring.OF_PROCESSES, *configuring.OF_MESSAGES):
             logging.getLogger(name).setLevel(logging.NOTSET)
         own.setLevel(logging.NOTSET)
+
+
+def test_the_end_of_an_outage_during_which_the_server_was_not_used_is_a_range(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(outages, "time", SimpleNamespace(monotonic=lambda: now))
+    outage = outages.Outage("Redis")
+    outage.failed("no answer")
+    now = 113.0
+    outage.failed("no answer")
+    now = 188.5
+    assert outage.answered() == 88.5
+    assert (
+        messages(caplog)[-1] == "Redis can be reached again after 13.0 to 88.5 s: it was not used in between"
+    )

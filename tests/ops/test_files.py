@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
+
+import yaml
 
 from ops.generate.alerts import RUNBOOK, alerts
 from ops.generate.files import FOLDER, files, generated_on_disk
@@ -24,7 +28,16 @@ def test_every_alert_has_an_entry_in_the_runbook_and_the_other_way_round() -> No
 
 def test_the_link_of_an_alert_leads_to_its_entry() -> None:
     for alert in alerts(Pace()):
-        assert alert.runbook_url == f"{RUNBOOK}#{alert.name.lower()}"
+        assert alert.runbook_url() == f"{RUNBOOK}#{alert.name.lower()}"
+
+
+def test_the_rules_are_printed_with_links_to_an_address_of_the_operator() -> None:
+    page = "https://wiki.example.com/weelo/alerts"
+    command = [sys.executable, "-m", "ops.generate", "--runbook", page]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    [of_alerts] = [each for each in yaml.safe_load(printed)["groups"] if each["name"] == "weelo-alerts"]
+    links = [rule["annotations"]["runbook_url"] for rule in of_alerts["rules"]]
+    assert links == [f"{page}#{alert.name.lower()}" for alert in alerts(Pace())]
 
 
 def test_rules_with_one_name_differ_in_a_label() -> None:

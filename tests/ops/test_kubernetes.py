@@ -184,6 +184,15 @@ def test_the_document_names_every_key_of_the_secrets() -> None:
 # --- kustomize and scaling ------------------------------------------------------------------------------
 
 
+def test_the_folder_of_the_migration_brings_all_that_its_job_refers_to_except_what_the_operator_makes() -> (
+    None
+):
+    pod = PODS["migrate"]
+    maps = [each["configMapRef"] for each in pod["containers"][0]["envFrom"]]
+    needed = {f"migrate/ConfigMap/{each['name']}" for each in maps if not each.get("optional")}
+    assert needed | {f"migrate/ServiceAccount/{pod['serviceAccountName']}"} <= MANIFESTS.keys()
+
+
 @pytest.mark.parametrize("folder", ["base", "keda", "migrate"])
 def test_kustomize_renders_every_manifest(folder: str) -> None:
     if shutil.which("kubectl") is None:

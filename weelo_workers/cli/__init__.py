@@ -232,7 +232,8 @@ def _signing_secret(data_dir: Path) -> str:
         raise CommandError("JWT_SECRET: the running system has it from its environment; set it here as well")
     if not data.jwt_secret_file.exists():
         raise CommandError(
-            f"JWT_SECRET: not set, and {data.path} has no secret; start `weelo up` on this --data-dir first"
+            f"JWT_SECRET: not set, and {data.path} has no secret; start `weelo up` on this --data-dir first, "
+            f"or name the --data-dir of the running system (a sandbox uses {SANDBOX_DATA_DIR})"
         )
     return data.jwt_secret()
 

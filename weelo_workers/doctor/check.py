@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine
 
+from weelo_workers.models.engine import limit_statements
 from weelo_workers.queries.backlog import OVERDUE_SECONDS
 
 RUNBOOK = "docs/runbooks/checks.md"
@@ -43,8 +44,7 @@ class Examination:
     def database(self) -> Iterator[Connection]:
         """Yield a connection in a transaction with the time limit. The transaction is rolled back at the end."""
         with self.engine.connect() as connection:
-            limit = f"SET LOCAL statement_timeout = '{int(self.statement_seconds * 1_000)}ms'"
-            connection.execute(text(limit))
+            limit_statements(connection, self.statement_seconds)
             yield connection
 
 

@@ -12,6 +12,9 @@ log = logging.getLogger(__name__)
 AT_MOST_EVERY_SECONDS = 1.0
 """The limit on logged outages of one server. One that accepts connections and then ends them has many outages a second."""
 
+UNKNOWN_FROM_SECONDS = 10.0
+"""If a server was not used for longer than this before it answered, it may have been back much earlier."""
+
 
 class Outage:
     """Stores whether one server can be reached, and logs the changes. Its methods are cheap, and any thread may call them."""
@@ -20,17 +23,22 @@ class Outage:
         """`server`: its name in log lines, such as PostgreSQL."""
         self._lost = f"{server} cannot be reached: %s"
         self._back = f"{server} can be reached again after %.1f s"
+        self._back_between = f"{server} can be reached again after %.1f to %.1f s: it was not used in between"
         self._since: float | None = None
+        self._failed_at = 0.0
         self._logged_at = -math.inf
         self._is_logged = False
         self._lock = threading.Lock()
 
-    def failed(self, reason: object) -> None:
-        """Record that the server did not answer. `reason`: a text without passwords, of which the first line is logged."""
+    def failed(self, reason: object, *, waited: float = 0.0) -> None:
+        """Record that the server did not answer.
+
+        `reason`: a text without passwords, of which the first line is logged. `waited`: for how long (seconds) already.
+        """
         with self._lock:
-            now = time.monotonic()
+            now = self._failed_at = time.monotonic()
             if self._since is None:
-                self._since, self._is_logged = now, False
+                self._since, self._is_logged = now - waited, False
             # An outage that begins soon after another one is logged later, if it lasts.
             if self._is_logged or now < self._logged_at + AT_MOST_EVERY_SECONDS:
                 return
@@ -43,10 +51,12 @@ class Outage:
             return None
         with self._lock:
             since, self._since = self._since, None
-            is_logged = self._is_logged
+            is_logged, failed_at = self._is_logged, self._failed_at
         if since is None:
             return None
-        seconds = time.monotonic() - since
-        if is_logged:
-            log.warning(self._back, seconds)
-        return seconds
+        now = time.monotonic()
+        if is_logged and now - failed_at > UNKNOWN_FROM_SECONDS:
+            log.warning(self._back_between, failed_at - since, now - since)
+        elif is_logged:
+            log.warning(self._back, now - since)
+        return now - since

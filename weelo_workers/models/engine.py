@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from weelo_workers import database_url
 from weelo_workers.logs.outages import Outage
-from weelo_workers.models import prepared
+from weelo_workers.models import prepared, unanswered
 from weelo_workers.settings import settings
 
 PING_AFTER_SECONDS = 1.0
@@ -70,11 +71,13 @@ _CONNECTION = {
     "keepalives_interval": "5",
     "keepalives_count": "3",
     # While sent data is unacknowledged, TCP sends no keepalives, and only this time-out detects a lost connection.
+    # A server that is merely stopped is noticed by models/unanswered.py.
     "tcp_user_timeout": "15000",
 }
 
 # libpq reports each address that it tried: "connection to server at … failed: FATAL:  …".
 _ATTEMPT = " failed: "
+_CONNECT_TIMED_OUT = "timeout expired"
 _QUOTED = re.compile(r'"[^"]*"')
 _QUOTING_LINES = re.compile("\n(?:LINE \\d+|DETAIL|CONTEXT):")
 # A value may have quotation marks and line breaks itself.
@@ -130,6 +133,7 @@ def connect(
             **_CONNECTION,
             **given,
             **_ENCODING,
+            "connection_factory": unanswered.WatchedConnection,
             "options": f"{own_options} {given.get('options', '')}".strip(),
         },
     )
@@ -138,7 +142,9 @@ def connect(
     event.listen(made, "begin", pooler.limit_locks)
     event.listen(made, "handle_error", _strip_values)
     event.listen(made, "handle_error", _disconnect_from_standby)
-    outages = _Outages(_outage_at(named["host"], named["port"]))
+    # The server's limit is unknown here if the URL sets it.
+    limit = math.inf if "statement_timeout" in given.get("options", "") else unanswered.LIMIT_SECONDS
+    outages = _Outages(_server_at(named["host"], named["port"]), limit)
     event.listen(made, "handle_error", outages.on_error)
     event.listen(made, "connect", outages.on_connect)
     event.listen(made, "checkin", _note_the_time)
@@ -216,31 +222,44 @@ def _disconnect_from_standby(context: ExceptionContext) -> None:
 
 
 @lru_cache(maxsize=16)
-def _outage_at(host: str | None, port: str | None) -> Outage:
-    """Return the outage of a server, which is one for all engines of this process that connect to it."""
-    return Outage(f"PostgreSQL at {host or 'the default host'}:{port or 5432}")
+def _server_at(host: str | None, port: str | None) -> unanswered.Server:
+    """Return what is known of a server, which is one object for all engines of this process that connect to it."""
+    return unanswered.Server(Outage(f"PostgreSQL at {host or 'the default host'}:{port or 5432}"))
 
 
 class _Outages:
     """Logs that the server of an engine cannot be reached, once until a connection is made again."""
 
-    def __init__(self, outage: Outage) -> None:
-        self._outage = outage
+    def __init__(self, server: unanswered.Server, limit_seconds: float) -> None:
+        self._server, self._limit_seconds = server, limit_seconds
 
     def on_error(self, context: ExceptionContext) -> None:
         error = context.original_exception
         if getattr(error, "pgcode", None) == _STANDBY:
             return  # A standby accepts connections, so each new one would look like the end of an outage.
         no_connection = context.connection is None and isinstance(error, psycopg2.OperationalError)
-        if context.is_disconnect or no_connection:
-            self._outage.failed(_reason(error))
+        if no_connection and _CONNECT_TIMED_OUT in str(error):
+            # Connections that exist may work again without a new one.
+            self._server.silent(_reason(error))
+        elif context.is_disconnect or no_connection:
+            self._server.outage.failed(_reason(error))
 
-    def on_connect(self, _: Any, __: ConnectionPoolEntry) -> None:
-        self._outage.answered()
+    def on_connect(self, raw: Any, _: ConnectionPoolEntry) -> None:
+        self._server.answered()
+        unanswered.watch(raw, self._server, self._limit_seconds)
 
 
-def _note_the_time(_: Any, record: ConnectionPoolEntry) -> None:
+def _note_the_time(raw: Any, record: ConnectionPoolEntry) -> None:
     record.info["idle since"] = time.monotonic()
+    if raw is not None:  # None: the connection was lost
+        raw.limit_seconds = raw.usual_limit_seconds
+
+
+def limit_statements(connection: Connection, seconds: float) -> None:
+    """Give the statements of this transaction another time limit: the server's, and that of this process."""
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{int(seconds * 1_000)}ms'")
+    raw: Any = connection.connection.driver_connection
+    raw.limit_seconds = seconds + unanswered.LONGER_SECONDS
 
 
 def _ping_if_it_idled(connection: Any, record: ConnectionPoolEntry, _: Any) -> None:

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from weelo_workers.models import sandbox
-from weelo_workers.models.engine import engine
+from weelo_workers.models.engine import engine, limit_statements
 from weelo_workers.models.roles import grant_roles
 from weelo_workers.models.server import refusals
 from weelo_workers.settings import ConfigurationError, Settings, settings
@@ -37,7 +37,7 @@ def upgrade_to_head(on: Engine | None = None, chosen: Settings | None = None) ->
         if reasons := refusals(connection):
             raise ConfigurationError(f"DATABASE_URL: {reasons[0]}")
         # A migration may take longer than a request, and may wait for another migrator.
-        connection.execute(text("SET LOCAL statement_timeout = '10min'"))
+        limit_statements(connection, 600)
         connection.execute(text("SET LOCAL lock_timeout = '10min'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
         if unknown := _unknown_revisions(connection):

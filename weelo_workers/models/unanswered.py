@@ -1,0 +1,187 @@
+"""A limit on the wait for PostgreSQL's answer, kept by this process.
+
+The server's own `statement_timeout` needs a server that runs. If its processes are stopped, or its machine's disk hangs, the
+kernel still acknowledges what is sent and answers keepalives, so neither `tcp_user_timeout` nor keepalives end a wait.
+Here one thread per process looks every second at each connection. If one has waited for the same answer for too long,
+the thread shuts its socket down. The waiting thread then gets the error of a lost connection.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import suppress
+from typing import Any
+from weakref import WeakSet
+
+import psycopg2
+from psycopg2 import extensions
+
+from weelo_workers.logs.outages import Outage
+
+LONGER_SECONDS = 5.0
+"""This process waits so much longer than a statement may take, so a server that runs ends its statements itself."""
+
+LIMIT_SECONDS = 10.0 + LONGER_SECONDS
+"""The limit of the usual `statement_timeout`."""
+
+LOOK_EVERY_SECONDS = 1.0
+
+
+class Server:
+    """What is known of one server: its outage, and whether the server was silent, not refusing, when it began."""
+
+    def __init__(self, outage: Outage) -> None:
+        self.outage = outage
+        self.is_silent = False
+
+    def silent(self, reason: object, *, waited: float = 0.0) -> None:
+        """Note that the server does not answer. The next answer on any connection is then the end of the outage.
+
+        `waited`: for how long (seconds) an answer was waited for.
+        """
+        self.outage.failed(reason, waited=waited)
+        self.is_silent = True
+
+    def answered(self) -> None:
+        """Note that the server has answered."""
+        self.is_silent = False
+        self.outage.answered()
+
+
+class WatchedConnection(extensions.connection):  # type: ignore[misc]
+    """A connection that shows whether a thread waits for an answer on it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.cursor_factory = WatchedCursor
+        self.server: Server | None = None
+        self.usual_limit_seconds = self.limit_seconds = LIMIT_SECONDS
+        """How long one wait may last: usually, and in the present transaction."""
+        # What the waiting thread writes.
+        self.waits = self.answers = 0
+        self._is_waiting = False
+        # While the lock is held, the wait does not end, so the socket's number still belongs to this connection.
+        self._lock = threading.Lock()
+        # What the thread that looks has seen last. Looks are counted, not seconds: while this process is itself stopped,
+        # no wait becomes older.
+        self._wait_seen = self._looks = self._answers_seen = 0
+
+    def begin_wait(self) -> None:
+        self.waits += 1
+        self._is_waiting = True
+
+    def end_wait(self) -> None:
+        with self._lock:
+            self._is_waiting = False
+
+    def look(self) -> None:
+        """End a wait that has lasted too long, and note an answer after a silence. Called at regular times by one thread."""
+        if self.server is None:
+            return
+        wait, answers = self.waits, self.answers
+        if self.server.is_silent and answers > self._answers_seen:
+            self.server.answered()
+        self._answers_seen = answers
+        self._looks = self._looks + 1 if self._is_waiting and wait == self._wait_seen else 0
+        self._wait_seen = wait
+        if self._looks * LOOK_EVERY_SECONDS >= self.limit_seconds:
+            self.server.silent(f"no answer for {self.limit_seconds:.0f} s", waited=self.limit_seconds)
+            self._shut_down(wait)
+
+    def commit(self) -> None:
+        self.begin_wait()
+        try:
+            super().commit()
+            self.answers += 1
+        finally:
+            self.end_wait()
+
+    def rollback(self) -> None:
+        self.begin_wait()
+        try:
+            super().rollback()
+            self.answers += 1
+        finally:
+            self.end_wait()
+
+    def _shut_down(self, wait: int) -> None:
+        """End this wait, if it still lasts. `wait`: its number."""
+        with self._lock, suppress(OSError, psycopg2.Error):
+            if self._is_waiting and self.waits == wait:
+                with socket.socket(fileno=os.dup(self.fileno())) as same:
+                    same.shutdown(socket.SHUT_RDWR)
+
+
+class WatchedCursor(extensions.cursor):  # type: ignore[misc]
+    """A cursor of a WatchedConnection."""
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 (psycopg2's name)
+        connection: WatchedConnection = self.connection
+        connection.begin_wait()
+        try:
+            super().execute(query, vars)
+            connection.answers += 1
+        finally:
+            connection.end_wait()
+
+    def executemany(self, query: Any, vars_list: Any) -> None:
+        connection: WatchedConnection = self.connection
+        connection.begin_wait()
+        try:
+            super().executemany(query, vars_list)
+            connection.answers += 1
+        finally:
+            connection.end_wait()
+
+
+class _Watch:
+    """The connections of this process, and the thread that looks at them."""
+
+    def __init__(self) -> None:
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Watch no connection, with neither a thread nor a lock that is held."""
+        self._lock = threading.Lock()
+        self._connections: WeakSet[WatchedConnection] = WeakSet()
+        self._thread: threading.Thread | None = None
+
+    def add(self, connection: WatchedConnection) -> None:
+        with self._lock:
+            self._connections.add(connection)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="unanswered", daemon=True)
+                try:
+                    self._thread.start()
+                except (
+                    RuntimeError
+                ):  # The system permits no further thread now; the next connection tries again.
+                    self._thread = None
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            pause.wait(LOOK_EVERY_SECONDS)
+            self._look()
+
+    def _look(self) -> None:
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            connection.look()
+
+
+_watch = _Watch()
+
+
+def watch(connection: WatchedConnection, server: Server, limit_seconds: float) -> None:
+    """Limit the waits on this connection from now on. `limit_seconds`: the usual limit of one wait."""
+    connection.usual_limit_seconds = connection.limit_seconds = limit_seconds
+    connection.server = server
+    _watch.add(connection)
+
+
+# After a fork the thread is not there any more, and its lock may be held for ever.
+os.register_at_fork(after_in_child=_watch.begin_anew)
