@@ -13,7 +13,7 @@ from weelo_workers.contracts.broadcasts import CancelByOperator, WidenByOperator
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.fleet import SetAvailabilityByOperator
 from weelo_workers.contracts.reasons import CustomerReason
-from weelo_workers.contracts.statuses import Role
+from weelo_workers.contracts.statuses import EndOutcome, Role
 from weelo_workers.contracts.trips import EndTrip
 from weelo_workers.models.engine import engine
 from weelo_workers.person.exporting import export
@@ -46,7 +46,9 @@ def act(scene: Scene, command: Command) -> None:
 
 
 def ending(assignment: UUID) -> EndTrip:
-    return EndTrip(assignment_id=assignment, outcome="failed", reason_code=CustomerReason.OTHER, note=WORDS)
+    return EndTrip(
+        assignment_id=assignment, outcome=EndOutcome.FAILED, reason_code=CustomerReason.OTHER, note=WORDS
+    )
 
 
 SUBJECTS = {
