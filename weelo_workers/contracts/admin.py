@@ -92,7 +92,10 @@ class StuckBecause(DescribedEnum):
     WAITING_WEBHOOK = "waiting_webhook", "Messages for the webhook wait, and no command delivers them."
     LATE_QUEUE = "late_queue", "Commands of the queue are due and wait for a worker."
     QUEUE_WITHOUT_WORKER = "queue_without_worker", "No worker consumes the queue."
-    FAILING_CHECK = "failing_check", "A check of `weelo doctor` fails: a server or a process that everything needs."
+    FAILING_CHECK = (
+        "failing_check",
+        "A check of `weelo doctor` fails: a server or a process that everything needs.",
+    )
 
 
 class Contact(Wire):
