@@ -330,4 +330,4 @@ class AuditView(Wire):
     code: Annotated[str | None, Field(examples=["BOOKING_CANNOT_CANCEL"])]
     """The code of the refusal; null if the action was applied."""
     details: Annotated[dict[str, Any], Field(examples=[{"isAvailable": False}])]
-    """The other fields of the command."""
+    """The other fields of the command. `isAvailable` tells whether a transporter was put online (true) or offline (false)."""

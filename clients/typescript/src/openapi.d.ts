@@ -1642,7 +1642,7 @@ export interface components {
              */
             commandId: string | null;
             /**
-             * @description The other fields of the command.
+             * @description The other fields of the command. `isAvailable` tells whether a transporter was put online (true) or offline (false).
              * @example {
              *       "isAvailable": false
              *     }
