@@ -13,7 +13,7 @@ from tests.admin.operator import Operator
 from tests.support.waiting import eventually
 from tests.support.world import World
 from weelo_workers.contracts.queues import QUEUES
-from weelo_workers.doctor import now
+from weelo_workers.doctor import current
 from weelo_workers.doctor.check import CHECKS
 from weelo_workers.messaging.beat_heartbeats import BeatHeartbeats, late_after_seconds
 from weelo_workers.messaging.worker_heartbeats import report
@@ -108,4 +108,4 @@ def test_a_database_that_hangs_is_listed_alone(world: World, operator: Operator)
     with world.engine.begin() as connection:
         connection.execute(text("LOCK TABLE check_results"))
         [item] = operator.items("/stuck")
-    assert (item["check"], item["detail"]) == ("database", f"database: {now.NO_ANSWER}")
+    assert (item["check"], item["detail"]) == ("database", f"database: {current.NO_ANSWER}")

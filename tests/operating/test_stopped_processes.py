@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -19,6 +20,7 @@ from tests.operating.figures import of, scrape, worker_urls
 from tests.operating.rows import Rows
 from tests.support.system import System, doctor
 from tests.support.waiting import eventually
+from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging.beat_heartbeats import late_after_seconds
 
 pytestmark = pytest.mark.xdist_group("operated")
@@ -108,6 +110,8 @@ def test_beat_that_is_stopped_is_named_by_other_processes(operated: System, rows
         eventually(lambda: is_failing(operated, "beat-not-sweeping"), within=5)
         assert of(scrape(f"{operated.url}/metrics"), "weelo_sweep_last_seconds") > late_after_seconds()
         assert [line for line in doctor(operated) if line.startswith("beat: it has not swept for ")]
+        listed = operated.client(Role.ADMIN, uuid4()).get("/admin/stuck")["items"]
+        assert "beat-not-sweeping" in {each["check"] for each in listed}
     eventually(lambda: not is_failing(operated, "beat-not-sweeping"), within=15)
 
 

@@ -45,7 +45,7 @@ from weelo_workers.contracts.fleet import AvailabilityView, SetAvailabilityByOpe
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.contracts.statuses import BroadcastKind, Role
 from weelo_workers.contracts.wire import DeviceTime, ShortText
-from weelo_workers.doctor.now import Finding, failing_now
+from weelo_workers.doctor.current import Finding, current_findings
 from weelo_workers.notifications.socket_sessions import connected
 from weelo_workers.queries import admin_audit, admin_broadcasts, admin_stuck, admin_transporters
 from weelo_workers.queries.pages import Page
@@ -183,7 +183,7 @@ def set_availability(path: ById, body: AvailabilityIntervention) -> Response:
 def stuck() -> Response:
     """Everything that does not move, each with what to do, on one page: first the checks that fail, then the 50 oldest of each
     kind. If the database does not answer, the checks alone."""
-    failing = failing_now()
+    failing = current_findings()
     items = [_failing_check(each) for each in failing if each.check not in admin_stuck.CHECKS_OF_ROWS]
     if not any(each.check == "database" for each in failing):
         with replica_session() as session:

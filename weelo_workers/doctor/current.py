@@ -1,4 +1,4 @@
-"""What fails now: the findings that beat stored in its last run, and those that any process can see for itself."""
+"""What checks find at present: the findings that beat stored in its last run, and those that any process can see."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _consumption() -> Mapping[Queue, Consumption]:
     return consumption()
 
 
-def failing_now() -> list[Finding]:
+def current_findings() -> list[Finding]:
     """Return the checks that fail, in the order of their names, after about two seconds at most.
 
     `database`, `redis`, `worker-not-consuming` and `beat-not-sweeping` are looked at now, so they are right also while beat
