@@ -520,8 +520,9 @@ class Stuck(TypedDict):
     """Something that does not move, and what an operator can do."""
 
     because: str
-    subject: Literal["broadcast", "assignment", "command", "webhook", "queue"]
+    subject: Literal["broadcast", "assignment", "command", "webhook", "queue", "check"]
     subjectId: str | None
+    check: str | None
     queue: str | None
     broadcastId: str | None
     since: str | None

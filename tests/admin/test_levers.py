@@ -16,6 +16,7 @@ from tests.support.world import World
 from weelo_api.telemetry import transporter_heartbeat
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import engine
+from weelo_workers.redis_client import redis
 
 REASON = "the customer asked for it by telephone"
 
@@ -209,6 +210,24 @@ def test_a_transporter_whose_app_is_silent_is_not_put_online(world: World, opera
         ("applied", None),
         ("rejected", "TRANSPORTER_SILENT"),
     ]
+
+
+def test_putting_a_silent_transporter_online_is_refused_also_if_it_already_wants_offers(
+    world: World, operator: Operator
+) -> None:
+    """It gets none, and a success would hide that."""
+    fleet = world.fleet()
+    for key in redis().scan_iter("weelo:presence:*"):
+        redis().delete(key)
+    path = f"/admin/transporters/{fleet.id}/availability"
+    assert operator.get(f"/transporters/{fleet.id}")["isAvailable"] is True
+    silent = operator.do("PUT", path, {"isAvailable": True, "reason": REASON})
+    assert (silent.http_status, silent.error["code"]) == (409, "TRANSPORTER_SILENT")
+    world.heartbeat(fleet, 1)
+    again = operator.do("PUT", path, {"isAvailable": True, "reason": REASON})
+    assert (again.status, again.result["isAvailable"]) == ("succeeded", True)
+    ways = [(entry["details"]["isAvailable"], entry["outcome"]) for entry in operator.items("/audit")]
+    assert ways == [(True, "applied"), (True, "rejected")]
 
 
 def test_only_a_transporter_can_be_put_online(world: World, operator: Operator) -> None:

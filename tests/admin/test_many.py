@@ -56,6 +56,9 @@ def test_lists_of_five_thousand_open_broadcasts_take_less_than_300_ms(
             begun = time.perf_counter()
             items = operator.items(path, **query)
             seconds.append(time.perf_counter() - begun)
-            items = [each for each in items if each.get("because") != "queue_without_worker"]
+            # In this test neither workers nor beat run.
+            items = [
+                each for each in items if each.get("because") not in ("queue_without_worker", "failing_check")
+            ]
             assert len(items) == expected, (path, query)
         assert statistics.median(seconds) < SECONDS, (path, query, sorted(seconds))

@@ -36,6 +36,7 @@ ALLOWED = {
         "weelo_workers/runtime/system.py": "when the process of `weelo up` began",
         "weelo_workers/runtime/console_log.py": "the time in front of a line on the terminal",
         "weelo_workers/notifications/live_stream.py": "the ids of stream entries, which have Redis's own time",
+        "weelo_workers/notifications/push_results.py": "FCM answers in real time, and checks run in real time",
         "weelo_workers/notifications/socket_sessions.py": "the order in which sockets were opened",
         "weelo_api/sandbox/tokens.py": "times in a token: they are compared with the plain clock",
         "weelo_workers/webhooks/posting.py": "the time in a signature: receivers compare it with the plain clock",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -18,6 +19,7 @@ from tests.support.figures import of, scrape, worker_urls
 from tests.support.suspended import suspended
 from tests.support.system import System, doctor
 from tests.support.waiting import eventually
+from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging.beat_heartbeats import late_after_seconds
 
 pytestmark = pytest.mark.xdist_group("operated")
@@ -94,6 +96,8 @@ def test_beat_that_is_stopped_is_named_by_other_processes(operated: System, rows
         eventually(lambda: is_failing(operated, "beat-not-sweeping"), within=5)
         assert of(scrape(f"{operated.url}/metrics"), "weelo_sweep_last_seconds") > late_after_seconds()
         assert [line for line in doctor(operated) if line.startswith("beat: it has not swept for ")]
+        listed = operated.client(Role.ADMIN, uuid4()).get("/admin/stuck")["items"]
+        assert "beat-not-sweeping" in {each["check"] for each in listed}
     eventually(lambda: not is_failing(operated, "beat-not-sweeping"), within=15)
 
 

@@ -124,8 +124,10 @@ def test_an_export_does_not_overwrite_a_file(world: World, tmp_path: Path) -> No
     file = tmp_path / "export.json"
     file.write_text("an earlier one")
     result = weelo("export", str(scene.driver.id), "--out", str(file))
-    assert isinstance(result.exception, FileExistsError)
+    assert getattr(result.exception, "exit_code", None) == 2
+    assert str(result.exception) == f"--out: {file} exists already; give the name of a new file"
     assert file.read_text() == "an earlier one"
+    assert world.value("SELECT count(*) FROM audit") == 0
 
 
 def test_the_position_of_a_transporter_is_exported(world: World) -> None:

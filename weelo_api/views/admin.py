@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from flask import Response
@@ -28,6 +28,8 @@ from weelo_workers.contracts.admin import (
     BroadcastSummaryView,
     Intervention,
     StatusFilter,
+    StuckBecause,
+    StuckSubject,
     StuckView,
     TransporterDetailsView,
     TransporterSummaryView,
@@ -43,6 +45,7 @@ from weelo_workers.contracts.fleet import AvailabilityView, SetAvailabilityByOpe
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.contracts.statuses import BroadcastKind, Role
 from weelo_workers.contracts.wire import DeviceTime, ShortText
+from weelo_workers.doctor.current import Finding, current_findings
 from weelo_workers.notifications.socket_sessions import connected
 from weelo_workers.queries import admin_audit, admin_broadcasts, admin_stuck, admin_transporters
 from weelo_workers.queries.pages import Page
@@ -188,9 +191,27 @@ def set_availability(path: ById, body: AvailabilityIntervention) -> Response:
 @api.get("/stuck", responses={200: PageOf[StuckView]})
 @allow(Role.ADMIN)
 def stuck() -> Response:
-    """Everything that does not move although it should, with what to do, on one page. Of each kind the 50 oldest are listed."""
-    with replica_session() as session:
-        return page(Page(admin_stuck.stuck(session), None))
+    """What does not move although it should: failing checks, then the 50 oldest of each kind. Without a database, the checks alone."""
+    failing = current_findings()
+    items = [_failing_check(each) for each in failing if each.check not in admin_stuck.CHECKS_OF_ROWS]
+    if not any(each.check == "database" for each in failing):
+        with replica_session() as session:
+            items += admin_stuck.stuck(session)
+    return page(Page(items, None))
+
+
+def _failing_check(finding: Finding) -> dict[str, Any]:
+    return StuckView(
+        because=StuckBecause.FAILING_CHECK,
+        subject=StuckSubject.CHECK,
+        subject_id=None,
+        check=finding.check,
+        queue=None,
+        broadcast_id=None,
+        since=None,
+        detail=finding.detail,
+        remedy=f"{finding.remedy} ({finding.runbook})",
+    ).json_dict()
 
 
 @api.get("/audit", responses={200: PageOf[AuditView]})

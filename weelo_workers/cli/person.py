@@ -26,7 +26,7 @@ def person() -> None:
 def export(person_id: UUID, out: Path | None, data_dir: Path) -> None:
     """Print everything that is stored about the user as JSON, grouped by table.
 
-    The file can be read by its owner only. Exit code 2 if nothing is stored about this id.
+    The file can be read by its owner only. Exit code 2: nothing is stored about this id, or the file exists already.
     """
     use_running_system(data_dir, "DATABASE_URL", "REDIS_URL")
     import json
@@ -36,6 +36,8 @@ def export(person_id: UUID, out: Path | None, data_dir: Path) -> None:
     from weelo_workers.person import exporting, redis_data
     from weelo_workers.runtime import CommandError
 
+    if out is not None and out.exists():
+        raise CommandError(f"--out: {out} exists already; give the name of a new file")
     with engine().connect() as connection:
         found = exporting.export(connection, person_id)
     if not found["tables"]:

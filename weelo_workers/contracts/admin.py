@@ -92,6 +92,10 @@ class StuckBecause(DescribedEnum):
     WAITING_WEBHOOK = "waiting_webhook", "Messages for the webhook wait, and no command delivers them."
     LATE_QUEUE = "late_queue", "Commands of the queue are due and wait for a worker."
     QUEUE_WITHOUT_WORKER = "queue_without_worker", "No worker consumes the queue."
+    FAILING_CHECK = (
+        "failing_check",
+        "A check of `weelo doctor` fails: a server or a process that everything needs.",
+    )
 
 
 class Contact(Wire):
@@ -272,6 +276,7 @@ class StuckSubject(DescribedEnum):
     COMMAND = "command", "A command or a timer in the mailbox."
     WEBHOOK = "webhook", "A webhook."
     QUEUE = "queue", "A queue."
+    CHECK = "check", "A check of `weelo doctor`."
 
 
 class StuckView(Wire):
@@ -282,7 +287,9 @@ class StuckView(Wire):
     subject: StuckSubject
     """What does not move."""
     subject_id: Annotated[UUID, Field(examples=["6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10"])] | None
-    """Its id; null for a queue."""
+    """Its id; null for a queue and for a check."""
+    check: Annotated[str | None, Field(examples=["beat-not-sweeping"])]
+    """The name of the check, which is also its entry in `docs/runbooks/checks.md`; null for everything else."""
     queue: Annotated[str | None, Field(examples=["timers"])]
     """The name of the queue, for queues and commands; null otherwise."""
     broadcast_id: BroadcastId | None
@@ -323,4 +330,4 @@ class AuditView(Wire):
     code: Annotated[str | None, Field(examples=["BOOKING_CANNOT_CANCEL"])]
     """The code of the refusal; null if the action was applied."""
     details: Annotated[dict[str, Any], Field(examples=[{"isAvailable": False}])]
-    """The other fields of the command."""
+    """The other fields of the command. `isAvailable` tells whether a transporter was put online (true) or offline (false)."""

@@ -17,6 +17,7 @@ from weelo_workers.doctor.checks import (  # noqa: F401
     mailbox,
     presence,
     processes,
+    pushes,
     redis,
     webhooks,
 )

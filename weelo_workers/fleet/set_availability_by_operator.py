@@ -21,7 +21,8 @@ def set_availability_by_operator(command: SetAvailabilityByOperator, uow: UnitOf
     """Store whether the transporter is to get offers, and notify the transporter of a change.
 
     The limit on the transporter's own changes does not apply. Raises Rejected: TRANSPORTER_NOT_FOUND,
-    TRANSPORTER_SILENT if the transporter is to be put online and its app cannot be reached.
+    TRANSPORTER_SILENT if the transporter is to be put online and its app cannot be reached, also if the transporter
+    already wants offers.
     """
     # Redis is read before the lock is taken, so that matching does not wait for Redis.
     reachable = not command.is_available or command.is_connected or _is_reachable(command)
@@ -31,11 +32,12 @@ def set_availability_by_operator(command: SetAvailabilityByOperator, uow: UnitOf
     uow.session.execute(insert(Transporter).values(id=command.transporter_id).on_conflict_do_nothing())
     transporter = uow.lock(Transporter, command.transporter_id)
     assert transporter is not None
+    # One that wants offers and is silent gets none. A success would hide that the app has to be opened.
+    if not reachable:
+        raise Rejected(Code.TRANSPORTER_SILENT)
     if transporter.is_available == command.is_available:
         uow.replayed = True
         return AvailabilityView(is_available=transporter.is_available, changed_at=transporter.changed_at)
-    if not reachable:
-        raise Rejected(Code.TRANSPORTER_SILENT)
     transporter.is_available = command.is_available
     transporter.changed_at = changed_at = uow.now
     uow.session.flush()

@@ -21,7 +21,7 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.metrics import counters
 from weelo_workers.models import Device
-from weelo_workers.notifications import fcm, socket_sessions
+from weelo_workers.notifications import fcm, push_results, socket_sessions
 from weelo_workers.notifications.catalog import BY_WIRE_NAME
 
 log = logging.getLogger(__name__)
@@ -135,6 +135,7 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
     ]
     with tracing.span("push", "client", {"weelo.event": command.event, "weelo.devices": len(devices)}):
         answers = list(zip(devices, fcm.send(messages, uow.now), strict=True))
+    _record([answer for _, answer in answers])
     uow.refresh_now()
     later = []
     for device, answer in answers:
@@ -149,6 +150,14 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
         uow, [device.id for device, answer in answers if answer.status is fcm.DeliveryStatus.GONE]
     )
     _try_again(command, uow, later)
+
+
+def _record(answers: Sequence[fcm.DeliveryResult]) -> None:
+    """Count the answers for the check `fcm-away`. For a device that is gone FCM has done its work."""
+    failed = [
+        each for each in answers if each.status in (fcm.DeliveryStatus.LATER, fcm.DeliveryStatus.REFUSED)
+    ]
+    push_results.record(len(answers) - len(failed), len(failed), failed[-1].why if failed else "")
 
 
 def _delete_devices(uow: UnitOfWork, ids: Sequence[UUID]) -> None:

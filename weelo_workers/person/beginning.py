@@ -31,6 +31,7 @@ from weelo_workers.models import (
     Webhook,
 )
 from weelo_workers.models.mailbox import active
+from weelo_workers.person.rows import FROM_OPERATORS_ABOUT_THEM
 from weelo_workers.person.scrubbing import COMMANDS_WITH_PERSONAL_DATA
 from weelo_workers.presence_sync import sync_after_commit
 
@@ -55,7 +56,8 @@ def begin(command: ErasePerson, uow: UnitOfWork, *, first: str) -> Erasure | Non
         Vehicle, vehicles, Driver, [person]
     )  # in the order of those commands, to avoid a deadlock
     # Waiting commands are looked for before things under way: a command that ends in between has made its thing visible.
-    if uow.session.scalar(select(exists().where(_is_waiting(person, uow.command_id)))):
+    waiting = select(exists().where(_is_waiting(person, uow.command_id)))
+    if uow.session.scalar(waiting, {"person": person}):
         uow.continue_later(at=uow.now + LOOK_AGAIN_AFTER)
         return None
     if under_way := list(_under_way(uow.session, person)):
@@ -99,7 +101,11 @@ def _is_waiting(person: UUID, own_command: UUID) -> ColumnElement[bool]:
     return and_(
         active(MailboxRow),
         MailboxRow.id != own_command,
-        or_(MailboxRow.caller_id == person, and_(MailboxRow.name == any_(names), mentions)),
+        or_(
+            MailboxRow.caller_id == person,
+            and_(MailboxRow.name == any_(names), mentions),
+            FROM_OPERATORS_ABOUT_THEM,
+        ),
     )
 
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    cast,
     exists,
     func,
     literal,
@@ -34,9 +35,11 @@ from sqlalchemy import (
     select,
     true,
     tuple_,
+    union_all,
 )
 from sqlalchemy.orm import aliased
 
+from weelo_workers.contracts.command import audit_of
 from weelo_workers.models import (
     Assignment,
     AuditRecord,
@@ -51,7 +54,7 @@ from weelo_workers.models import (
     Webhook,
 )
 from weelo_workers.models.mailbox import active
-from weelo_workers.person.scrubbing import EVENTS_WITH_PERSONAL_DATA
+from weelo_workers.person.scrubbing import COMMANDS_WITH_PERSONAL_DATA, EVENTS_WITH_PERSONAL_DATA
 
 PERSON = bindparam("person", type_=Uuid())
 _MENTIONS = bindparam("mentions", type_=Text())
@@ -68,7 +71,8 @@ class Part:
     """Rows of one table that belong to a person in one way. `key`: columns that are unique and never change.
 
     `within`: the rows to read, by an index if there is one. `which`: those of them that have data of the person.
-    `is_theirs`: whether everything in such a row belongs to the person (see `scrubbing.scrub_row`).
+    `is_theirs`: whether everything in such a row belongs to the person (see `scrubbing.scrub_row`). `columns`: only these
+    columns have data of the person; None: all have.
     """
 
     name: str
@@ -77,6 +81,7 @@ class Part:
     within: ColumnElement[bool]
     which: ColumnElement[bool]
     is_theirs: ColumnElement[bool]
+    columns: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,7 @@ def _part(
     called: str = "",
     which: ColumnElement[bool] | None = None,
     is_theirs: ColumnElement[bool] | None = None,
+    columns: frozenset[str] | None = None,
 ) -> Part:
     rows = Base.metadata.tables[table]
     return Part(
@@ -166,6 +172,7 @@ def _part(
         within=within(rows.c),
         which=true() if which is None else which,
         is_theirs=true() if is_theirs is None else is_theirs,
+        columns=columns,
     )
 
 
@@ -175,6 +182,8 @@ def _all(_row: object) -> ColumnElement[bool]:
 
 _THEIR_BROADCASTS = select(Broadcast.id).where(Broadcast.customer_id == PERSON)
 _THEIR_TRUCKS = or_(Assignment.driver_id == PERSON, Assignment.transporter_id == PERSON)
+_THEIR_ASSIGNMENTS = select(Assignment.id).where(_THEIR_TRUCKS)
+_ASSIGNMENTS_TO_THEM = select(Assignment.id).where(Assignment.broadcast_id.in_(_THEIR_BROADCASTS))
 _THEIR_WEBHOOKS = select(Webhook.id).where(Webhook.user_id == PERSON)
 
 # A history that is purged before the log has deleted the broadcast of an event. Then the customer's log names its owner.
@@ -211,6 +220,26 @@ _NAMES_THEM = or_(
     func.coalesce(MailboxRow.result.cast(Text()).like(_MENTIONS), False),
 )
 _IS_OVER = not_(active(MailboxRow))
+
+
+def _from_operators_about_them() -> ColumnElement[bool]:
+    subjects = {
+        "broadcast": _THEIR_BROADCASTS,
+        "assignment": union_all(_THEIR_ASSIGNMENTS, _ASSIGNMENTS_TO_THEM),
+        "transporter": select(PERSON),
+    }
+    found: list[ColumnElement[bool]] = []
+    for command in COMMANDS_WITH_PERSONAL_DATA:
+        if (audit := audit_of(command)) is not None:
+            ids = subjects[audit.subject].subquery()
+            about = MailboxRow.payload[audit.subject_id].astext
+            is_theirs = about.in_(select(cast(ids.c[0], Text())))
+            found.append(and_(MailboxRow.name == command, is_theirs))
+    return or_(*found)
+
+
+FROM_OPERATORS_ABOUT_THEM = _from_operators_about_them()
+"""The condition that a command has words of an operator about the person, or about their request or trip."""
 
 PARTS: tuple[Part, ...] = (
     # Broadcasts come first. A transaction that copies a place into an event holds the lock on the broadcast, so all such
@@ -291,8 +320,13 @@ PARTS: tuple[Part, ...] = (
     ),
     _part(
         "audit",
-        lambda row: row.subject_id.in_(select(Assignment.id).where(_THEIR_TRUCKS)),
+        lambda row: row.subject_id.in_(_THEIR_ASSIGNMENTS),
         called="audit of trucks",
+    ),
+    _part(
+        "audit",
+        lambda row: row.subject_id.in_(_ASSIGNMENTS_TO_THEM),
+        called="audit of trucks for a customer",
     ),
     _part("log_heads", lambda row: row.user_id == PERSON, "user_id"),
     _part("log_lines", lambda row: row.user_id == PERSON, "user_id seq"),
@@ -312,6 +346,14 @@ PARTS: tuple[Part, ...] = (
         # The erasure itself names the person, too, and is not settled yet.
         which=and_(_IS_OVER, MailboxRow.received_at <= _BEGAN, or_(_SENT_BY_THEM, _NAMES_THEM)),
         is_theirs=_SENT_BY_THEM,
+    ),
+    _part(
+        "mailbox",
+        _all,
+        called="operators' commands",
+        which=and_(_IS_OVER, MailboxRow.received_at <= _BEGAN, FROM_OPERATORS_ABOUT_THEM),
+        # The name and the number of the caller are the operator's.
+        columns=frozenset({"payload", "error"}),
     ),
     _part("erasures", lambda row: row.person_id == PERSON, "command_id"),
 )

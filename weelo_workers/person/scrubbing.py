@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -36,7 +36,14 @@ _ID_OR_TIME = re.compile(
 )
 
 
-def scrub_row(table: str, row: Mapping[str, Any], person: UUID, *, is_theirs: bool = True) -> dict[str, Any]:
+def scrub_row(
+    table: str,
+    row: Mapping[str, Any],
+    person: UUID,
+    *,
+    is_theirs: bool = True,
+    columns: Collection[str] | None = None,
+) -> dict[str, Any]:
     """Return the columns of this row that change, with their new values.
 
     `is_theirs`: whether everything in the row belongs to the person. Otherwise only the objects in its JSON that are about
@@ -57,7 +64,11 @@ def scrub_row(table: str, row: Mapping[str, Any], person: UUID, *, is_theirs: bo
     for column in rules.json:
         if row.get(column) is not None:
             new[column] = _JSON[table, column](row, row[column], person, is_theirs)
-    return {column: value for column, value in new.items() if value != row[column]}
+    return {
+        column: value
+        for column, value in new.items()
+        if value != row[column] and (columns is None or column in columns)
+    }
 
 
 # --- JSON -----------------------------------------------------------------------------------------------

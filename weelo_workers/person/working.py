@@ -65,7 +65,7 @@ def _erase_row(part: Part, row: Mapping[str, Any], erasure: Erasure, uow: UnitOf
     if part is COMMANDS_THAT_FOLLOWED:
         new: dict[str, Any] = {"request_id": None}
     else:
-        new = scrub_row(table.name, row, erasure.person_id, is_theirs=row["is_theirs"])
+        new = scrub_row(table.name, row, erasure.person_id, is_theirs=row["is_theirs"], columns=part.columns)
     if "request_id" in new and part is not COMMANDS_THAT_FOLLOWED:
         _remember(row["request_id"], erasure)
     if new:

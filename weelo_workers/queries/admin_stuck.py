@@ -27,6 +27,13 @@ from weelo_workers.queries.backlog import OVERDUE_SECONDS, by_queue
 OVERDUE = timedelta(seconds=OVERDUE_SECONDS)
 MAX_OF_A_KIND = 50
 
+CHECKS_OF_ROWS = frozenset(
+    """
+    queue-behind commands-parked commands-failing broadcast-without-timer broadcast-past-its-deadline
+    """.split()  # noqa: SIM905 (a list of quoted words is harder to read)
+)
+"""Checks of `weelo doctor` whose findings are listed here row by row, as they are now. Beat's last run may be a minute old."""
+
 REMEDIES = {
     StuckBecause.PAST_DEADLINE: "Expire it: `POST /api/v1/admin/broadcasts/{id}/expire`. If there are several, look at the queue "
     "`timers` and at beat.",
@@ -60,7 +67,7 @@ def _view(because: StuckBecause, subject: StuckSubject, subject_id: UUID | None,
         subject=subject,
         subject_id=subject_id,
         remedy=REMEDIES[because],
-        **{"queue": None, "broadcast_id": None, "since": None, **more},
+        **{"check": None, "queue": None, "broadcast_id": None, "since": None, **more},
     )
 
 

@@ -146,7 +146,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Everything that does not move although it should, with what to do, on one page. Of each kind the 50 oldest are listed
+         * What does not move although it should: failing checks, then the 50 oldest of each kind. Without a database, the checks alone
          * @description For: admin.
          */
         get: operations["adminStuck"];
@@ -1640,7 +1640,7 @@ export interface components {
              */
             commandId: string | null;
             /**
-             * @description The other fields of the command.
+             * @description The other fields of the command. `isAvailable` tells whether a transporter was put online (true) or offline (false).
              * @example {
              *       "isAvailable": false
              *     }
@@ -2797,7 +2797,7 @@ export interface components {
              *       "*"
              *     ]
              */
-            events: ("*" | "assignment_stalled" | "assignment_status_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[];
+            events: ("*" | "assignment_stalled" | "assignment_status_changed" | "availability_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[];
             /**
              * @description The address of the endpoint. In production it begins with https:// and is public.
              * @example https://example.com/weelo
@@ -3423,9 +3423,10 @@ export interface components {
          *     - `waiting_webhook`: Messages for the webhook wait, and no command delivers them.
          *     - `late_queue`: Commands of the queue are due and wait for a worker.
          *     - `queue_without_worker`: No worker consumes the queue.
+         *     - `failing_check`: A check of `weelo doctor` fails: a server or a process that everything needs.
          * @enum {string}
          */
-        StuckBecause: "past_deadline" | "no_expiry_timer" | "parked_command" | "failing_command" | "overdue_timer" | "idle_assignment" | "failing_webhook" | "waiting_webhook" | "late_queue" | "queue_without_worker";
+        StuckBecause: "past_deadline" | "no_expiry_timer" | "parked_command" | "failing_command" | "overdue_timer" | "idle_assignment" | "failing_webhook" | "waiting_webhook" | "late_queue" | "queue_without_worker" | "failing_check";
         /**
          * @description What does not move.
          *
@@ -3434,9 +3435,10 @@ export interface components {
          *     - `command`: A command or a timer in the mailbox.
          *     - `webhook`: A webhook.
          *     - `queue`: A queue.
+         *     - `check`: A check of `weelo doctor`.
          * @enum {string}
          */
-        StuckSubject: "broadcast" | "assignment" | "command" | "webhook" | "queue";
+        StuckSubject: "broadcast" | "assignment" | "command" | "webhook" | "queue" | "check";
         /** @description Something that does not move, and what an operator can do. */
         StuckView: {
             /** @description Why it does not move. */
@@ -3446,6 +3448,11 @@ export interface components {
              * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string | null;
+            /**
+             * @description The name of the check, which is also its entry in `docs/runbooks/checks.md`; null for everything else.
+             * @example beat-not-sweeping
+             */
+            check: string | null;
             /**
              * @description What is known about it, in words.
              * @example broadcasts.expire: 5 tries, ValueError: no such row
@@ -3469,7 +3476,7 @@ export interface components {
             /** @description What does not move. */
             subject: components["schemas"]["StuckSubject"];
             /**
-             * @description Its id; null for a queue.
+             * @description Its id; null for a queue and for a check.
              * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             subjectId: string | null;
@@ -4011,7 +4018,7 @@ export interface components {
              *       "*"
              *     ]
              */
-            events?: ("*" | "assignment_stalled" | "assignment_status_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[] | null;
+            events?: ("*" | "assignment_stalled" | "assignment_status_changed" | "availability_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[] | null;
             /** @description False pauses the webhook. True activates it: the lines after the last one that was delivered are posted. */
             isActive?: boolean | null;
             /**
@@ -5869,7 +5876,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Everything that does not move although it should, with what to do, on one page. Of each kind the 50 oldest are listed. */
+            /** @description What does not move although it should: failing checks, then the 50 oldest of each kind. Without a database, the checks alone. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
