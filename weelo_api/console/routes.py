@@ -136,11 +136,11 @@ def _wants_a_page() -> bool:
 
 
 @api.errorhandler(Rejected)
-def _rejected(rejected: Rejected) -> Response:
+def _rejected(rejected: Rejected, title: str | None = None) -> Response:
     if not _wants_a_page():
         return problem_response(rejected.problem())
     response = Response(
-        page("error.html", code=rejected.code, detail=rejected.detail), rejected.code.http_status
+        page("error.html", code=rejected.code, detail=rejected.detail, title=title), rejected.code.http_status
     )
     if "retryAfter" in rejected.extra:
         response.headers["Retry-After"] = str(rejected.extra["retryAfter"])
@@ -160,7 +160,10 @@ def _unavailable(error: Exception) -> Response:
         raise error
     log.warning("the database is not available: %s", str(error).splitlines()[0])
     g.console_session = None  # it may be what could not be read
-    return _rejected(Rejected(Code.SERVICE_UNAVAILABLE, "The database does not answer.", {"retryAfter": 1}))
+    detail = "The database does not answer. Load the page again in a moment."
+    # A page that is only read has submitted nothing, so the code's own title would mislead.
+    title = "Not available at the moment" if request.method in ("GET", "HEAD") else None
+    return _rejected(Rejected(Code.SERVICE_UNAVAILABLE, detail, {"retryAfter": 1}), title)
 
 
 for _error_class in DATABASE_ERRORS:
@@ -225,6 +228,21 @@ def sign_out() -> Response:
     response = redirect(SIGN_IN, 303)
     sessions.delete_cookie(response)  # type: ignore[arg-type]
     return response  # type: ignore[return-value]
+
+
+@api.get("/<path:rest>")
+def no_page(rest: str) -> Response:
+    """Lead from an address with a slash at its end to the page without it. No other address is left for this route."""
+    if not request.path.endswith("/"):
+        raise Rejected(Code.NOT_FOUND)
+    query = f"?{request.query_string.decode()}" if request.query_string else ""
+    return redirect(f"/console/{rest.strip('/')}{query}", 308)  # type: ignore[return-value]
+
+
+@api.get("/")
+def start_with_slash() -> Response:
+    """Lead to the map."""
+    return redirect(START, 308)  # type: ignore[return-value]
 
 
 @api.get("/assets/<digest>/<name>")
