@@ -8,18 +8,24 @@ import statistics
 import time
 from uuid import UUID, uuid4
 
+import psycopg2
 import pytest
+from redis import Redis
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from tests.console.operator import Operator
 from tests.support.waiting import slowdown
 from tests.support.world import World, place
 from weelo_api.console.map_data import MOST_FLEETS
+from weelo_workers import presence
 from weelo_workers.contracts.command import Caller
-from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging import mailbox, worker_heartbeats
 from weelo_workers.models.engine import engine
+from weelo_workers.queries import admin_stuck
+from weelo_workers.redis_client import redis
 
 HINDI = "राम ट्रांसपोर्ट"
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -291,10 +297,7 @@ def test_a_cause_is_given_once(world: World, operator: Operator) -> None:
     fleet = world.fleet()
     operator.use(f"/fleets/{fleet.id}/levers/offline", "Asked by phone", key="off")
     world.drain()
-    world.value("SELECT 1")
-    with world.engine.begin() as connection:
-        connection.execute(text("DELETE FROM socket_sessions"))
-    redis().flushdb()
+    redis().flushdb()  # no heartbeat of the app is known any more
     sent = operator.use(f"/fleets/{fleet.id}/levers/online", "Asked by phone", key="on")
     world.drain()
     shown = words(operator.get(f"/commands/{operator.command_id(sent)}"))
@@ -382,6 +385,7 @@ def test_failing_checks_are_no_all_clear(world: World, operator: Operator) -> No
 
 def test_a_queue_without_a_worker_is_a_failing_check(world: World, operator: Operator) -> None:
     swept(world, 0)
+    redis().flushdb()
     worker_heartbeats.report("a worker", [queue for queue in QUEUES if queue != "offers"])
     assert "queue offers: no worker consumes it" in operator.get("/stuck")
     assert ">worker-not-consuming</a>" in operator.get("/health")
@@ -392,14 +396,14 @@ def test_without_redis_the_pages_say_what_is_not_known(
 ) -> None:
     world.fleet()
     swept(world, 0)
-    with closed_port() as port:
-        away = Redis(host="127.0.0.1", port=port, socket_timeout=1)
-        for module in (worker_heartbeats, presence_module):
-            monkeypatch.setattr(module, "redis", lambda: away)
-        badge = operator.get("/health")
-        assert 'data-redis="away"' in badge and ">redis</a>" in badge
-        assert "Redis does not answer" in operator.get("/stuck")
-        assert "the number of workers is not known" in operator.get("/queues")
+    away = Redis(host="127.0.0.1", port=1, socket_timeout=1)  # nothing listens there
+    for module in (worker_heartbeats, presence):
+        monkeypatch.setattr(module, "redis", lambda: away)
+    badge = operator.get("/health")
+    assert 'data-redis="away"' in badge and ">redis</a>" in badge
+    assert "Redis does not answer" in operator.get("/stuck")
+    assert "the number of workers is not known" in operator.get("/queues")
+    assert "it is not known which fleets are online" in operator.get("/fleets")
 
 
 def test_a_page_that_cannot_be_read_says_so_once(
@@ -424,7 +428,9 @@ def test_a_slash_at_the_end_leads_to_the_page(operator: Operator, path: str, to:
     assert (answer.status_code, answer.headers["Location"]) == (308, f"/console{to}")
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/nothing/at/all", f"/broadcasts/{UUID(int=1)}", "/broadcasts/x"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/nothing/at/all", f"/broadcasts/{UUID(int=1)}", "/broadcasts/x"]
+)
 def test_errors_are_pages_for_browsers(operator: Operator, path: str) -> None:
     answer = operator.client.get(f"/console{path}", headers={"Accept": "text/html"})
     assert (answer.status_code, answer.content_type) == (404, "text/html; charset=utf-8")

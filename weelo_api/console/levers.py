@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -146,13 +147,8 @@ def end_trip(broadcast_id: UUID, assignment_id: UUID) -> Response | str:
     """Send the command that ends the trip of a truck, as `POST /assignments/{id}/end` does."""
 
     def make() -> Command:
-        given = Ending.model_validate(
-            {
-                "outcome": request.form.get("outcome", ""),
-                "reasonCode": request.form.get("reasonCode", ""),
-                "note": request.form.get("note", "").strip(),
-            }
-        )
+        fields = {name: request.form.get(name, "").strip() for name in ("outcome", "reasonCode", "note")}
+        given = Ending.model_validate_json(json.dumps(fields))  # as the route reads its body
         return EndTrip(
             assignment_id=assignment_id,
             outcome=given.outcome,

@@ -172,8 +172,9 @@ def broadcast(broadcast_id: UUID) -> str:
         assert fleets is not None
         history = replay.history(session, broadcast_id)
         assert history is not None
+        trucks = [UUID(each["id"]) for each in found.view["assignments"]]
         audit = admin_audit.audit(
-            session, admin_audit.AuditFilter(subject_id=broadcast_id), PageRequest(ROWS, None)
+            session, admin_audit.AuditFilter(subject_ids=(broadcast_id, *trucks)), PageRequest(ROWS, None)
         )
         about = {found.view["customerId"], *(each["transporterId"] for each in fleets.items)}
         about |= {each["transporterId"] for each in found.view["assignments"]}
