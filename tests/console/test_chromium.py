@@ -233,6 +233,12 @@ def test_the_bar_names_a_failing_check_and_leads_to_it(browser: Browser, api: Ap
 def test_on_a_phone_all_pages_of_the_bar_are_seen(browser: Browser, api: Api, world: World) -> None:
     with signed_in(browser, api, "phone") as visit:
         page = visit.page
+        page.locator("#health:visible").wait_for()
+        top, below = page.locator(".brand").bounding_box(), page.locator(".bar nav").bounding_box()
+        last = page.locator(".bar").get_by_role("button", name="Sign out").bounding_box()
+        assert top and below and last
+        assert top["y"] >= 0 and last["y"] + last["height"] <= below["y"], "two lines"
+        assert last["x"] > top["x"] + top["width"] and abs(last["y"] - top["y"]) < 20, "one of them"
         for link in page.locator(".bar nav a").all():
             box = link.bounding_box()
             assert box is not None and box["x"] >= 0
