@@ -58,7 +58,7 @@ def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presenc
         if rows.free_kinds is not None and presence.is_warm():
             enqueue(catch_up)
         if rows.free_kinds is None:
-            presence.mark_heard(transporter_id)
+            presence.mark_reachable(transporter_id)
         write_presence(transporter_id, rows, heard=True)
     presence.heartbeat(transporter_id, here, any_distance=True)
 

@@ -104,7 +104,7 @@ class DisconnectTolerantQoS(redis_transport.QoS):
 
 
 class _OneLinePerOutage(logging.Filter):
-    """Drops Celery's lines about each attempt to reach the broker, and notes the outage, which is logged once."""
+    """Drops Celery's lines about each attempt to reach the broker. The outage is logged once instead."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         arguments = record.args if isinstance(record.args, tuple) else ()
@@ -366,7 +366,7 @@ def _after_fork(**_: Any) -> None:
     bus.cache_clear()
     # No command has this id. The search for it opens the connection and prepares the statements before the first real
     # command. If the database cannot be reached, the bus logs it and continues.
-    bus().execute(UUID(int=0))
+    bus().execute(NO_COMMAND)
 
 
 @signals.worker_process_shutdown.connect

@@ -52,11 +52,11 @@ class Settings(BaseSettings):
     """In `production` no secret is generated: without JWT_SECRET the start fails. In `sandbox` the clock can be moved and every caller gets tokens; `weelo up --sandbox` sets it ([sandbox](sandbox.md))."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """The least level of the log lines that are written: `DEBUG`, `INFO`, `WARNING` or `ERROR`. At `DEBUG` lines of libraries may contain personal data."""
+    """The lowest level at which log lines are written. At `DEBUG`, lines of libraries may contain personal data."""
     log_format: Literal["console", "json"] | None = None
     """The format of log lines: `console` for people, `json` for programs. Without it: `json` in production, else `console`."""
     otel_exporter_otlp_endpoint: str | None = Field(default=None, repr=False)
-    """The address of an OpenTelemetry collector (OTLP over HTTP), such as `http://localhost:4318`. With it every process sends traces; it needs the packages of `weelo[otel]`. Without it there are no traces."""
+    """The address of an OpenTelemetry collector (OTLP over HTTP), such as `http://localhost:4318`. If it is set, every process sends traces, for which the packages of `weelo[otel]` are needed."""
 
     # URLs contain passwords. With repr=False no log shows them.
     database_url: str = Field(default="postgresql://localhost/weelo", repr=False)
@@ -219,6 +219,11 @@ class Settings(BaseSettings):
     def _in_capitals(cls, level: Any) -> Any:
         return level.upper() if isinstance(level, str) else level
 
+    @field_validator("log_format", mode="before")
+    @classmethod
+    def _in_small_letters(cls, name: Any) -> Any:
+        return name.lower() if isinstance(name, str) else name
+
     @field_validator("fcm_endpoint", "firebase_keys_url", "flower_url", "otel_exporter_otlp_endpoint")
     @classmethod
     def _is_http(cls, url: str | None) -> str | None:
@@ -298,7 +303,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _metrics_have_an_address(self) -> Self:
-        if self.metrics_port is not None:
+        # `weelo up` chooses ports for its children, so a METRICS_HOST is checked without METRICS_PORT as well.
+        if self.metrics_port is not None or "metrics_host" in self.model_fields_set:
             try:
                 found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)
                 family, kind, protocol, _, address = found[0]

@@ -32,7 +32,7 @@ RUNBOOK = "docs/runbooks/alerts.md"
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A condition of which a person is notified."""
+    """An alert: a condition, and what the notified person reads."""
 
     name: str
     severity: Severity
@@ -40,13 +40,13 @@ class Alert:
     expr: str
     wait: float
     """Seconds for which the condition must hold."""
-    because: str
-    """Why it waits for this long."""
+    why_wait: str
+    """Why it waits for this long, or why it does not."""
     summary: str
     action: str
-    """What to do first. The runbook says the rest."""
-    extra: str = ""
-    """Distinguishes rules of one name: the value of the label `burn`."""
+    """What to do first. The runbook has the rest."""
+    burn: str = ""
+    """The value of the label `burn`, which distinguishes the two rules of an error budget."""
 
     @property
     def anchor(self) -> str:
@@ -59,7 +59,7 @@ class Alert:
 
     def rule(self, pace: Pace) -> dict[str, object]:
         """Return the alerting rule."""
-        burn = {"burn": self.extra} if self.extra else {}
+        burn = {"burn": self.burn} if self.burn else {}
         return {
             "alert": self.name,
             "expr": self.expr,
@@ -96,7 +96,7 @@ def _processes(pace: Pace) -> Iterator[Alert]:
         f"{refused} / {requests} > 0.05 and {refused} >= {pace.at_least(10)}",
         120,
         "A failover or a short burst is over within two minutes, and clients retry.",
-        "{{ $value | humanizePercentage }} of all requests are answered 503, because of: {{ $labels.cause }}.",
+        "{{ $value | humanizePercentage }} of all requests are answered 503. Cause: {{ $labels.cause }}.",
         "shed: scale the oldest queue. database: look at PostgreSQL. other: read the API's log.",
     )
     yield Alert(
@@ -105,8 +105,8 @@ def _processes(pace: Pace) -> Iterator[Alert]:
         f"max(weelo_sweep_last_seconds) > {SWEEP_OLD_SECONDS}",
         30,
         "A restart of beat takes a few seconds; a failover of PostgreSQL stops the sweep for about half a minute.",
-        "Beat has not swept for {{ $value | humanizeDuration }}: what the broker loses is not found again.",
-        "Restart beat. If PostgreSQL is down too, begin there.",
+        "Beat has not swept for {{ $value | humanizeDuration }}: commands whose messages were lost are not executed.",
+        "Restart beat. If PostgreSQL is down too, start with PostgreSQL.",
     )
     yield Alert(
         "WeeloConsumerDead",
@@ -115,7 +115,7 @@ def _processes(pace: Pace) -> Iterator[Alert]:
         60,
         "A deploy replaces the worker of a queue within a minute.",
         "No worker consumes the queue {{ $labels.queue }}; beat executes its commands one after another.",
-        "Restart the worker of this queue. `weelo doctor` says what is known about it.",
+        "Restart the worker of this queue. `weelo doctor` prints what is known about it.",
     )
     window = pace.duration(900)
     # A container that is restarted counts from 1 again, which is no increase, but its time of start changes.
@@ -125,7 +125,7 @@ def _processes(pace: Pace) -> Iterator[Alert]:
         f"sum by (instance, kind) (increase(weelo_process_starts_total[{window}])) >= 3"
         f" or sum by (instance, kind) (changes(weelo_process_start_timestamp_seconds[{window}])) >= 3",
         0,
-        "The window of 15 minutes is the delay: three restarts in it are no deploy.",
+        "It does not: a deploy makes fewer than three starts in 15 minutes.",
         "Processes of the kind {{ $labels.kind }} at {{ $labels.instance }} started {{ $value | humanize }} times in 15 minutes.",
         "Read the log of the process before its end: a crash, too little memory, or a setting.",
     )
@@ -134,9 +134,9 @@ def _processes(pace: Pace) -> Iterator[Alert]:
         "ticket",
         "max by (check) (weelo_check_failing) == 1",
         300,
-        "The checks run every minute, and the sweep heals most findings within seconds.",
+        "The checks run every minute, and the sweep repairs most of what they find within seconds.",
         "The check {{ $labels.check }} of `weelo doctor` has failed for five minutes.",
-        "Run `weelo doctor`: it says what was found and what to do (docs/runbooks/checks.md).",
+        "Run `weelo doctor`: it prints what was found and what to do (docs/runbooks/checks.md).",
     )
 
 
@@ -176,9 +176,9 @@ def _queues(pace: Pace) -> Iterator[Alert]:
         "page",
         f"max by (queue) (weelo_queue_oldest_seconds) > {QUEUE_OLD_SECONDS}",
         120,
-        "A burst is worked off, or new workers are started, within two minutes.",
+        "Within two minutes a burst is executed, or new workers are started.",
         "The oldest command of the queue {{ $labels.queue }} has waited for {{ $value | humanizeDuration }}.",
-        "If the queue is busy, scale it. If it is at rest, look for a failing or blocked command: `weelo doctor`.",
+        "If its workers are busy, scale the queue. If they are idle, look for a failing or blocked command: `weelo doctor`.",
     )
     settled = (
         f'increase(weelo_commands_total{{outcome=~"succeeded|rejected"}}[{pace.duration(FIVE_MINUTES)}])'
@@ -199,7 +199,7 @@ def _queues(pace: Pace) -> Iterator[Alert]:
         60,
         "A parked command stays until a person acts; the minute allows for a retry that is under way.",
         "{{ $value }} commands of the queue {{ $labels.queue }} failed five times and are not retried.",
-        "`weelo mailbox parked`, `weelo mailbox show ID`; mend the cause, then `weelo mailbox retry ID`.",
+        "`weelo mailbox parked`, `weelo mailbox show ID`; remove the cause, then `weelo mailbox retry ID`.",
     )
     yield from _burning(
         pace,
@@ -215,7 +215,7 @@ def _deliveries(pace: Pace) -> Iterator[Alert]:
         pace,
         ACCEPT_TO_FRAME,
         "WeeloAcceptToFrameBurn",
-        "Frames about an accept reach sockets more than a second late",
+        "Outcomes of accepts reach sockets later than a second after the accept",
         "Look at the age of the queues `offers` and `notifications`, then at the API's processor time.",
     )
     window = pace.duration(FIVE_MINUTES)
@@ -227,7 +227,7 @@ def _deliveries(pace: Pace) -> Iterator[Alert]:
         f"{later} / {attempts} > 0.5 and {attempts} >= {pace.at_least(5)}",
         120,
         "FCM answers single requests with 503 now and then, and they are retried.",
-        "FCM takes fewer than half of the pushes; apps without an open socket receive nothing.",
+        "FCM accepts fewer than half of the pushes; apps without an open socket miss the others.",
         "Look at FCM's status page, the credentials and the network. Pushes are retried until they expire.",
     )
     window = pace.duration(900)
@@ -238,9 +238,9 @@ def _deliveries(pace: Pace) -> Iterator[Alert]:
         "ticket",
         f"{failed} / {attempts} > 0.5 and {attempts} >= {pace.at_least(20)}",
         300,
-        "A single endpoint that is down is tried less and less often, and is its owner's concern.",
+        "A single endpoint that is down is tried less and less often. Its owner has to repair it.",
         "More than half of the posts to webhooks fail.",
-        "weelo_webhook_attempts_total by result: `unreachable` and `timeout` for all point at our network.",
+        "Look at weelo_webhook_attempts_total by result: `unreachable` and `timeout` for all endpoints mean that our network fails.",
     )
 
 
@@ -253,7 +253,7 @@ def _market(pace: Pace) -> Iterator[Alert]:
         600,
         "The hour includes requests that are still open and may be filled.",
         "In {{ $labels.area }} {{ $value | humanizePercentage }} of the slots were filled in the last hour, much less than on other days.",
-        "Look at the board `Weelo: market`: are fewer transporters online, are offers made, are accepts lost?",
+        "Look at the dashboard `Weelo: market`: are fewer transporters online, are offers made, are accepts lost?",
     )
 
 
@@ -267,15 +267,15 @@ def _burning(pace: Pace, slo: Slo, name: str, what: str, action: str) -> Iterato
         "The window of five minutes ends the alert soon after the loss ends.",
         f"{what}: the error budget burns {{{{ $value | humanize }}}} times too fast ({budget}).",
         action,
-        extra="fast",
+        burn="fast",
     )
     yield Alert(
         name,
         "ticket",
         slo.burning(SLOW_BURN, HOUR, SIX_HOURS, pace),
         900,
-        "Nothing that takes hours needs an answer within minutes.",
+        "A loss that takes hours to use up the budget needs no answer within minutes.",
         f"{what}: for six hours the error budget has burned {{{{ $value | humanize }}}} times too fast ({budget}).",
         action,
-        extra="slow",
+        burn="slow",
     )

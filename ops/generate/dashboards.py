@@ -76,7 +76,7 @@ def dashboards() -> dict[str, str]:
     }
 
 
-# --- the boards -----------------------------------------------------------------------------------------
+# --- the dashboards -----------------------------------------------------------------------------------------
 
 
 def _system() -> dashboard.Dashboard:
@@ -91,11 +91,16 @@ def _system() -> dashboard.Dashboard:
             ),
             Figure(
                 "PostgreSQL",
-                "1: PostgreSQL answers every API process.",
+                "1: PostgreSQL answers every API process. 0: at least one gets no answer.",
                 "min(weelo_database_up)",
                 bad_below=1,
             ),
-            Figure("Redis", "1: Redis answers.", "min(weelo_redis_up)", bad_below=1),
+            Figure(
+                "Redis",
+                "1: Redis answers every API process. 0: at least one gets no answer.",
+                "min(weelo_redis_up)",
+                bad_below=1,
+            ),
             Figure(
                 "Last sweep",
                 "Seconds since beat swept. Usually at most one.",
@@ -131,7 +136,7 @@ def _system() -> dashboard.Dashboard:
         [
             Graph(
                 "Oldest command by queue",
-                "How long the oldest due command has waited. It grows if the workers are too few, or do nothing.",
+                "How long the oldest due command has waited. It grows if there are too few workers, or if they execute nothing.",
                 [Query("max by (queue) (weelo_queue_oldest_seconds)", "{{queue}}")],
                 "s",
                 limit=QUEUE_OLD_SECONDS,
@@ -156,7 +161,7 @@ def _system() -> dashboard.Dashboard:
             ),
             Graph(
                 "Refusals by code",
-                "Answers with a problem, per second. Many of them are ordinary, such as a truck that is taken.",
+                "Error responses per second. Many of them are ordinary, such as a truck that is taken.",
                 [Query(f"topk(10, sum by (code) (rate(weelo_refusals_total[{RATE}])))", "{{code}}")],
                 "reqps",
             ),
@@ -192,8 +197,8 @@ def _system() -> dashboard.Dashboard:
             ),
             Graph(
                 "Clock skew",
-                "The database's clock minus the clock of each machine.",
-                [Query("max by (instance) (weelo_clock_skew_seconds)", "{{instance}}")],
+                "How far the clock of each machine differs from PostgreSQL's, ahead or behind.",
+                [Query("max by (instance) (abs(weelo_clock_skew_seconds))", "{{instance}}")],
                 "s",
                 limit=MAX_SKEW_SECONDS,
             ),
@@ -223,7 +228,7 @@ def _system() -> dashboard.Dashboard:
             ),
             Graph(
                 "Pushes by FCM's response",
-                "later: FCM is busy or away, and the push is retried. gone: the device's token is deleted.",
+                "later: FCM did not accept it now, and the push is retried. gone: the device's token is deleted.",
                 [Query(f"sum by (result) (rate(weelo_pushes_total[{RATE}]))", "{{result}}")],
                 "ops",
             ),
@@ -258,7 +263,7 @@ def _system() -> dashboard.Dashboard:
     )
     return _board(
         "system",
-        "What to look at first: the numbers on top are green if all is well.",
+        "Look here first. The numbers at the top are green if the system works.",
         [now, slos, work, time, delivery, processes],
     )
 
@@ -285,7 +290,7 @@ def _market() -> dashboard.Dashboard:
             Figure("Slots won", "Trucks assigned to slots.", last_hour("slots_won")),
             Figure(
                 "Fill rate",
-                "Slots won for each slot asked.",
+                "Slots won for each slot asked. A slot that lost its truck and got another one counts twice.",
                 f"{last_hour('slots_won')} / ({last_hour('slots_asked')} > 0)",
                 "percentunit",
             ),
@@ -359,7 +364,7 @@ def _market() -> dashboard.Dashboard:
         ],
     )
     board = _board(
-        "market", "How many requests find trucks, how fast, and what is lost.", [now, demand, losses]
+        "market", "How many requests get trucks, how fast, and why others do not.", [now, demand, losses]
     )
     for label, source in (
         ("area", "weelo_market_requests_total"),

@@ -25,7 +25,7 @@ FCM_FOLDER = "/run/secrets/fcm"
 SCALE_AT_SECONDS = 5
 """KEDA adds workers while the oldest due row of a queue is older than this."""
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 """The most pods of one queue. All of them need connections to PostgreSQL."""
 
 _COMMANDS = {
@@ -388,7 +388,7 @@ def _scaled_object(queue: Queue) -> Manifest:
             "pollingInterval": 5,
             # Never 0: wake-ups need a consumer, and beat would execute the commands of the queue.
             "minReplicaCount": 1,
-            "maxReplicaCount": MOST_WORKERS,
+            "maxReplicaCount": MAX_WORKERS,
             "advanced": {
                 "horizontalPodAutoscalerConfig": {"behavior": {"scaleUp": up, "scaleDown": down}},
             },

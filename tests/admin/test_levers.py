@@ -28,7 +28,7 @@ def audited(operator: Operator, subject: UUID) -> list[tuple[Any, ...]]:
     ]
 
 
-def told(world: World, user: UUID) -> list[tuple[str, Any]]:
+def events_of(world: World, user: UUID) -> list[tuple[str, Any]]:
     """Return the events of a user about broadcasts, each with its reason, without ids and times."""
     lines = world.rows(
         "SELECT e.event, e.data FROM log_lines l JOIN events e ON e.id = l.event_id WHERE l.user_id = :id ORDER BY l.seq",
@@ -53,7 +53,7 @@ def test_a_cancelled_broadcast_is_reported_as_if_its_customer_had_cancelled_it(
         assert (outcome.http_status, outcome.result["assignmentsCancelled"]) == (200, 1)
         assert world.status(broadcast) == "cancelled"
         world.drain()
-        reports.append([told(world, user) for user in (customer, fleet.id, assignment.driver_id)])
+        reports.append([events_of(world, user) for user in (customer, fleet.id, assignment.driver_id)])
     assert reports[0] == reports[1]
     assert audited(operator, broadcast) == [
         ("broadcasts.cancel_by_operator", "applied", None, REASON, str(operator.id))
@@ -111,7 +111,7 @@ def test_an_expired_broadcast_ends_as_at_its_deadline(world: World, operator: Op
                 world.bus.execute(row.id)
         assert world.status(broadcast) == "expired"
         world.drain()
-        reports.append([told(world, user) for user in (customer, fleet.id)])
+        reports.append([events_of(world, user) for user in (customer, fleet.id)])
     assert reports[0] == reports[1]
     assert ("no_vehicles_available", "nobody_accepted") in reports[0][0]
 
@@ -124,7 +124,7 @@ def test_a_widened_search_makes_the_next_ring_now_and_goes_on_from_there(
     assert world.told_at(broadcast).keys() == {near.id}
     outcome = operator.do("POST", f"/admin/broadcasts/{broadcast}/widen", {"reason": REASON})
     assert (outcome.result["radiusKm"], outcome.result["transportersNotified"]) == (25, 2)
-    assert [event for event, _ in told(world, far.id)] == ["new_broadcast"]
+    assert [event for event, _ in events_of(world, far.id)] == ["new_broadcast"]
     # The timer of the second ring does nothing. The timer of the third one was set by the lever.
     world.tick(16)
     assert world.value("SELECT radius_step FROM broadcasts WHERE id = :id", id=broadcast) >= 3
@@ -282,13 +282,13 @@ from weelo_workers.app import load_handlers
 from weelo_workers.messaging.bus import Bus
 from weelo_workers.models.engine import engine
 
-class Deadly:
+class KillingWaker:
     recently_failed = False
     def wake(self, wake_up):
         os.kill(os.getpid(), signal.SIGKILL)
 
 load_handlers()
-Bus(engine(), Deadly()).execute(UUID(sys.argv[1]))
+Bus(engine(), KillingWaker()).execute(UUID(sys.argv[1]))
 """
 
 
@@ -301,10 +301,10 @@ def test_a_worker_killed_after_the_commit_leaves_one_effect_and_one_audit_entry(
     program = (sys.executable, "-c", DIES_AFTER_COMMIT, str(command_id))
     assert subprocess.run(program, check=False, timeout=60).returncode == -9
     assert world.status(broadcast) == "cancelled"
-    lines = told(world, fleet.id)
+    lines = events_of(world, fleet.id)
     world.bus.execute(command_id, redelivered=True)
     world.drain()
-    assert told(world, fleet.id) == lines
+    assert events_of(world, fleet.id) == lines
     assert len(audited(operator, broadcast)) == 1
     assert world.outcome(command_id, operator.id).status == "succeeded"
     with engine().connect() as connection:

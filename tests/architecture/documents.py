@@ -206,8 +206,9 @@ def _default(value: Any) -> str:
 
 def _allowed(field: FieldInfo) -> str:
     """Return the text of the column "allowed": literal values or numeric limits, if the field's type has any."""
-    if get_origin(field.annotation) is Literal:
-        return ", ".join(f"`{value}`" for value in get_args(field.annotation))
+    for each in (field.annotation, *get_args(field.annotation)):
+        if get_origin(each) is Literal:
+            return ", ".join(f"`{value}`" for value in get_args(each))
     constraints = _constraints(field)
     low = next((f"from {c.ge:,}" for c in constraints if isinstance(c, Ge)), "") or next(
         (f"more than {c.gt:,}" for c in constraints if isinstance(c, Gt)), ""
@@ -231,7 +232,8 @@ def _compose() -> str:
     """Return the variables that docker-compose.yml reads from `.env`, and the settings that it passes on or sets."""
     asked: dict[str, str] = {}
     for found in compose.VARIABLE.finditer(compose.text()):
-        if found["name"] in {name.upper() for name in Settings.model_fields} - {"JWT_SECRET"}:
+        # Settings have a table of their own. Those without which Compose refuses to start are in both.
+        if found["name"].lower() in Settings.model_fields and found["operator"] != ":?":
             continue
         default = {":?": "required", ":-": f"`{found['rest']}`"}.get(found["operator"] or "", "–")
         asked.setdefault(found["name"], default)
@@ -296,11 +298,11 @@ def _close_codes() -> str:
 def _alerts() -> str:
     """Return a table of the alerts, and of how long each one waits and why."""
     rows = [
-        f"| [{each.name}](#{each.anchor}){f' ({each.extra})' if each.extra else ''} | {each.severity}"
-        f" | {each.wait:g} s | {each.because} |"
+        f"| [{each.name}](#{each.anchor}){f' ({each.burn})' if each.burn else ''} | {each.severity}"
+        f" | {each.wait:g} s | {each.why_wait} |"
         for each in alerts(Pace())
     ]
-    return "\n".join(["| alert | severity | waits | because |", "|---|---|---|---|", *rows])
+    return "\n".join(["| alert | severity | waits | why so long |", "|---|---|---|---|", *rows])
 
 
 def _metrics() -> str:

@@ -1,4 +1,4 @@
-"""The Compose profile `monitoring`: a Prometheus with our rules, and a Grafana with our boards and without passwords."""
+"""The Compose profile `monitoring`: a Prometheus with our rules, and a Grafana with our dashboards and without passwords."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weelo_workers.contracts.queues import QUEUES
 
 CONFIGURATION = FOLDER / "prometheus/prometheus.yml"
 PROVISIONING = FOLDER / "grafana/provisioning"
-BOARDS = sorted((FOLDER / "grafana/dashboards").glob("*.json"))
+DASHBOARDS = sorted((FOLDER / "grafana/dashboards").glob("*.json"))
 
 
 def mounts(service: str) -> dict[str, Path]:
@@ -70,7 +70,7 @@ def test_every_service_with_metrics_is_scraped() -> None:
     assert {name for name, _ in scraped} <= set(compose.services())
 
 
-def test_grafana_finds_the_source_and_the_boards() -> None:
+def test_grafana_finds_the_source_and_the_dashboards() -> None:
     assert mounts("grafana")["/etc/grafana/provisioning"] == PROVISIONING
     (source,) = yaml.safe_load((PROVISIONING / "datasources/weelo.yml").read_text())["datasources"]
     assert (source["type"], source["url"], source["isDefault"]) == (
@@ -79,7 +79,7 @@ def test_grafana_finds_the_source_and_the_boards() -> None:
         True,
     )
     (provider,) = yaml.safe_load((PROVISIONING / "dashboards/weelo.yml").read_text())["providers"]
-    assert mounts("grafana")[provider["options"]["path"]] == BOARDS[0].parent
+    assert mounts("grafana")[provider["options"]["path"]] == DASHBOARDS[0].parent
     home = compose.services()["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
     folder, _, name = home.rpartition("/")
     assert (mounts("grafana")[folder] / name).is_file()
@@ -93,10 +93,10 @@ def test_grafana_has_no_user_and_no_default_password() -> None:
     assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
 
 
-@pytest.mark.parametrize("board", BOARDS, ids=lambda path: path.stem)
-def test_a_board_is_complete_and_asks_the_chosen_source(board: Path) -> None:
-    document: dict[str, Any] = json.loads(board.read_text())
-    assert document["uid"] == f"weelo-{board.stem}"
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+def test_a_dashboard_is_complete_and_asks_the_chosen_source(dashboard: Path) -> None:
+    document: dict[str, Any] = json.loads(dashboard.read_text())
+    assert document["uid"] == f"weelo-{dashboard.stem}"
     panels = [panel for panel in document["panels"] if panel["type"] != "row"]
     assert all(panel["title"] and panel["description"] and panel["targets"] for panel in panels)
     sources = {target["datasource"]["uid"] for panel in panels for target in panel["targets"]}

@@ -261,15 +261,24 @@ def test_white_space_around_a_value_is_removed(
     assert getattr(settings(), variable.lower()) == value
 
 
+def test_words_for_log_lines_may_have_capitals_or_small_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "debug")
+    monkeypatch.setenv("LOG_FORMAT", "JSON")
+    assert (settings().log_level, settings().log_format) == ("DEBUG", "json")
+
+
 def test_a_variable_of_white_space_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET", "\n")
     assert settings().jwt_secret is None
 
 
+@pytest.mark.parametrize("port", ["", "9540"])
 @pytest.mark.parametrize("host", ["203.0.113.1", "no such host", "http://127.0.0.1"])
-def test_METRICS_HOST_must_be_an_address_of_this_machine(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+def test_METRICS_HOST_must_be_an_address_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch, host: str, port: str
+) -> None:
     monkeypatch.setenv("METRICS_HOST", host)
-    monkeypatch.setenv("METRICS_PORT", "9540")
+    monkeypatch.setenv("METRICS_PORT", port)
     with pytest.raises(ConfigurationError, match=r"^METRICS_HOST: "):
         settings()
 

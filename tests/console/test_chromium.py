@@ -75,7 +75,7 @@ def test_an_operator_sees_a_new_broadcast_and_follows_it_to_filled(
         row = page.locator(f'#feed a[href="/console/broadcasts/{outcome.result["id"]}"]')
         row.wait_for()
         assert time.monotonic() - began < SEEN_WITHIN_SECONDS * slowdown()
-        assert page.locator("#said").text_content() == "New broadcast at 0.0 km north"
+        assert page.locator("#announcement").text_content() == "New broadcast at 0.0 km north"
         world.drain()
         row.click()
         page.wait_for_selector("#broadcast")
@@ -170,7 +170,7 @@ def test_levers_are_reached_opened_and_sent_by_keys(browser: Browser, api: Api, 
         page.keyboard.press("Shift+Enter")
         page.keyboard.type("second line")
         # What happens meanwhile does not take the text away.
-        fleet = world.fleet(km_north=3)
+        world.fleet(km_north=3)
         world.drain()
         world.tick(15)
         page.evaluate("document.body.dispatchEvent(new CustomEvent('weelo-this-changed'))")
@@ -181,7 +181,6 @@ def test_levers_are_reached_opened_and_sent_by_keys(browser: Browser, api: Api, 
         world.drain()
         page.locator("#outcomes .applied").wait_for()
         assert world.status(broadcast_id) == "cancelled"
-        assert fleet
 
 
 def test_the_counts_of_a_broadcast_follow_its_tables(browser: Browser, api: Api, world: World) -> None:
@@ -223,7 +222,7 @@ def test_the_bar_names_a_failing_check_and_leads_to_it(browser: Browser, api: Ap
         badge.get_by_text("2 checks fail").wait_for()  # neither beat nor a worker runs in this test
         badge.click()
         page.locator("#checks").get_by_text("beat-not-sweeping").wait_for()
-        assert page.get_by_text("Everything moves.").count() == 0
+        assert page.get_by_text("Nothing is stuck.").count() == 0
         assert (
             "UTC" in page.locator(".bar .zone").inner_text()
             or "GMT" in page.locator(".bar .zone").inner_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from uuid import uuid4
@@ -14,7 +15,7 @@ import websocket
 from tests.support.api_process import Api
 from tests.support.tokens import token
 from tests.support.world import World
-from weelo_api.console.live import MOST_NAMED, LiveFeed, Viewer
+from weelo_api.console.live import MAX_NAMED, LiveFeed, Viewer
 from weelo_workers.contracts.statuses import Role
 
 # Frames of the console are for its own pages, so asyncapi.json does not describe them.
@@ -84,6 +85,18 @@ def test_a_socket_ends_with_its_session(api: Api, world: World) -> None:
     assert (opcode, int.from_bytes(frame[:2])) == (websocket.ABNF.OPCODE_CLOSE, 4401)
 
 
+def test_a_socket_ends_after_a_sign_out(api: Api, world: World) -> None:
+    cookie = cookie_of(api)
+    socket = opened(api, cookie)
+    assert json.loads(socket.recv()) == {"event": "connected"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{api.port}", headers={"Cookie": cookie}) as visitor:
+        page = visitor.get("/console/audit").text
+        [form_token] = set(re.findall(r'name="form_token" value="(\w+)"', page))
+        assert visitor.post("/console/sign-out", data={"form_token": form_token}).status_code == 303
+    opcode, frame = socket.recv_data(control_frame=True)
+    assert (opcode, int.from_bytes(frame[:2])) == (websocket.ABNF.OPCODE_CLOSE, 4401)
+
+
 def test_the_console_needs_no_further_message_or_statement(
     api: Api, socket: websocket.WebSocket, world: World
 ) -> None:
@@ -139,7 +152,7 @@ def test_changes_are_collected_into_one_frame() -> None:
 def test_too_many_changes_for_a_list_make_the_page_load_everything() -> None:
     feed, viewer, _ = watched()
     feed.on_events(
-        [{"event": "new_broadcast", "data": {"broadcastId": str(uuid4())}} for _ in range(MOST_NAMED + 1)]
+        [{"event": "new_broadcast", "data": {"broadcastId": str(uuid4())}} for _ in range(MAX_NAMED + 1)]
     )
     assert list(viewer.frames()) == [{"event": "reload"}]
 

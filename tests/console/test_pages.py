@@ -17,7 +17,8 @@ from sqlalchemy.exc import OperationalError
 from tests.console.operator import Operator
 from tests.support.waiting import slowdown
 from tests.support.world import World, place
-from weelo_api.console.map_data import MOST_FLEETS
+from weelo_api.console import pages
+from weelo_api.console.map_data import MAX_FLEETS
 from weelo_workers import presence
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.queues import QUEUES
@@ -111,13 +112,40 @@ def test_the_list_filters_and_searches(world: World, operator: Operator) -> None
         ("/audit?actor=nonsense", 400),
         ("/map.json?only=nonsense", 400),
         ("/map.json?only=" + ",".join([str(UUID(int=1))] * 201), 400),
+        ("/broadcasts?q=%00", 400),
+        ("/broadcasts?vehicle=%00", 400),
+        ("/fleets?q=a%00b", 400),
+        (f"/broadcasts/{UUID(int=1)}/fleet?q=%00", 400),
+        ("/broadcasts?kind=nonsense", 400),
         ("/nothing", 404),
+        ("/broadcasts/nonsense", 404),
     ],
     ids=lambda value: str(value)[:40],
 )
 def test_bad_addresses_are_refused(operator: Operator, path: str, status: int) -> None:
-    for accept in ("text/html", "*/*"):
-        assert operator.client.get(f"/console{path}", headers={"Accept": accept}).status_code == status
+    for accept, content_type in (("text/html", "text/html"), ("*/*", "application/problem+json")):
+        response = operator.client.get(f"/console{path}", headers={"Accept": accept})
+        assert (response.status_code, response.mimetype) == (status, content_type)
+        assert "isoformat" not in response.text
+        assert "BroadcastKind" not in response.text
+
+
+def test_the_address_with_a_slash_at_its_end_leads_to_the_map(operator: Operator) -> None:
+    response = operator.client.get("/console/")
+    assert (response.status_code, response.headers["Location"]) == (303, "/console")
+
+
+def test_an_unexpected_error_is_a_page_and_is_logged(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(pages, "queue_states", lambda *_: fail())
+    response = operator.client.get("/console/queues", headers={"Accept": "text/html"})
+    assert (response.status_code, response.mimetype) == (500, "text/html")
+    assert "ZeroDivisionError" not in response.text
+    assert "because of an unexpected error" in caplog.text
 
 
 def test_the_map_shows_open_broadcasts_fleets_and_trucks(world: World, operator: Operator) -> None:
@@ -143,7 +171,7 @@ def test_the_map_shows_open_broadcasts_fleets_and_trucks(world: World, operator:
     world.end_trip(assignment)
     gone = json.loads(operator.get("/map.json", only=f"{broadcast_id},{uuid4()}"))
     assert set(gone) == {"now", "broadcasts"}
-    assert MOST_FLEETS >= 10_000
+    assert MAX_FLEETS >= 10_000
 
 
 def test_a_broadcast_shows_who_was_asked_and_why_others_were_not(world: World, operator: Operator) -> None:
@@ -365,7 +393,7 @@ def test_without_findings_everything_moves(world: World, operator: Operator) -> 
     swept(world, 0)
     all_queues_consumed()
     found_by_beat(world, "schema", "failing", "")
-    assert "Everything moves." in operator.get("/stuck")
+    assert "Nothing is stuck." in operator.get("/stuck")
     assert " hidden" in operator.get("/health")
 
 
@@ -375,7 +403,7 @@ def test_failing_checks_are_no_all_clear(world: World, operator: Operator) -> No
     found_by_beat(world, "parked-commands", "failing", "<b>one</b>")
     found_by_beat(world, "redis-eviction", "warning", "REDIS_URL: deletes keys")
     page = operator.get("/stuck")
-    assert "Everything moves." not in page
+    assert "Nothing is stuck." not in page
     for check in ("beat-not-sweeping", "parked-commands", "redis-eviction"):
         assert f"<b>{check}</b>" in page
     assert "&lt;b&gt;one&lt;/b&gt;" in page and "restart beat, or start it" in page

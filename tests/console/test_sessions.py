@@ -163,7 +163,9 @@ def test_without_a_session_every_page_leads_to_the_sign_in(migrated: None, path:
         response = visitor.get(path)
         assert response.status_code == 303
         assert response.headers["Location"].startswith("/console/sign-in?next=/console")
-        assert visitor.get(path, headers={"HX-Request": "true"}).status_code == 401
+        part = visitor.get(path, headers={"HX-Request": "true"})
+        assert (part.status_code, part.headers["HX-Redirect"]) == (401, "/console/sign-in")
+        assert part.json["code"] == "UNAUTHORIZED"
 
 
 def test_a_cookie_opens_nothing_below_the_api(operator: Operator) -> None:
@@ -185,7 +187,7 @@ def test_a_sign_out_ends_copies_of_the_cookie_too(operator: Operator) -> None:
     assert copy.get("/console/queues").status_code == 303
 
 
-def test_a_sign_out_is_forgotten_when_the_cookie_is_over(world: World, operator: Operator) -> None:
+def test_a_sign_out_is_deleted_when_the_cookie_has_expired(world: World, operator: Operator) -> None:
     from weelo_workers.messaging.retention import purge_expired
 
     form = {"form_token": operator.form_token()}

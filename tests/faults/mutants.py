@@ -30,6 +30,12 @@ CLAIM = "weelo_workers/messaging/claim.py"
 CATALOG = "weelo_workers/notifications/catalog.py"
 REOPENING = "weelo_workers/trips/reopening.py"
 
+# The beginning of the statement in `UnitOfWork.settle`.
+SETTLE = (
+    '    """Store the outcome in the row of the command, together with everything else that is written."""\n'
+    "        self._changes.update(MAILBOX, self.command_id, columns, "
+)
+
 FROM_REDIS = """
 def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
     from weelo_workers.redis_client import redis
@@ -68,11 +74,12 @@ MUTANTS = (
         (
             (
                 UOW,
-                "    return select(aliased(model, locked), func.clock_timestamp())\n",
+                '    statement = select(aliased(model, _locked(model, "ids").cte("locked")), func.clock_timestamp())\n',
                 (
                     "    if model is Broadcast:\n"
-                    "        return select(model, func.clock_timestamp()).where(model.id.in_(bindparam('ids', expanding=True)))\n"
-                    "    return select(aliased(model, locked), func.clock_timestamp())\n"
+                    '        ids = bindparam("ids", type_=ARRAY(Uuid()))\n'
+                    "        return select(model, func.clock_timestamp()).where(model.id == any_(ids))\n"
+                    '    statement = select(aliased(model, _locked(model, "ids").cte("locked")), func.clock_timestamp())\n'
                 ),
             ),
         ),
@@ -81,8 +88,8 @@ MUTANTS = (
         "claim",
         "a command's row is neither locked when it is claimed nor compared when it is settled",
         (
-            (CLAIM, "    .with_for_update(of=MAILBOX)\n", ""),
-            (UOW, 'expected={"settled_at": None}', "expected={}"),
+            (CLAIM, "        .with_for_update(of=MAILBOX)\n", ""),
+            (UOW, f'{SETTLE}expected={{"settled_at": None}}', f"{SETTLE}expected={{}}"),
         ),
     ),
     Mutant(

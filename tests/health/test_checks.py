@@ -41,9 +41,9 @@ def test_a_worker_whose_children_accept_no_message_is_named(world: World) -> Non
 
 
 def test_a_queue_without_consumption_is_named_only_while_beat_sends_messages_to_it() -> None:
-    silent: dict[Queue, Consumption] = {"fleet": Consumption(1, 0.0, CONSUMED_LIMIT_SECONDS + 1)}
-    assert list(idle_queues(silent, is_probed=True)) == ["queue fleet: no message was consumed for 21 s"]
-    assert list(idle_queues(silent, is_probed=False)) == []
+    idle: dict[Queue, Consumption] = {"fleet": Consumption(1, 0.0, CONSUMED_LIMIT_SECONDS + 1)}
+    assert list(idle_queues(idle, is_probed=True)) == ["queue fleet: no message was consumed for 21 s"]
+    assert list(idle_queues(idle, is_probed=False)) == []
     never: dict[Queue, Consumption] = {"fleet": Consumption(1, 0.0, inf)}
     assert list(idle_queues(never, is_probed=True)) == []
 
@@ -119,12 +119,12 @@ def test_a_clock_that_differs_from_the_databases_is_a_warning(
 
 
 def test_a_check_that_fails_itself_is_a_finding_and_the_others_go_on(world: World) -> None:
-    def slow(look: Examination) -> Iterator[str]:
-        with look.database() as connection:
+    def slow(examination: Examination) -> Iterator[str]:
+        with examination.database() as connection:
             connection.execute(text("SELECT pg_sleep(5)"))
         yield "never"
 
-    def lost(_look: Examination) -> Iterator[str]:
+    def lost(_examination: Examination) -> Iterator[str]:
         raise OperationalError("SELECT 1", {}, Exception("connection reset"))
         yield "never"
 
@@ -143,15 +143,15 @@ def test_a_check_that_fails_itself_is_a_finding_and_the_others_go_on(world: Worl
     assert results[1].detail == "slow: could not be checked: canceling statement due to statement timeout"
 
 
-def test_what_needs_the_database_is_left_out_while_it_is_away(away: Engine) -> None:
-    results = {result.check.name: result for result in examine(Examination(away, 1.0))}
+def test_what_needs_the_database_is_left_out_while_it_does_not_answer(unreachable: Engine) -> None:
+    results = {result.check.name: result for result in examine(Examination(unreachable, 1.0))}
     assert not results["database"].ok
     assert "commands-parked" not in results and "beat-not-sweeping" not in results
     assert results["redis"].ok
 
 
 @pytest.fixture
-def away(world: World) -> Iterator[Engine]:
+def unreachable(world: World) -> Iterator[Engine]:
     from weelo_workers.models.engine import connect
 
     made = connect("postgresql://nobody@127.0.0.1:1/none")

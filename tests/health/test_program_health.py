@@ -116,6 +116,7 @@ def test_workers_answer_probes_beside_their_metrics(served: tuple[str, list[str]
     metrics = httpx.get(f"{url}/metrics").text
     assert "weelo_commands_total" in metrics
     assert "weelo_clock_skew_seconds 0.25" in metrics
+    assert httpx.post(f"{url}/api/v1/bookings").status_code == 404
 
 
 def test_flower_keeps_its_metrics_to_itself(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from tests.support.world import World
 from weelo_workers.doctor import recording
-from weelo_workers.doctor.check import CHECKS, EVERY_SECONDS, Check, Examination, Severity
+from weelo_workers.doctor.check import CHECKS, EVERY_SECONDS, HOURLY, Check, Examination, Severity
 from weelo_workers.doctor.recording import run_once
 from weelo_workers.queries.health import check_states
 
@@ -54,13 +54,47 @@ def test_checks_that_read_whole_tables_run_once_an_hour(world: World) -> None:
     assert again is not None and {result.check.name for result in again} == set(CHECKS)
 
 
+def test_a_check_of_whole_tables_that_takes_too_long_is_not_repeated_every_minute(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(look: Examination) -> Iterator[str]:
+        with look.database() as connection:
+            connection.execute(text("SELECT pg_sleep(10)"))
+        yield "found"
+
+    monkeypatch.setattr(recording, "CHECKS", {"slow": Check("slow", Severity.FAILING, "", (), HOURLY, find)})
+    monkeypatch.setattr(recording, "STATEMENT_SECONDS", 0.1)
+    failed_at: dict[str, float] = {}
+    for expected in (["slow"], []):
+        results = run_once(world.engine, pause=0, failed_at=failed_at)
+        assert results is not None and [each.check.name for each in results] == expected
+    failed_at["slow"] -= HOURLY
+    assert run_once(world.engine, pause=0, failed_at=failed_at)
+
+
+def test_an_error_in_a_check_does_not_keep_the_others_from_running(
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_: Examination) -> Iterator[str]:
+        yield str({}["a key"])
+
+    def works(_: Examination) -> Iterator[str]:
+        yield "found"
+
+    checks = [Check(name, Severity.FAILING, "", (), 60, find) for name, find in (("a", broken), ("b", works))]
+    monkeypatch.setattr(recording, "CHECKS", {each.name: each for each in checks})
+    run_once(world.engine)
+    assert stored(world) == {"b": True}
+    assert "a: could not be checked: KeyError" in caplog.text
+
+
 def test_a_check_that_takes_too_long_keeps_its_earlier_result(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     seconds = 0.0
 
-    def find(look: Examination) -> Iterator[str]:
-        with look.database() as connection:
+    def find(examination: Examination) -> Iterator[str]:
+        with examination.database() as connection:
             connection.execute(text(f"SELECT pg_sleep({seconds})"))
         yield "found"
 

@@ -1,4 +1,4 @@
-"""`weelo doctor --repair` heals findings by ordinary commands, and records each."""
+"""`weelo doctor --repair` repairs findings by ordinary commands, and records each."""
 
 from __future__ import annotations
 
@@ -201,7 +201,7 @@ def test_the_command_prints_findings_remedies_and_repairs(world: World) -> None:
     }
     assert results["schema"]["ok"] is True and results["schema"]["detail"] == ""
     assert "repair: broadcast-past-its-deadline: sent broadcasts.expire " in repaired.stderr
-    assert "repair: worker-not-consuming: no command heals it; see docs/runbooks/" in repaired.stderr
+    assert "repair: worker-not-consuming: no command repairs it; see docs/runbooks/" in repaired.stderr
     world.drain()
     assert UUID(int=0) not in {row.id for row in world.rows("SELECT id FROM mailbox")}
     assert findings("broadcast-past-its-deadline") == []

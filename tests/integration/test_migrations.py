@@ -86,6 +86,13 @@ ONE_BROADCAST = """
     INSERT INTO passed_over (broadcast_id, transporter_id, step, reason, at)
     VALUES (:broadcast, :broadcast, 2, 'offline', now());
 """
+ONE_REQUEST = """
+    INSERT INTO broadcasts (id, kind, customer_id, status, state_changed_at, version, pickup, drop, trucks_needed,
+                            request, keyed, expires_at, created_at)
+    VALUES (:broadcast, 'booking', :broadcast, :status, now(), 1, '{}', '{}', 2, '{}', false, now(), now());
+    INSERT INTO transitions (broadcast_id, subject, subject_id, name, to_status, version, at, command_id, cause)
+    VALUES (:broadcast, 'broadcast', :broadcast, 'take_some', 'partially_filled', 1, now(), :broadcast, 'offers.accept');
+"""
 ONE_ASSIGNMENT = """
     INSERT INTO vehicles (id, transporter_id, vehicle_number, plate, vehicle_type, vehicle_subtype, vehicle_key, created_at)
     VALUES (:id, :id, :id, :id, 'open', '17 Feet', 'open|17 Feet', now());
@@ -143,6 +150,21 @@ def test_after_a_downgrade_the_earlier_version_reads_the_new_states(old: Engine)
         command.downgrade(alembic_config(connection), BEFORE_WAYS_OUT)
         [row] = connection.execute(text("SELECT status, reason FROM assignments")).all()
     assert tuple(row) == ("driver_declined", "timeout")
+
+
+def test_finished_broadcasts_are_not_rewritten_while_all_commands_wait(old: Engine) -> None:
+    times = {}
+    for status in ("completed", "partially_filled"):
+        broadcast = uuid4()
+        with old.begin() as connection:
+            command.upgrade(alembic_config(connection), "0013")
+            connection.execute(text(ONE_REQUEST), {"broadcast": broadcast, "status": status})
+        times[status] = broadcast
+    with old.begin() as connection:
+        command.upgrade(alembic_config(connection), "0014")
+        read = text("SELECT first_won_at IS NOT NULL, filled_at IS NOT NULL FROM broadcasts WHERE id = :id")
+        found = {status: tuple(connection.execute(read, {"id": id_}).one()) for status, id_ in times.items()}
+    assert found == {"completed": (False, False), "partially_filled": (True, False)}
 
 
 def test_trucks_that_are_on_their_way_before_the_upgrade_are_watched_after_it(old: Engine) -> None:

@@ -70,6 +70,55 @@ def test_nothing_is_prepared_behind_a_pooler(migrated: None, ignored: frozenset[
         made.dispose()
 
 
+def test_in_a_failed_transaction_no_statement_is_forgotten(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepared, "MOST", 1)
+    with engine.connect() as connection:
+        twice(connection, "one")
+        with pytest.raises(DBAPIError):
+            connection.exec_driver_sql("SELECT 1 / 0")
+        with pytest.raises(DBAPIError):
+            twice(connection, "two")
+        connection.rollback()
+        assert twice(connection, "one") == 8
+        assert names(connection) == ["one"]
+
+
+def test_a_statement_that_was_prepared_and_not_recorded_invalidates_the_connection(engine: Engine) -> None:
+    with engine.connect() as connection:
+        twice(connection)
+        # As if the process had been interrupted between the preparation and its record.
+        connection.info["prepared statements"].clear()
+        with pytest.raises(DBAPIError) as refused:
+            twice(connection)
+    assert is_disconnect(refused.value), "so the bus and the API repeat the transaction on another connection"
+    with engine.connect() as connection:
+        assert twice(connection) == 8
+
+
+def test_a_table_that_grows_quickly_gets_another_plan(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = text("SELECT n FROM grows WHERE n = :n").execution_options(**prepared.prepared("read_grows"))
+
+    def plan(connection: Connection) -> str:
+        connection.execute(read, {"n": 1})
+        query = "SELECT name FROM pg_prepared_statements WHERE name LIKE 'read_grows%%'"
+        [(name,)] = connection.exec_driver_sql(query)
+        return "\n".join(line for (line,) in connection.exec_driver_sql(f"EXPLAIN EXECUTE {name} (1)"))
+
+    with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE TEMPORARY TABLE grows (n int PRIMARY KEY)")
+        connection.exec_driver_sql("INSERT INTO grows VALUES (1)")
+        connection.exec_driver_sql("ANALYZE grows")
+        assert "Seq Scan" in plan(connection)
+        connection.exec_driver_sql("INSERT INTO grows SELECT generate_series(2, 20000)")
+        assert "Seq Scan" in plan(connection), "PostgreSQL keeps the plan"
+        monkeypatch.setattr(prepared, "KEPT_SECONDS", 0.0)
+        assert "Index" in plan(connection)
+
+
 def test_a_command_is_executed_although_its_statements_were_lost(world: World, engine: Engine) -> None:
     """A pooler that passes on all parameters may still exchange the session."""
     bus, user_id = Bus(engine, world.bus.waker), uuid4()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-import httpx
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support.figures import scrape, total
 from tests.support.people import Listener, Truck, book
 from tests.support.system import System
 from tests.support.waiting import eventually
@@ -20,15 +19,7 @@ OPEN = {"area": "default", "vehicle_type": "open"}
 
 
 def figure(system: System, name: str, **labels: str) -> float:
-    """Return the sum of the samples at /metrics with this name and at least these labels."""
-    answer = httpx.get(f"{system.url}/metrics", timeout=10)
-    found = [
-        sample.value
-        for family in text_string_to_metric_families(answer.text)
-        for sample in family.samples
-        if sample.name == name and labels.items() <= sample.labels.items()
-    ]
-    return sum(found)
+    return total(scrape(f"{system.url}/metrics"), name, **labels)
 
 
 def test_a_won_slot_is_in_the_figures_and_at_metrics(system: System) -> None:

@@ -7,7 +7,7 @@ import json
 import logging
 import re
 from collections.abc import Iterator
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -68,6 +68,13 @@ def test_a_line_for_people_ends_with_the_fields() -> None:
     when = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d{4}"
     head = rf"{when} INFO    worker/offers \| "
     assert re.fullmatch(head + r'done outcome=settled duration=0\.0125 why="two words"\n', line), line
+
+
+def test_a_line_for_people_has_the_ids_of_a_batch_as_they_are_searched_for() -> None:
+    ids = [UUID(int=1), UUID(int=2)]
+    assert written("console", "done", extra=context.extra(command_ids=ids)).endswith(
+        f" command_ids={ids[0]},{ids[1]}\n"
+    )
 
 
 def test_a_message_cannot_look_like_another_line_or_change_a_terminal() -> None:

@@ -1,4 +1,4 @@
-"""A lost connection is logged once, and once more when it is back, with how long it was away."""
+"""An outage of a server is logged once when it begins, and once when it ends, with its length."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_an_outage_of_PostgreSQL_is_logged_once_and_so_is_its_end(caplog: pytest
         proxy.switch(on=True)
         assert answers() and answers()
         engine.dispose()
-    assert re.fullmatch(r"PostgreSQL at \S+ is back; it was away for \d+\.\d s", messages(caplog)[-1])
+    assert re.fullmatch(r"PostgreSQL at \S+ can be reached again after \d+\.\d s", messages(caplog)[-1])
     assert len(messages(caplog)) == 2
 
 
@@ -96,7 +96,7 @@ def test_an_outage_of_Redis_is_logged_once_and_so_is_its_end(
         proxy.switch(on=True)
         assert answers() and answers()
         redis.close()
-    assert re.fullmatch(r"Redis is back; it was away for \d+\.\d s", messages(caplog)[-1])
+    assert re.fullmatch(r"Redis can be reached again after \d+\.\d s", messages(caplog)[-1])
     assert len(messages(caplog)) == 2
 
 
@@ -113,7 +113,28 @@ def test_a_server_that_is_lost_again_and_again_is_logged_once_a_second(
         at[0] += 0.06
         assert outage.answered() == pytest.approx(0.06)
         assert outage.answered() is None
-    assert messages(caplog) == ["It cannot be reached: a reason", "It is back; it was away for 0.1 s"] * 2
+    assert messages(caplog) == ["It cannot be reached: a reason", "It can be reached again after 0.1 s"] * 2
+
+
+def test_an_outage_soon_after_another_one_is_logged_if_it_lasts(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = [1_000.0]
+    monkeypatch.setattr(outages, "time", SimpleNamespace(monotonic=lambda: at[0]))
+    outage = outages.Outage("It")
+    outage.failed("restarts")
+    at[0] += 0.2
+    outage.answered()
+    for _ in range(6):
+        at[0] += 0.3
+        outage.failed("is gone")
+    outage.answered()
+    assert messages(caplog) == [
+        "It cannot be reached: restarts",
+        "It is back; it was away for 0.2 s",
+        "It cannot be reached: is gone",
+        "It is back; it was away for 1.5 s",
+    ]
 
 
 def test_one_shot_commands_leave_it_to_their_own_output() -> None:

@@ -57,7 +57,7 @@ PRIVATE = {
 }
 
 
-class Lived:
+class PlayedSystem:
     """A system in which people have done things that are private. `lines`: its log records; `printed`: all of its output."""
 
     def __init__(self, system: System, log: Path, traces: OtlpReceiver, poison: UUID) -> None:
@@ -76,7 +76,7 @@ class Lived:
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
+def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedSystem]:
     folder, database = tmp_path_factory.mktemp("logs"), own_database(LOGS)
     fcm, traces, endpoint = FcmServer(), OtlpReceiver(), WebhookReceiver()
     log = folder / "system.log"
@@ -94,7 +94,7 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lived]:
     )
     try:
         poison = _live(system, database, fcm, endpoint)
-        yield Lived(system, log, traces, poison)
+        yield PlayedSystem(system, log, traces, poison)
     finally:
         system.stop()
         for server in (fcm, traces, endpoint):
@@ -168,52 +168,52 @@ def _poison(database: str) -> UUID:
     return poison
 
 
-def test_every_line_of_every_process_has_time_level_process_and_message(lived: Lived) -> None:
-    others = [line for line in lived.printed.splitlines() if not line.startswith("{")]
-    assert others == [f"weelo ready on {lived.system.url}"]
-    for line in lived.lines:
+def test_every_line_of_every_process_has_time_level_process_and_message(played: PlayedSystem) -> None:
+    others = [line for line in played.printed.splitlines() if not line.startswith("{")]
+    assert others == [f"weelo ready on {played.system.url}"]
+    for line in played.lines:
         assert datetime.fromisoformat(line["time"]).tzinfo is not None
         assert line["level"] in {"INFO", "WARNING", "ERROR"} and line["message"], line
-    assert {line["process"] for line in lived.lines} == {"up", "api", "worker", "beat"}
-    queues = {line.get("queue") for line in lived.lines if line["process"] == "worker"}
+    assert {line["process"] for line in played.lines} == {"up", "api", "worker", "beat"}
+    queues = {line.get("queue") for line in played.lines if line["process"] == "worker"}
     assert queues == set(QUEUES)
 
 
-def test_nothing_private_is_in_any_line_or_span(lived: Lived) -> None:
-    eventually(lambda: lived.of_command("broadcasts.expire"))
-    printed, sent = lived.printed, lived.traces.raw.decode(errors="replace")
+def test_nothing_private_is_in_any_line_or_span(played: PlayedSystem) -> None:
+    eventually(lambda: played.of_command("broadcasts.expire"))
+    printed, sent = played.printed, played.traces.raw.decode(errors="replace")
     assert len(printed) > 10_000 and len(sent) > 10_000
     assert [what for what, value in PRIVATE.items() if value in printed] == []
     assert [what for what, value in PRIVATE.items() if value in sent] == []
 
 
-def test_each_command_is_one_line_of_the_worker_that_executed_it(lived: Lived) -> None:
-    [accept] = lived.of_command("offers.accept")
+def test_each_command_is_one_line_of_the_worker_that_executed_it(played: PlayedSystem) -> None:
+    [accept] = played.of_command("offers.accept")
     assert (accept["process"], accept["queue"], accept["role"]) == ("worker", "offers", "transporter")
     assert accept["broadcast_id"] and accept["command_id"] and accept["request_id"]
     assert 0 <= accept["queue_wait"] < 60 and 0 < accept["duration"] < 60
     assert accept["message"] == "offers.accept is settled"
-    created, _ = lived.of_command("broadcasts.create_booking")
+    created, _ = played.of_command("broadcasts.create_booking")
     assert created["broadcast_id"] == accept["broadcast_id"]
-    timers = lived.of_command("broadcasts.expire")
+    timers = played.of_command("broadcasts.expire")
     assert timers and {line["fired_by"] for line in timers} <= {"countdown", "sweep"}
     ids = [
         line["command_id"]
-        for line in lived.lines
+        for line in played.lines
         if line.get("outcome") == "settled" and "command_ids" not in line
     ]
     assert len(ids) == len(set(ids))
 
 
-def test_a_failure_has_its_traceback_in_the_same_record(lived: Lived) -> None:
-    failure = eventually(lambda: lived.of_command("fleet.register_driver", "failed"))[0]
-    assert (failure["level"], failure["command_id"]) == ("ERROR", str(lived.poison))
+def test_a_failure_has_its_traceback_in_the_same_record(played: PlayedSystem) -> None:
+    failure = eventually(lambda: played.of_command("fleet.register_driver", "failed"))[0]
+    assert (failure["level"], failure["command_id"]) == ("ERROR", str(played.poison))
     assert failure["request_id"] == "the-poisoned-one"
     assert "details.phone" in failure["message"] and "Traceback" in failure["exception"]
 
 
-def test_one_trace_goes_through_all_processes(lived: Lived) -> None:
-    traces = lived.traces
+def test_one_trace_goes_through_all_processes(played: PlayedSystem) -> None:
+    traces = played.traces
     eventually(lambda: traces.named("push") and traces.named("post to a webhook"), within=20)
     create = "POST /api/v1/bookings"
     [trace, *_] = [span.trace_id for span in traces.named(create)]
@@ -233,43 +233,43 @@ def test_one_trace_goes_through_all_processes(lived: Lived) -> None:
     assert command.attributes["weelo.outcome"] == "settled"
     assert by_id[next(s for s in spans if s.name == "push").parent_id].name == "notifications.push"
     assert by_id[next(s for s in spans if s.name == "post to a webhook").parent_id].name == "webhooks.deliver"
-    lines = [line for line in lived.lines if line.get("trace_id") == trace]
+    lines = [line for line in played.lines if line.get("trace_id") == trace]
     assert {line["command"] for line in lines} >= {"broadcasts.create_booking", "notifications.push"}
     timers = eventually(lambda: traces.named("broadcasts.expire"), within=20)
     assert all(len(span.linked_traces) == 1 and not span.parent_id for span in timers)
 
 
-def test_a_process_that_is_killed_and_started_again_is_logged(lived: Lived) -> None:
-    [beat, *_] = lived.system.pids("beat")
+def test_a_process_that_is_killed_and_started_again_is_logged(played: PlayedSystem) -> None:
+    [beat, *_] = played.system.pids("beat")
     os.kill(beat, signal.SIGKILL)
-    eventually(lambda: any("beat was ended by SIGKILL" in line["message"] for line in lived.lines))
-    began = [line for line in lived.lines if line["process"] == "beat" and "Starting" in line["message"]]
+    eventually(lambda: any("beat was ended by SIGKILL" in line["message"] for line in played.lines))
+    began = [line for line in played.lines if line["process"] == "beat" and "Starting" in line["message"]]
     eventually(
         lambda: (
-            sum(line["process"] == "beat" and "Starting" in line["message"] for line in lived.lines)
+            sum(line["process"] == "beat" and "Starting" in line["message"] for line in played.lines)
             > len(began) - 1
         ),
         within=30,
     )
-    [line] = [line for line in lived.lines if "SIGKILL" in line["message"]]
+    [line] = [line for line in played.lines if "SIGKILL" in line["message"]]
     assert (line["process"], line["level"]) == ("up", "WARNING")
     assert re.fullmatch(r"beat was ended by SIGKILL; starting it again in [\d.]+ s", line["message"])
 
 
-def test_a_collector_that_cannot_be_reached_delays_nothing_and_is_logged_once(lived: Lived) -> None:
+def test_a_collector_that_cannot_be_reached_delays_nothing_and_is_logged_once(played: PlayedSystem) -> None:
     """The receiver ends here, so this test is the last one of this file."""
-    lived.traces.close()
-    with lived.system.http(Role.CUSTOMER, uuid4()) as customer:
+    played.traces.close()
+    with played.system.http(Role.CUSTOMER, uuid4()) as customer:
         for _ in range(5):
             began = time.monotonic()
             assert customer.get("/events").status_code == 200
             assert time.monotonic() - began < 5
 
     def lost() -> list[dict[str, Any]]:
-        return [line for line in lived.lines if "collector of traces cannot be reached" in line["message"]]
+        return [line for line in played.lines if "collector of traces cannot be reached" in line["message"]]
 
     eventually(lost, within=30)
-    with lived.system.http(Role.CUSTOMER, uuid4()) as customer:
+    with played.system.http(Role.CUSTOMER, uuid4()) as customer:
         assert customer.get("/events").status_code == 200
     pids = [line["pid"] for line in lost()]
     assert len(pids) == len(set(pids)), "each process logs it once"

@@ -9,8 +9,8 @@ from tests.support.world import World
 from weelo_workers.contracts.reasons import ProviderReason
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.trips import GiveBack
-from weelo_workers.doctor.check import OVERDUE_SECONDS
 from weelo_workers.doctor.checks.invariants import INVARIANTS
+from weelo_workers.queries.backlog import OVERDUE_SECONDS
 
 
 def invariants(world: World) -> list[str]:

@@ -35,7 +35,15 @@ def test_the_front_page_links_documentation_health_and_metrics_and_each_link_wor
     page = app.get("/")
     assert (page.status_code, page.content_type) == (200, "text/html; charset=utf-8")
     links = re.findall(r'href="(/[^"]*)"', page.text)
-    assert set(links) == {"/docs", "/openapi.json", "/asyncapi.json", "/healthz", "/readyz", "/metrics"}
+    assert set(links) == {
+        "/docs",
+        "/console",
+        "/openapi.json",
+        "/asyncapi.json",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
     for link in links:
         assert app.get(link, follow_redirects=True).status_code == 200, link
 

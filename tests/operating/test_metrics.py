@@ -15,8 +15,8 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from tests.operating.figures import of, scrape, worker_urls
 from tests.operating.rows import Rows
+from tests.support.figures import of, scrape, worker_urls
 from tests.support.people import BareSocket, Listener, Truck, book, refusal
 from tests.support.system import System
 from tests.support.waiting import eventually

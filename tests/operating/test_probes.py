@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import psutil
@@ -20,6 +19,7 @@ from werkzeug.test import TestResponse
 from tests.support.api_process import Api
 from tests.support.raw_http import Answer, exchange, request
 from tests.support.standby import run_on
+from tests.support.suspended import suspended, with_children
 from tests.support.waiting import eventually
 from weelo_api.views import operating
 from weelo_workers.models import migrate
@@ -56,18 +56,9 @@ def api(servers: tuple[Postgres, Valkey]) -> Iterator[Api]:
     api.stop()
 
 
-@contextmanager
-def stopped(server: Postgres | Valkey) -> Iterator[None]:
-    """Suspend all processes of a server by SIGSTOP. Connections stay open, but there are no answers."""
-    main = psutil.Process(server.pid())
-    processes = [main, *main.children(recursive=True)]
-    for process in processes:
-        process.send_signal(signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGCONT)
+def stopped(server: Postgres | Valkey) -> AbstractContextManager[None]:
+    """Suspend all processes of a server. Connections stay open, but there are no answers."""
+    return suspended(with_children(server.pid()))
 
 
 def ask(api: Api, path: str) -> Answer:

@@ -1,4 +1,4 @@
-"""Processes that are stopped by SIGSTOP are named within seconds by checks and figures, and mend when they continue.
+"""Processes that are stopped by SIGSTOP are named within seconds by checks and figures, and are healthy again when they continue.
 
 A stopped process does not end, so nothing restarts it, and it writes nothing into the log.
 """
@@ -8,33 +8,19 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import httpx
 import psutil
 import pytest
 
-from tests.operating.figures import of, scrape, worker_urls
 from tests.operating.rows import Rows
+from tests.support.figures import of, scrape, worker_urls
+from tests.support.suspended import suspended
 from tests.support.system import System, doctor
 from tests.support.waiting import eventually
 from weelo_workers.messaging.beat_heartbeats import late_after_seconds
 
 pytestmark = pytest.mark.xdist_group("operated")
-
-
-@contextmanager
-def stopped(pids: Sequence[int]) -> Iterator[None]:
-    """Suspend these processes by SIGSTOP."""
-    assert pids
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 def is_failing(system: System, check: str) -> bool:
@@ -86,7 +72,7 @@ def test_a_stopped_worker_and_stopped_children_of_another_are_named(operated: Sy
     parent, *children = operated.pids("trips")
     assert {psutil.Process(child).ppid() for child in children} == {parent}
     url, ready = f"{operated.url}/metrics", worker_urls(operated)["trips"]
-    with stopped([*operated.pids("fleet"), *children]):
+    with suspended([*operated.pids("fleet"), *children]):
         eventually(lambda: is_failing(operated, "worker-not-consuming"), within=15)
         eventually(lambda: of(scrape(url), "weelo_consumers", queue="fleet") == 0, within=15)
         eventually(lambda: of(scrape(url), "weelo_queue_held_seconds", queue="trips") > 6, within=25)
@@ -101,7 +87,7 @@ def test_a_stopped_worker_and_stopped_children_of_another_are_named(operated: Sy
 
 
 def test_beat_that_is_stopped_is_named_by_other_processes(operated: System, rows: Rows) -> None:
-    with stopped(operated.pids("beat")):
+    with suspended(operated.pids("beat")):
         time.sleep(0.5)  # a heartbeat that beat had sent is written by now
         # The test does not wait for the limit: it moves the last heartbeat, which a running beat would renew.
         rows(f"UPDATE beat_heartbeats SET swept_at = swept_at - interval '{late_after_seconds()} s'")
@@ -113,7 +99,7 @@ def test_beat_that_is_stopped_is_named_by_other_processes(operated: System, rows
 
 @pytest.mark.long
 def test_beat_that_is_stopped_is_named_in_real_time(operated: System) -> None:
-    with stopped(operated.pids("beat")):
+    with suspended(operated.pids("beat")):
         eventually(
             lambda: is_failing(operated, "beat-not-sweeping"), within=late_after_seconds() + 5, exactly=True
         )

@@ -29,7 +29,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user, who needs access
     skewed = folder / "skewed"
     shutil.copytree(SKEWED, skewed)
-    # With the durable settings of production, because a check of the doctor looks at them.
+    # With the durable settings of production, because a check of the doctor reads them.
     postgres, valkey = Postgres(folder), Valkey(folder)
     fcm, receiver = FcmServer(), WebhookReceiver()
     try:

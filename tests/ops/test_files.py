@@ -28,7 +28,7 @@ def test_the_link_of_an_alert_leads_to_its_entry() -> None:
 
 
 def test_rules_with_one_name_differ_in_a_label() -> None:
-    rules = [(alert.name, alert.extra) for alert in alerts(Pace())]
+    rules = [(alert.name, alert.burn) for alert in alerts(Pace())]
     assert len(rules) == len(set(rules))
 
 

@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from uuid import uuid4
 
 import httpx
-import psutil
 import pytest
 from sqlalchemy import text
 
@@ -20,6 +19,7 @@ from ops.generate.alerts import alerts
 from ops.generate.pace import Pace
 from tests.ops.watched import Watched
 from tests.support.people import UNAVAILABLE_KIND, BareSocket, Truck, book
+from tests.support.suspended import suspended, with_children
 from tests.support.waiting import eventually
 from weelo_client import WeeloError
 from weelo_workers.contracts.statuses import Role
@@ -30,25 +30,6 @@ Fault = Callable[[Watched], AbstractContextManager[None]]
 
 
 # --- faults ---------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def suspended(pids: Sequence[int]) -> Iterator[None]:
-    """Suspend these processes by SIGSTOP: they keep their connections and ports, and do nothing."""
-    assert pids
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
-
-def with_children(pid: int | None) -> list[int]:
-    main = psutil.Process(pid)
-    return [main.pid, *(child.pid for child in main.children(recursive=True))]
 
 
 def suspend(program: str) -> Fault:
@@ -83,7 +64,7 @@ def skewed_clock(watched: Watched) -> Iterator[None]:
         watched.clock.unlink()
 
 
-def forgotten(name: str, queue: str, late: float) -> Fault:
+def not_taken_up(name: str, queue: str, late: float) -> Fault:
     """Insert a command that has been due for `late` seconds and that nothing takes up."""
 
     @contextmanager
@@ -217,8 +198,8 @@ def frozen_servers(watched: Watched) -> Iterator[None]:
 
 ROUNDS: Mapping[str, Mapping[Fault, Sequence[str]]] = {
     "rows and outside parties": {
-        forgotten("trips.advance", "trips", 70): ["WeeloQueueOld"],
-        forgotten("trips.expire_assignment", "timers", 40): ["WeeloTimersNotFiring"],
+        not_taken_up("trips.advance", "trips", 70): ["WeeloQueueOld"],
+        not_taken_up("trips.expire_assignment", "timers", 40): ["WeeloTimersNotFiring"],
         poison: ["WeeloCommandsParked"],
         late_timers: ["WeeloTimerLatenessBurn"],
         slow_accepts: ["WeeloAcceptToFrameBurn"],

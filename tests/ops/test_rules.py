@@ -127,15 +127,21 @@ CASES = [
         quiet_at="5m",
     ),
     Case(
-        "WeeloCheckFailing", "for long", {'weelo_check_failing{check="lost-timers"}': "0x4 1x40"}, "8m", "4m"
+        "WeeloCheckFailing", "for long", {'weelo_check_failing{check="queue-behind"}': "0x4 1x40"}, "8m", "4m"
     ),
-    Case("WeeloDatabaseDown", "away", {"weelo_database_up": "1x4 0x20"}, "3m", "1m45s"),
+    Case("WeeloDatabaseDown", "for long", {"weelo_database_up": "1x4 0x20"}, "3m", "1m45s"),
     Case(
         "WeeloDatabaseDown", "back after half a minute", {"weelo_database_up": "1x4 0x2 1x20"}, quiet_at="3m"
     ),
-    Case("WeeloRedisDown", "away", {"weelo_redis_up": "1x4 0x20"}, "3m", "1m45s"),
-    Case("WeeloClockSkew", "ahead", {'weelo_clock_skew_seconds{instance="a"}': "0x4 -3x40"}, "5m", "2m"),
-    Case("WeeloClockSkew", "behind", {'weelo_clock_skew_seconds{instance="a"}': "1.5x40"}, "5m"),
+    Case("WeeloRedisDown", "for long", {"weelo_redis_up": "1x4 0x20"}, "3m", "1m45s"),
+    Case(
+        "WeeloClockSkew",
+        "behind by three seconds",
+        {'weelo_clock_skew_seconds{instance="a"}': "0x4 -3x40"},
+        "5m",
+        "2m",
+    ),
+    Case("WeeloClockSkew", "ahead", {'weelo_clock_skew_seconds{instance="a"}': "1.5x40"}, "5m"),
     Case("WeeloClockSkew", "small", {'weelo_clock_skew_seconds{instance="a"}': "0.4x40"}, quiet_at="5m"),
     Case(
         "WeeloQueueOld",

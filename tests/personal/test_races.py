@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 
 import pytest
+from sqlalchemy import text
 
 from tests.personal.scene import Scene
+from tests.support.waiting import eventually
 from tests.support.world import World
+from weelo_workers.contracts.statuses import Role
 
 ROUNDS = 6
 
@@ -62,3 +67,27 @@ def test_erasures_of_all_parties_at_the_same_time(world: World) -> None:
     assert {row.status for row in rows} == {"succeeded"}
     dumped = str(scene.dump()).lower()
     assert not [person.word for person in scene.people if person.word.lower() in dumped]
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["to begin", "to replace"])
+def test_an_erasure_locks_a_driver_after_the_vehicles_as_an_accept_does(world: World, begun: bool) -> None:
+    """Otherwise an accept of an owner who drives could deadlock with it, which costs a second."""
+    scene = Scene(world)
+    scene.driver = replace(scene.transporter, role=Role.DRIVER)
+    scene.prepare()
+    command = scene.send_erase(scene.driver.id)
+    if begun:
+        with world.engine.begin() as connection:
+            insert = "INSERT INTO erasures (command_id, person_id, requested_at, part) VALUES (:id, :person, now(), 'users')"
+            connection.execute(text(insert), {"id": command, "person": scene.driver.id})
+    lock = "SELECT id FROM {} WHERE id = :id FOR UPDATE NOWAIT"
+    with world.engine.connect() as accept, ThreadPoolExecutor(1) as pool:
+        accept.execute(text(lock.format("vehicles")), {"id": scene.vehicle})
+        erasing = pool.submit(world.bus.execute, command)
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        eventually(lambda: world.value(waits))
+        try:
+            accept.execute(text(lock.format("drivers")), {"id": scene.driver.id})
+        finally:
+            accept.rollback()
+        assert erasing.result()

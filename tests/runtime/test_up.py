@@ -77,6 +77,29 @@ def test_a_port_in_use_is_one_line_that_names_the_option(data_dir: Path) -> None
         assert re.fullmatch(rf"weelo: port {port} is in use; .*--flower-port .*--no-flower\n", flower.stderr)
 
 
+def test_ports_of_metrics_that_cannot_be_used_are_one_line(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that got the port of the API would answer its `/readyz`, and the API could not listen."""
+    port = free_port()
+
+    def refusal(**variables: str) -> str:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        up = weelo("up", "--no-flower", "--port", str(port), "--data-dir", str(data_dir))
+        assert up.returncode == 2
+        return up.stderr
+
+    both = f"weelo: METRICS_PORT: port {port} cannot serve both API and metrics of"
+    assert refusal(METRICS_PORT=str(port)) == f"{both} workers; see --port\n"
+    assert refusal(METRICS_PORT=str(port - 1)) == f"{both} beat; see --port\n"
+    assert refusal(METRICS_PORT="65535") == (
+        "weelo: METRICS_PORT: 2 ports in a row are needed, so at most 65534\n"
+    )
+    monkeypatch.delenv("METRICS_PORT")
+    assert refusal(METRICS_HOST="203.0.113.1").startswith("weelo: METRICS_HOST: must be an address of this")
+
+
 def test_a_data_dir_in_use_is_one_line(data_dir: Path) -> None:
     data_dir.mkdir()
     with FileLock(data_dir / "up.lock"):

@@ -73,7 +73,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     bind(command_id=command_id, command=command.name, role=user.role)
     # The repetition of an accepted request is no new work, so it is not shed.
     if (refusal := _shedder.refusal(command)) and not (has_idempotency_key() and find(command_id, user)):
-        request_metrics.because(request_metrics.SHED)
+        request_metrics.set_unavailable_cause(request_metrics.SHED)
         raise refusal
     wait = _preferred_wait()
     with outcome_waiters().expecting(command_id) as waiting, _waiting_place(wait) as seconds:

@@ -1,4 +1,4 @@
-"""What an operator can do: each lever sends the command of its route below /api/v1/admin, with the operator's reason."""
+"""The levers: each sends the command of its route below /api/v1/admin, with the operator's reason."""
 
 from __future__ import annotations
 
@@ -17,21 +17,18 @@ from weelo_api.commands import gateway
 from weelo_api.console import sessions, wording
 from weelo_api.console.routes import api, page, session as console_session
 from weelo_api.http.errors import validation_error
-from weelo_api.views.common import primary_session
+from weelo_api.views.admin import availability_command, widen_command
 from weelo_workers.contracts.admin import Intervention
-from weelo_workers.contracts.broadcasts import CancelByOperator, ExpireByOperator, WidenByOperator
+from weelo_workers.contracts.broadcasts import CancelByOperator, ExpireByOperator
 from weelo_workers.contracts.command import Command
-from weelo_workers.contracts.fleet import SetAvailabilityByOperator
 from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.reasons import LABELS, ProviderReason
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import EndOutcome
 from weelo_workers.contracts.trips import Ending, EndTrip
 from weelo_workers.lifecycles import broadcast as lifecycle
-from weelo_workers.notifications.socket_sessions import connected
-from weelo_workers.queries import admin_broadcasts
 
-# How long a form waits for the outcome. The page asks for a later one by itself.
+# How long a form waits for the outcome. While it is pending, the page requests it again.
 WAIT_SECONDS = 2.0
 
 
@@ -49,29 +46,12 @@ class Lever:
     is_final: bool = False
 
 
-def _widen(broadcast_id: UUID, reason: str) -> Command:
-    with primary_session() as session:
-        following = admin_broadcasts.next_step(session, broadcast_id)
-    return WidenByOperator(
-        broadcast_id=broadcast_id, reason=reason, step=following.step, round=following.round
-    )
-
-
-def _availability(transporter_id: UUID, reason: str, *, is_available: bool) -> Command:
-    return SetAvailabilityByOperator(
-        transporter_id=transporter_id,
-        is_available=is_available,
-        reason=reason,
-        is_connected=transporter_id in connected([transporter_id]),
-    )
-
-
 LEVERS_OF_BROADCASTS = (
     Lever(
         "widen",
         "Widen",
         "Asks the fleets of the next ring now. If its timer comes first, no further ring is asked.",
-        _widen,
+        widen_command,
         lambda status: status in lifecycle.OPEN,
     ),
     Lever(
@@ -95,15 +75,15 @@ LEVERS_OF_FLEETS = (
     Lever(
         "online",
         "Put online",
-        "The fleet gets offers again. Refused if its app has been silent.",
-        partial(_availability, is_available=True),
+        "The fleet gets offers again. Refused if its app is not connected and has sent no heartbeat lately.",
+        partial(availability_command, is_available=True),
         lambda is_available: not is_available,
     ),
     Lever(
         "offline",
         "Put offline",
         "The fleet gets no offers until it goes online again. Offers that it has stay open.",
-        partial(_availability, is_available=False),
+        partial(availability_command, is_available=False),
         bool,
         is_final=True,
     ),

@@ -1,6 +1,6 @@
-"""`GET /console/live`: the socket that tells open pages of the console what has changed.
+"""`GET /console/live`: the socket on which open pages of the console get what has changed.
 
-It reads the live stream that the API process reads anyway, so it costs no message and no query. A frame names the
+It uses the live stream, which the API process already reads, so a command costs no message and no query. A frame names the
 broadcasts of committed events; the page then loads what it shows of them. Frames may be lost, as entries of the stream may,
 so pages also load everything from time to time.
 
@@ -15,6 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -28,23 +29,26 @@ from weelo_api.websocket import handshake, upgrade
 from weelo_api.websocket.close_codes import CloseCode
 from weelo_api.websocket.transport import Disconnect, WebSocketTransport
 from weelo_workers.contracts.rejections import Code
+from weelo_workers.models.engine import DATABASE_ERRORS
 from weelo_workers.notifications import live_stream
 
 PATH = "/console/live"
 
 # Changes within this time are sent as one frame.
 COLLECT_SECONDS = 0.1
+# A sign-out ends the sockets of its session within this time.
+LOOK_FOR_SIGN_OUT_SECONDS = 5.0
 # A frame names at most this many broadcasts.
-MOST_NAMED = 200
+MAX_NAMED = 200
 # Positions of at most this many trucks are kept. A truck reports every few seconds.
-MOST_POSITIONS = 20_000
+MAX_POSITIONS = 20_000
 POSITION_SECONDS = 900.0
 
 Position = tuple[float, float]
 
 
 class Viewer:
-    """An open page: what has changed since the last frame to it."""
+    """An open page, with the changes since the last frame to it."""
 
     def __init__(self, transport: WebSocketTransport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -65,12 +69,12 @@ class Viewer:
         with self._lock:
             broadcasts, self._broadcasts = self._broadcasts, set()
             positions, self._positions = self._positions, {}
-        if len(broadcasts) > MOST_NAMED:
+        if len(broadcasts) > MAX_NAMED:
             yield {"event": "reload"}
         elif broadcasts:
             yield {"event": "changed", "broadcasts": sorted(broadcasts)}
         if positions:
-            newest = list(positions.items())[-MOST_NAMED:]
+            newest = list(positions.items())[-MAX_NAMED:]
             yield {"event": "trucks", "positions": [[trip, *place] for trip, place in newest]}
 
 
@@ -118,7 +122,7 @@ class LiveFeed:
             for trip, place in places.items():
                 self._positions[trip] = (now, place)
                 self._positions.move_to_end(trip)
-            while len(self._positions) > MOST_POSITIONS:
+            while len(self._positions) > MAX_POSITIONS:
                 self._positions.popitem(last=False)
         for viewer in self._viewers:
             viewer.note(set(), places)
@@ -148,18 +152,31 @@ live_feed = PerProcess(_start)
 """Return this process's feed. The first call subscribes it to the live stream."""
 
 
+def _is_signed_out(session: sessions.Session) -> bool:
+    """Return whether the session is known to be signed out; False if the database does not answer."""
+    with suppress(*DATABASE_ERRORS):
+        return sessions.is_signed_out(session.id)
+    return False
+
+
 async def _converse(transport: WebSocketTransport, session: sessions.Session) -> None:
     """Send frames until the session or the connection ends. Ends by raising Disconnect or PeerGone."""
-    viewer = Viewer(transport, asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    viewer = Viewer(transport, loop)
+    look_at = loop.time() + LOOK_FOR_SIGN_OUT_SECONDS
     feed = live_feed()
     feed.add(viewer)
     try:
         await transport.send({"event": "connected"})
         while True:
-            await transport.wait(min(60.0, session.seconds_left))
+            await transport.wait(min(look_at - loop.time(), session.seconds_left))
             while transport.next_message() is not None:
                 pass  # pages send nothing
-            if session.seconds_left <= 0:
+            is_over = session.seconds_left <= 0
+            if not is_over and loop.time() >= look_at:
+                is_over = await asyncio.to_thread(_is_signed_out, session)
+                look_at = loop.time() + LOOK_FOR_SIGN_OUT_SECONDS
+            if is_over:
                 raise Disconnect(CloseCode.UNAUTHORIZED, "the session has ended")
             for frame in viewer.frames():
                 await transport.send(frame)

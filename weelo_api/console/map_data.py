@@ -7,14 +7,14 @@ from uuid import UUID
 
 from flask import Response, json, request
 
-from weelo_api.console.live import MOST_NAMED, live_feed
+from weelo_api.console.live import MAX_NAMED, live_feed
 from weelo_api.console.routes import api
 from weelo_api.views.common import primary_session
 from weelo_workers import clock, presence
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.queries import live_map
 
-MOST_FLEETS = 10_000
+MAX_FLEETS = 10_000
 
 
 @api.get("/map.json")
@@ -42,15 +42,15 @@ def _ids(listed: str | None) -> list[UUID] | None:
         found = [UUID(each) for each in listed.split(",") if each]
     except ValueError:
         raise Rejected(Code.VALIDATION_ERROR, "only: ids, separated by commas") from None
-    if len(found) > MOST_NAMED:
-        raise Rejected(Code.VALIDATION_ERROR, f"only: at most {MOST_NAMED} ids")
+    if len(found) > MAX_NAMED:
+        raise Rejected(Code.VALIDATION_ERROR, f"only: at most {MAX_NAMED} ids")
     return found
 
 
 def _fleets() -> list[list[Any]] | None:
     """Return the fleets online as `[id, latitude, longitude, whether a truck is free]`; None if Redis does not answer."""
     try:
-        fleets = presence.online_fleets(MOST_FLEETS)
+        fleets = presence.online_fleets(MAX_FLEETS)
     except presence.PresenceUnavailable:
         return None
     return [

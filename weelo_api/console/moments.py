@@ -11,11 +11,11 @@ from typing import Any
 from uuid import UUID
 
 from weelo_workers.presence import Point
-from weelo_workers.queries.replay import FleetState, FleetThen, Moment
+from weelo_workers.queries.past_moments import FleetAtMoment, FleetState, Moment
 
 WIDTH, LEFT, RIGHT = 560, 16, 544
 _ROW = 11  # between two dots at the same distance
-_MOST_STACKED = 8
+_MAX_STACKED = 8
 _HEIGHT = 132
 _AXIS = 100
 
@@ -24,7 +24,7 @@ _AXIS = 100
 class Dot:
     x: float
     y: float
-    fleet: FleetThen
+    fleet: FleetAtMoment
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def scale_of(moment: Moment) -> Scale:
     for each in sorted(known, key=lambda each: each.state is FleetState.PASSED_OVER):
         place = x(each.distance_km or 0.0)
         column = int(place // _ROW)
-        if stacked[column] < _MOST_STACKED:
+        if stacked[column] < _MAX_STACKED:
             dots.append(Dot(place, _AXIS - 10 - _ROW * stacked[column], each))
             stacked[column] += 1
     everyone = moment.step > 0 and moment.radius_km is None

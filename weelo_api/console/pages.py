@@ -30,7 +30,7 @@ from weelo_workers.queries import (
     admin_stuck,
     admin_transporters,
     broadcasts as broadcast_queries,
-    replay,
+    past_moments,
 )
 from weelo_workers.queries.offer_explanation import SENTENCES, explain
 from weelo_workers.queries.pages import PageRequest
@@ -88,7 +88,7 @@ class Filters:
         """Return the filter of the query. Raises Rejected(VALIDATION_ERROR)."""
         try:
             status = _status(self.status)
-            kind = BroadcastKind(self.kind) if self.kind else None
+            kind = _kind(self.kind)
             since, until = _time(self.since), _time(self.until)
         except ValueError as error:
             raise Rejected(Code.VALIDATION_ERROR, str(error)) from None
@@ -122,11 +122,21 @@ def _status(text: str) -> StatusFilter | None:
     return cast(StatusFilter, text) if text else None
 
 
+def _kind(text: str) -> BroadcastKind | None:
+    """Return the kind of the filter; None for any. Raises ValueError."""
+    if text not in ("", *BroadcastKind):
+        raise ValueError(f"there is no kind {text}")
+    return BroadcastKind(text) if text else None
+
+
 def _time(text: str) -> datetime | None:
     """Return the time of a field `datetime-local`, which is in UTC. Raises ValueError."""
     if not text:
         return None
-    at = datetime.fromisoformat(text)
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text} is not a date and a time, such as 2026-02-19T10:00") from None
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
@@ -170,7 +180,7 @@ def broadcast(broadcast_id: UUID) -> str:
             session, broadcast_id, PageRequest(FLEETS_SHOWN, request.args.get("cursor") or None)
         )
         assert fleets is not None
-        history = replay.history(session, broadcast_id)
+        history = past_moments.history(session, broadcast_id)
         assert history is not None
         trucks = [UUID(each["id"]) for each in found.view["assignments"]]
         audit = admin_audit.audit(
@@ -202,7 +212,7 @@ def broadcast(broadcast_id: UUID) -> str:
 def moment(broadcast_id: UUID) -> str:
     """The part of the page that shows the broadcast as it was at `?at=`, in milliseconds after its creation."""
     with replica_session() as session:
-        history = replay.history(session, broadcast_id)
+        history = past_moments.history(session, broadcast_id)
         found = broadcast_queries.find(session, broadcast_id, console_session().user)
     if history is None or found is None or found.view is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
@@ -210,7 +220,7 @@ def moment(broadcast_id: UUID) -> str:
     return page("moment.html", broadcast=found.view, **_moment_content(history, then, found.view))
 
 
-def _moment(history: replay.History) -> datetime | None:
+def _moment(history: past_moments.History) -> datetime | None:
     try:
         after = float(request.args["at"]) if "at" in request.args else None
         return None if after is None else history.created_at + timedelta(milliseconds=after)
@@ -218,7 +228,9 @@ def _moment(history: replay.History) -> datetime | None:
         raise Rejected(Code.VALIDATION_ERROR, "at: milliseconds after the creation") from None
 
 
-def _moment_content(history: replay.History, moment: replay.Moment, view: dict[str, Any]) -> dict[str, Any]:
+def _moment_content(
+    history: past_moments.History, moment: past_moments.Moment, view: dict[str, Any]
+) -> dict[str, Any]:
     """Return what the template of a moment needs: the moment, the slider's ends, the scale of distances, and the map."""
     times = history.times
     end = clock.now() if view["status"] in OPEN else times[-1]
@@ -234,7 +246,7 @@ def _moment_content(history: replay.History, moment: replay.Moment, view: dict[s
         "ticks": [after(each) for each in times],
         "scale": scale_of(moment),
         "map": map_of(view, moment, positions),
-        "states": list(replay.FleetState),
+        "states": list(past_moments.FleetState),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4, uuid5
@@ -14,6 +13,7 @@ from weelo_api.auth import Identity, authenticate, token_of
 from weelo_api.commands.rate_limit import TokenBuckets
 from weelo_api.console import sessions, wording
 from weelo_api.console.assets import ASSETS
+from weelo_api.http import server_errors
 from weelo_api.http.errors import problem_response
 from weelo_api.per_process import PerProcess
 from weelo_workers import __version__, clock
@@ -21,8 +21,6 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import DATABASE_ERRORS, is_contention, is_outage
 from weelo_workers.settings import settings
-
-log = logging.getLogger(__name__)
 
 api = Blueprint("console", __name__, url_prefix="/console", template_folder="templates")
 
@@ -87,14 +85,24 @@ def _admit() -> Response | None:
     if request.endpoint == "console.asset":
         return None
     if "Authorization" in request.headers:
-        # A token opens no page, but the answer tells that it is one of another role.
+        # A token opens no page. One of another role gets 403.
         _refuse_other_roles(request.headers["Authorization"])
     g.console_session = sessions.find(request)
-    if request.method not in ("GET", "HEAD"):
+    if request.method not in ("GET", "HEAD", "OPTIONS"):
         _refuse_forgery()
     if g.console_session is None and request.endpoint not in _OPEN_TO_ALL:
         return _to_sign_in()
+    _refuse_nul()
     return None
+
+
+def _refuse_nul() -> None:
+    """Refuse an address with a NUL character: it is a parameter of a query, and PostgreSQL has no such character."""
+    for name, value in request.args.items(multi=True):
+        if "\0" in name + value:
+            raise Rejected(
+                Code.VALIDATION_ERROR, "the address must not contain NUL characters", {"errors": []}
+            )
 
 
 def _refuse_other_roles(header: str) -> None:
@@ -118,7 +126,9 @@ def _to_sign_in() -> Response:
     address = f"{SIGN_IN}?next={quote(where)}"
     if request.headers.get("HX-Request") or request.headers.get("Accept") == "application/json":
         # A redirect would put the sign-in into a part of the page.
-        return Response(status=401, headers={"HX-Redirect": SIGN_IN})
+        response = problem_response(Rejected(Code.UNAUTHORIZED, f"Sign in at {SIGN_IN}.").problem())
+        response.headers["HX-Redirect"] = SIGN_IN
+        return response
     return redirect(address, 303)  # type: ignore[return-value]
 
 
@@ -157,8 +167,8 @@ def _http(error: HTTPException) -> Response:
 
 def _unavailable(error: Exception) -> Response:
     if not (is_outage(error) or is_contention(error)):
-        raise error
-    log.warning("the database is not available: %s", str(error).splitlines()[0])
+        return _unexpected(error)
+    server_errors.log_unavailable_database(error)
     g.console_session = None  # it may be what could not be read
     detail = "The database does not answer. Load the page again in a moment."
     # A page that is only read has submitted nothing, so the code's own title would mislead.
@@ -168,6 +178,24 @@ def _unavailable(error: Exception) -> Response:
 
 for _error_class in DATABASE_ERRORS:
     api.register_error_handler(_error_class, _unavailable)
+
+
+@api.errorhandler(Exception)
+def _unexpected(error: Exception) -> Response:
+    server_errors.log_unexpected(error)
+    return _rejected(Rejected(Code.INTERNAL_ERROR, "It has been logged. Trying again is safe."))
+
+
+@api.get("/")
+def start_with_a_slash() -> Response:
+    """Lead to the map."""
+    return redirect(START, 303)  # type: ignore[return-value]
+
+
+@api.get("/<path:unknown>")
+def unknown_page(**_address: str) -> Response:
+    """Refuse all other addresses below /console here, because only handlers of this blueprint answer with a page."""
+    abort(404)
 
 
 # --- sign-in --------------------------------------------------------------------------------------------

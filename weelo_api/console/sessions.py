@@ -29,7 +29,7 @@ from weelo_workers.settings import settings
 COOKIE = "weelo_console"
 PATH = "/console"
 NAMESPACE = UUID("3d8f6f0e-52c1-4a55-9d53-6a4f1f6a5d21")
-LONGEST = timedelta(hours=12)
+MAX_LIFE = timedelta(hours=12)
 
 _ALGORITHM = "HS256"
 
@@ -59,7 +59,7 @@ class Session:
 def begin(identity: Identity) -> Session:
     """Return a new session of this admin. It ends with the token, after 12 h at the latest."""
     now = datetime.now(UTC)
-    return Session(uuid4(), identity.caller, min(identity.expires_at, now + LONGEST).replace(microsecond=0))
+    return Session(uuid4(), identity.caller, min(identity.expires_at, now + MAX_LIFE).replace(microsecond=0))
 
 
 def find(request: Request) -> Session | None:
@@ -80,10 +80,11 @@ def find(request: Request) -> Session | None:
         )
     except (jwt.InvalidTokenError, TypeError, ValueError, OverflowError):
         return None
-    return None if _is_signed_out(session.id) else session
+    return None if is_signed_out(session.id) else session
 
 
-def _is_signed_out(session_id: UUID) -> bool:
+def is_signed_out(session_id: UUID) -> bool:
+    """Return whether the session was ended by a sign-out."""
     # The primary is read, because a replica may lag behind the sign-out.
     query = select(ConsoleSignOut.session_id).where(ConsoleSignOut.session_id == session_id)
     with autocommit_engine().connect() as connection:

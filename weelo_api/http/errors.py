@@ -125,7 +125,7 @@ def register(app: Flask) -> None:
     def _database(error: Exception) -> Response:
         if not (is_outage(error) or is_contention(error)):
             return _unexpected(error)
-        request_metrics.because(request_metrics.DATABASE)
+        request_metrics.set_unavailable_cause(request_metrics.DATABASE)
         server_errors.log_unavailable_database(error)
         return problem(Code.SERVICE_UNAVAILABLE, "Try again in a moment.", retryAfter=1)
 

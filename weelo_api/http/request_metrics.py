@@ -26,7 +26,7 @@ SECONDS = Histogram(
     registry=IN_THIS_PROCESS,
 )
 REFUSALS = Counter(
-    "weelo_refusals", "Answers with a problem, by its code", ["code"], registry=IN_THIS_PROCESS
+    "weelo_refusals", "Error responses (problem+json), by their code", ["code"], registry=IN_THIS_PROCESS
 )
 UNAVAILABLE = Counter(
     "weelo_unavailable",
@@ -56,13 +56,13 @@ def register(app: Flask) -> None:
         if request.endpoint != SOCKET and "began_at" in g:
             SECONDS.labels(route, method).observe(time.perf_counter() - g.began_at)
         if response.status_code == 503 and request.path.startswith("/api/"):
-            UNAVAILABLE.labels(g.get("unavailable_because", OTHER)).inc()
+            UNAVAILABLE.labels(g.get("unavailable_cause", OTHER)).inc()
         return response
 
 
-def because(cause: str) -> None:
+def set_unavailable_cause(cause: str) -> None:
     """Record why this request will be answered with 503. `cause`: one of CAUSES."""
-    g.unavailable_because = cause
+    g.unavailable_cause = cause
 
 
 def initialize() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.registry import Collector
 
-from weelo_api.metrics.system import System
+from weelo_api.metrics.system import SystemCollector
 from weelo_api.websocket.hub import hub
 from weelo_workers.metrics import counters, merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
@@ -25,7 +25,7 @@ FRAMES_FAILED = Counter(
 )
 ACCEPT_FRAME_SECONDS = Histogram(
     "weelo_accept_frame_seconds",
-    "Seconds from an accept stored to the frame with its outcome written to a socket that was open meanwhile",
+    "Seconds from storing an accept to writing the frame with its outcome, on sockets that were open all the time",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
     registry=IN_THIS_PROCESS,
 )
@@ -45,7 +45,7 @@ class ProcessCounters(Collector):
         return merging.merged(path for path in own.parent.glob("*") if path.is_dir())
 
 
-class _Published:
+class _HubPublisher:
     """Copies the hub's counts to this process's shared metrics."""
 
     def __init__(self) -> None:
@@ -69,20 +69,20 @@ class _Published:
 
 def start_publisher() -> None:
     """Start a thread that publishes the hub's counts: the hub updates no metric itself. Call this after the fork."""
-    published = _Published()
+    publisher = _HubPublisher()
     counters.SLO_EVENTS.labels(counters.ACCEPT_TO_FRAME)
     counters.SLO_GOOD_EVENTS.labels(counters.ACCEPT_TO_FRAME)
 
     def publish_forever() -> None:
         while True:
-            published.publish()
+            publisher.publish()
             threading.Event().wait(PUBLISH_EVERY_SECONDS)
 
     threading.Thread(target=publish_forever, name="metrics", daemon=True).start()
 
 
 REGISTRY = CollectorRegistry()
-REGISTRY.register(System())
+REGISTRY.register(SystemCollector())
 REGISTRY.register(ProcessCounters())
 
 

@@ -30,7 +30,9 @@ DATABASE_UP = ReadGauge("weelo_database_up", "1 if the database answered this sc
 REDIS_UP = ReadGauge("weelo_redis_up", "1 if the Redis of REDIS_URL answered this scrape, else 0")
 QUEUE_DEPTH = ReadGauge("weelo_queue_depth", "Number of due and unsettled rows of the mailbox", "queue")
 QUEUE_OLDEST = ReadGauge(
-    "weelo_queue_oldest_seconds", "How long the oldest of these rows has been due", "queue"
+    "weelo_queue_oldest_seconds",
+    "How long the oldest due and unsettled row of the mailbox has been due",
+    "queue",
 )
 TIMERS_PENDING = ReadGauge(
     "weelo_timers_pending", "Number of rows of the mailbox that are not due yet", "queue"
@@ -45,16 +47,19 @@ PARKED = ReadGauge("weelo_parked", "Number of rows that were given up after repe
 UNSENT = ReadGauge(
     "weelo_events_unsent", "Number of events of an earlier version that are not in the logs yet"
 )
-UNSENT_AGE = ReadGauge("weelo_events_unsent_age_seconds", "Age of the oldest of these events")
+UNSENT_AGE = ReadGauge(
+    "weelo_events_unsent_age_seconds",
+    "Age of the oldest event of an earlier version that is not in the logs yet",
+)
 CONSUMERS = ReadGauge("weelo_consumers", "Number of workers that consume the queue", "queue")
 LAST_CONSUMED = ReadGauge(
     "weelo_queue_last_consumed_seconds",
-    "Time since a worker last consumed a message of the queue; while there are none, beat sends one every few seconds",
+    "Time since a worker last consumed a message of the queue; beat sends one to an idle queue every few seconds",
     "queue",
 )
 HELD = ReadGauge(
     "weelo_queue_held_seconds",
-    "How long a message has waited in a worker for one of its child processes",
+    "How long the oldest message in a worker has waited for one of its child processes",
     "queue",
 )
 LAST_SWEEP = ReadGauge("weelo_sweep_last_seconds", "Time since beat last swept")
@@ -111,54 +116,56 @@ def _keys() -> _Keys:
     seen = consumption()
     try:
         return _Keys(seen, count_online())
-    except ResponseError as refusal:  # it answers, and permits this user no scripts, for example
+    except ResponseError as refusal:  # Redis answers, and permits this user no scripts, for example
         log.warning("transporters online cannot be counted: %s", refusal)
         return _Keys(seen, None)
 
 
-class System(Collector):
+class SystemCollector(Collector):
     """Reads both servers at once, for at most about two seconds. The primary is read, because a replica may lag."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         reading_rows, reading_keys = _begin(_rows), _begin(_keys)
         rows = _wait(reading_rows, "the database")
         keys = _wait(reading_keys, "Redis")
-        yield DATABASE_UP.is_(rows is not None)
-        yield REDIS_UP.is_(keys is not None)
+        yield DATABASE_UP.with_value(rows is not None)
+        yield REDIS_UP.with_value(keys is not None)
         if rows is not None:
             yield from _from_rows(rows)
         if keys is not None:
             yield from _from_keys(keys)
-        yield CHECK_FAILING.by(_checks(rows, keys))
+        yield CHECK_FAILING.with_values(_checks(rows, keys))
 
 
 def _from_rows(rows: _Rows) -> Iterator[GaugeMetricFamily]:
-    yield QUEUE_DEPTH.by({line.queue: line.due for line in rows.backlog})
-    yield QUEUE_OLDEST.by({line.queue: line.oldest_seconds for line in rows.backlog})
-    yield TIMERS_PENDING.by({line.queue: line.later for line in rows.backlog})
-    yield TIMER_OLDEST.by(rows.timers)
-    yield FAILING.by({line.queue: line.failing for line in rows.backlog})
-    yield PARKED.by({line.queue: line.parked for line in rows.backlog})
-    yield UNSENT.is_(rows.unsent.count)
-    yield UNSENT_AGE.is_(rows.unsent.oldest_seconds)
-    yield LAST_SWEEP.is_(inf if rows.sweep_seconds is None else rows.sweep_seconds)
-    yield CLOCK_SKEW.is_(rows.skew_seconds)
-    yield CHECKS_LAST_RUN.is_(rows.checks.ended_at or 0)
+    yield QUEUE_DEPTH.with_values({line.queue: line.due for line in rows.backlog})
+    yield QUEUE_OLDEST.with_values({line.queue: line.oldest_seconds for line in rows.backlog})
+    yield TIMERS_PENDING.with_values({line.queue: line.later for line in rows.backlog})
+    yield TIMER_OLDEST.with_values(rows.timers)
+    yield FAILING.with_values({line.queue: line.failing for line in rows.backlog})
+    yield PARKED.with_values({line.queue: line.parked for line in rows.backlog})
+    yield UNSENT.with_value(rows.unsent.count)
+    yield UNSENT_AGE.with_value(rows.unsent.oldest_seconds)
+    yield LAST_SWEEP.with_value(inf if rows.sweep_seconds is None else rows.sweep_seconds)
+    yield CLOCK_SKEW.with_value(rows.skew_seconds)
+    yield CHECKS_LAST_RUN.with_value(rows.checks.ended_at or 0)
 
 
 def _from_keys(keys: _Keys) -> Iterator[GaugeMetricFamily]:
-    yield CONSUMERS.by({queue: seen.workers for queue, seen in keys.consumption.items()})
-    yield LAST_CONSUMED.by({queue: seen.consumed_seconds for queue, seen in keys.consumption.items()})
-    yield HELD.by({queue: seen.held_seconds for queue, seen in keys.consumption.items()})
+    yield CONSUMERS.with_values({queue: seen.workers for queue, seen in keys.consumption.items()})
+    yield LAST_CONSUMED.with_values(
+        {queue: seen.consumed_seconds for queue, seen in keys.consumption.items()}
+    )
+    yield HELD.with_values({queue: seen.held_seconds for queue, seen in keys.consumption.items()})
     if keys.online is not None:
-        yield ONLINE.is_(keys.online)
+        yield ONLINE.with_value(keys.online)
 
 
 def _checks(rows: _Rows | None, keys: _Keys | None) -> dict[str, float]:
     """Return 1 for each check with a finding, and 0 for the others.
 
-    Beat has stored the results of all checks. What beat cannot see of itself, and what changes within seconds, is looked at
-    here again.
+    Beat has stored the results of all checks. Those that are wrong while beat is stopped, or that change within seconds,
+    are made again here.
     """
     found: dict[str, float] = (
         {name: float(failing) for name, failing in rows.checks.failing.items()} if rows else {}

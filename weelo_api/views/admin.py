@@ -96,6 +96,27 @@ class AuditQuery(Period):
     """Only actions about the broadcast, the assignment, the transporter or the command with this id."""
 
 
+def widen_command(broadcast_id: UUID, reason: str) -> WidenByOperator:
+    """Return the command that makes the step of the search that is the next one now."""
+    with primary_session() as session:
+        following = admin_broadcasts.next_step(session, broadcast_id)
+    return WidenByOperator(
+        broadcast_id=broadcast_id, reason=reason, step=following.step, round=following.round
+    )
+
+
+def availability_command(
+    transporter_id: UUID, reason: str, *, is_available: bool
+) -> SetAvailabilityByOperator:
+    """Return the command that puts a transporter online or offline, with whether a socket of the app is open now."""
+    return SetAvailabilityByOperator(
+        transporter_id=transporter_id,
+        is_available=is_available,
+        reason=reason,
+        is_connected=transporter_id in connected([transporter_id]),
+    )
+
+
 @api.get("/broadcasts", responses={200: PageOf[BroadcastSummaryView]})
 @allow(Role.ADMIN)
 def broadcasts(query: BroadcastsQuery) -> Response:
@@ -118,7 +139,7 @@ def broadcasts(query: BroadcastsQuery) -> Response:
 @allow(Role.ADMIN)
 @submits(CancelByOperator)
 def cancel(path: ById, body: Intervention) -> Response:
-    """Cancel a customer's broadcast, under the rules that the customer has. Cancelling it again succeeds."""
+    """Cancel a customer's broadcast, under the rules for the customer's own cancel. Cancelling it again succeeds."""
     return submit(CancelByOperator(broadcast_id=path.id, reason=body.reason), body)
 
 
@@ -134,13 +155,8 @@ def expire(path: ById, body: Intervention) -> Response:
 @allow(Role.ADMIN)
 @submits(WidenByOperator)
 def widen(path: ById, body: Intervention) -> Response:
-    """Offer a broadcast in its next ring now. If the ring is offered meanwhile, no further one is."""
-    with primary_session() as session:
-        following = admin_broadcasts.next_step(session, path.id)
-    command = WidenByOperator(
-        broadcast_id=path.id, reason=body.reason, step=following.step, round=following.round
-    )
-    return submit(command, body)
+    """Offer a broadcast in its next ring now. If the timer or another operator does this first, no further ring is offered."""
+    return submit(widen_command(path.id, body.reason), body)
 
 
 @api.get("/transporters", responses={200: PageOf[TransporterSummaryView]})
@@ -166,19 +182,13 @@ def transporter(path: ById) -> Response:
 @submits(SetAvailabilityByOperator)
 def set_availability(path: ById, body: AvailabilityIntervention) -> Response:
     """Put a transporter online or offline. Online only if the app is connected or has sent a heartbeat lately."""
-    command = SetAvailabilityByOperator(
-        transporter_id=path.id,
-        is_available=body.is_available,
-        reason=body.reason,
-        is_connected=path.id in connected([path.id]),
-    )
-    return submit(command, body)
+    return submit(availability_command(path.id, body.reason, is_available=body.is_available), body)
 
 
 @api.get("/stuck", responses={200: PageOf[StuckView]})
 @allow(Role.ADMIN)
 def stuck() -> Response:
-    """Everything that does not move, each with what to do, on one page. Of each kind the 50 oldest are listed."""
+    """Everything that does not move although it should, with what to do, on one page. Of each kind the 50 oldest are listed."""
     with replica_session() as session:
         return page(Page(admin_stuck.stuck(session), None))
 

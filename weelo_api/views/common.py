@@ -28,7 +28,12 @@ Item = TypeVar("Item")
 class Parameters(BaseModel):
     """Base of the models of paths and of query strings."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
 
     @classmethod
     def __get_pydantic_json_schema__(

@@ -26,16 +26,16 @@ def _as_text(value: Any) -> Any:
     return value
 
 
-Moment = Annotated[DeviceTime, BeforeValidator(_as_text)]
+WindowTime = Annotated[DeviceTime, BeforeValidator(_as_text)]
 
 
 class MarketQuery(Query):
     """Which requests to count."""
 
-    from_: Moment | None = Field(default=None, alias="from")
+    from_: WindowTime | None = Field(default=None, alias="from")
     """Only requests that were created at this time or later. Left out: the last 24 hours before `to`. At most 31 days before
     `to`."""
-    to: Moment | None = None
+    to: WindowTime | None = None
     """Only requests that were created before this time. Left out: now."""
     area: ShortText | None = None
     """Only requests in this area. Left out: all areas."""

@@ -174,7 +174,7 @@ class SocketSession:
         self._frames.sent += 1
 
     def _time_accept(self, frame: dict[str, Any]) -> None:
-        """If the frame is the outcome of an accept, note how long the transporter has waited for it.
+        """If the frame is the outcome of an accept, record how long the transporter has waited for it.
 
         An accept that was stored before the socket was opened is left out, because its outcome had to wait for the
         client.

@@ -17,10 +17,10 @@ from weelo_api.websocket.hub import hub
 from weelo_api.websocket.transport import WebSocketTransport
 from weelo_workers.contracts.rejections import Code
 
-__all__ = ["NoThread", "Server", "hand_over", "refusal", "sockets"]
+__all__ = ["Server", "hand_over", "refusal", "sockets"]
 
 
-class NoThread:
+class UnstartedThread:
     """Keeps simple-websocket from starting a thread that reads the socket: only the library's handshake is used."""
 
     name = ""
@@ -32,7 +32,7 @@ class NoThread:
 
 def sockets(app: Flask) -> Sock:
     """Return the object that adds routes of WebSockets to this app."""
-    app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": NoThread}
+    app.config["SOCK_SERVER_OPTIONS"] = {"thread_class": UnstartedThread}
     return Sock(app)
 
 

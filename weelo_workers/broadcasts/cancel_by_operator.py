@@ -17,7 +17,7 @@ HINT = (
 
 @handles(CancelByOperator)
 def cancel_by_operator(command: CancelByOperator, uow: UnitOfWork) -> CancelResult:
-    """Cancel the broadcast as its customer would. Everybody concerned gets the same events.
+    """Cancel the broadcast as its customer would. Customer, transporters and drivers get the same events.
 
     Raises Rejected: BROADCAST_NOT_FOUND, or BOOKING_CANNOT_CANCEL once a truck has set out or the broadcast has ended.
     """

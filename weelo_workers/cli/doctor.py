@@ -1,4 +1,4 @@
-"""`weelo doctor`: checks a running system, and repairs what an ordinary command heals."""
+"""`weelo doctor`: checks a running system, and sends the ordinary commands that repair what it finds."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from weelo_workers.doctor.check import Result
 
 SWEEP_SECONDS = 10.0
-"""How long the one sweep of a repair takes at most, about."""
+"""About how long the sweep of a repair may take."""
 
 
 @click.command()
 @data_dir_option
 @click.option("--json", "as_json", is_flag=True, help="Print the results of all checks as a JSON array.")
-@click.option("--repair", is_flag=True, help="Send the ordinary commands that heal what was found.")
+@click.option("--repair", is_flag=True, help="Send the ordinary commands that repair what was found.")
 def doctor(data_dir: Path, as_json: bool, repair: bool) -> None:
     """Check servers, processes, queues, timers and invariants.
 
     Prints one line per finding, and below the findings of a check what to do about them. Exit code 1 if there is a
-    finding; warnings leave it 0.
+    finding that is no warning.
     """
     use_running_system(data_dir, "DATABASE_URL", "REDIS_URL")
     from weelo_workers.doctor.check import Severity
@@ -72,5 +72,5 @@ def _repair(broken: list[Result]) -> None:
     for result in broken:
         if result.check.name not in REPAIRS:
             click.echo(
-                f"repair: {result.check.name}: no command heals it; see {result.check.runbook}", err=True
+                f"repair: {result.check.name}: no command repairs it; see {result.check.runbook}", err=True
             )

@@ -86,7 +86,7 @@ class StuckBecause(DescribedEnum):
     OVERDUE_TIMER = "overdue_timer", "The timer is due and was not executed."
     IDLE_ASSIGNMENT = (
         "idle_assignment",
-        "The assignment is live, no timer watches it, and no driver can move it.",
+        "The assignment is live and has no timer, and no driver can move it.",
     )
     FAILING_WEBHOOK = "failing_webhook", "The endpoint of the webhook does not accept messages."
     WAITING_WEBHOOK = "waiting_webhook", "Messages for the webhook wait, and no command delivers them."
@@ -174,7 +174,7 @@ class TransporterSummaryView(Wire):
     """Whether offers reach the transporter: it wants offers, and its app has sent a heartbeat in time (setting
     PRESENCE_TTL_SECONDS). Null if positions cannot be read at the moment."""
     last_heartbeat_at: Timestamp | None
-    """When the app sent its last sign of life; null if the transporter is offline."""
+    """When the app last sent a heartbeat or went online; null if the transporter is offline."""
     position: PositionView | None
     """The position of the last heartbeat; null if it is not known."""
     vehicle_count: Annotated[int, Field(examples=[4])]
@@ -243,7 +243,7 @@ class AnswerView(Wire):
 
 
 class TransporterDetailsView(TransporterSummaryView):
-    """A transporter with everything that decides about its offers."""
+    """A transporter, with everything on which its offers depend."""
 
     off_duty_since: Timestamp | None
     """Since when the transporter wants no offers; null if it wants some, or has never set it."""

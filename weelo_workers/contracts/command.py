@@ -51,7 +51,7 @@ class Command(BaseModel):
     read each other's rows.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     name: ClassVar[str]
     queue: ClassVar[Queue]

@@ -13,7 +13,7 @@ from weelo_workers.contracts.wire import Timestamp
 class EventEnvelope(BaseModel):
     """An event with the recipients that cannot be derived from rows (`to`)."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     id: UUID
     event: str

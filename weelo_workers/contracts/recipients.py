@@ -51,7 +51,7 @@ class OfferedTo(BaseModel):
     `gave_back`: slots of the broadcast that the transporter gave back. They are left out.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     km: float | None
     kinds: tuple[str, ...]

@@ -240,6 +240,12 @@ class ReportStalled(Watchdog, name="trips.report_stalled", queue=TIMERS):
     status: AssignmentStatus
 
 
+ASSIGNMENT_TIMERS = tuple(
+    timer.name for timer in (ExpireAssignment, RemindToStart, GiveBackStalled, ReportStalled)
+)
+"""The names of the timers of assignments. `assignment_id` in their payload names the assignment."""
+
+
 class AdvanceTrip(Command, name="trips.advance", rejects=(*OF_DRIVERS_ASSIGNMENTS, Code.INVALID_TRANSITION)):
     """Advance a trip to this status. `occurred_at`: when it was reached, by the phone's clock."""
 

@@ -263,6 +263,8 @@ class Wire(BaseModel):
     """
 
     model_config = ConfigDict(
+        # Errors are logged with their text, and inputs are names, telephone numbers and places.
+        hide_input_in_errors=True,
         frozen=True,
         alias_generator=to_camel,
         populate_by_name=True,

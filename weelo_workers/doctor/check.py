@@ -14,18 +14,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 
+from weelo_workers.queries.backlog import OVERDUE_SECONDS
+
 RUNBOOK = "docs/runbooks/checks.md"
 
 EVERY_SECONDS = 60.0
 HOURLY = 3_600.0
 
-OVERDUE_SECONDS = 5
 OVERDUE = f"clock_timestamp() - interval '{OVERDUE_SECONDS} s'"
-"""SQL for the time before which a timer or a command has to have been executed."""
+"""SQL for a time. A timer or a command that was due before it is reported."""
 
 
 class Severity(StrEnum):
-    """What a finding means. `weelo doctor` exits with 1 only if there is a finding of a check that is `failing`."""
+    """How bad a finding of a check is. Only a finding of a `failing` check makes the exit code of `weelo doctor` 1."""
 
     FAILING = "failing"
     WARNING = "warning"
@@ -33,7 +34,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """What the checks may use. `statement_seconds`: the time limit of each of their statements."""
+    """What a check may use. `statement_seconds`: the time limit of each of its statements."""
 
     engine: Engine
     statement_seconds: float
@@ -54,8 +55,8 @@ Find = Callable[[Examination], Iterator[str]]
 class Check:
     """A check by its name.
 
-    `needs`: checks that have to be all right, because this one would fail with them. `every_seconds`: how often beat runs
-    it. One that reads whole tables runs rarely there.
+    `needs`: checks that must have no finding, because this one would fail as well. `every_seconds`: how often beat runs
+    it; one that reads whole tables runs rarely.
     """
 
     name: str
@@ -122,4 +123,4 @@ def check(
 
 
 IN_SCHEMA = ("database", "schema")
-"""What checks of rows need."""
+"""The checks that every check of rows needs."""

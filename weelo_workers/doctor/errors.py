@@ -1,12 +1,9 @@
-"""Texts of errors that checks meet."""
+"""The texts of database and Redis errors in findings."""
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.models import server
 
 
@@ -16,12 +13,7 @@ def of_database(error: DBAPIError) -> str:
     return f"not reachable: {why}" if isinstance(error, OperationalError) else f"cannot be used: {why}"
 
 
-def summary(error: Exception) -> str:
-    """Return the first line of an error."""
+def first_line(error: Exception) -> str:
+    """Return the first line of an error that is not empty, without the name of its class."""
     text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     return next((line for line in text.splitlines() if line.strip()), type(error).__name__)
-
-
-def time_of(moment: datetime | None) -> str:
-    """Return a time for a line; "ever" if there is none."""
-    return rfc3339(moment) if moment else "ever"

@@ -20,7 +20,7 @@ from weelo_workers.doctor.checks import (  # noqa: F401
     redis,
     webhooks,
 )
-from weelo_workers.doctor.errors import summary
+from weelo_workers.doctor.errors import first_line
 from weelo_workers.models.engine import engine
 
 log = logging.getLogger(__name__)
@@ -29,21 +29,26 @@ STATEMENT_SECONDS = 60.0
 """The time limit of a statement of `weelo doctor`: some read whole tables."""
 
 
-def examine(look: Examination | None = None, checks: Iterable[Check] | None = None) -> list[Result]:
+def examine(examination: Examination | None = None, checks: Iterable[Check] | None = None) -> list[Result]:
     """Return the results of all checks that could be run. A check that needs one with a finding is left out.
 
-    A check that fails itself, for example because a statement takes too long, has that as its finding.
+    If a check itself fails, for example because a statement takes too long, that is its finding.
     """
-    look = look or Examination(engine(), STATEMENT_SECONDS)
+    examination = examination or Examination(engine(), STATEMENT_SECONDS)
     results: list[Result] = []
     failed: set[str] = set()
     for each in in_order(CHECKS.values() if checks is None else checks):
         if failed.intersection(each.needs):
             continue
         try:
-            result = Result(each, tuple(each.find(look)))
+            result = Result(each, tuple(each.find(examination)))
         except (SQLAlchemyError, RedisError) as error:
-            result = Result(each, (f"{each.name}: could not be checked: {summary(error)}",), was_run=False)
+            result = Result(each, (f"{each.name}: could not be checked: {first_line(error)}",), was_run=False)
+        except Exception as error:
+            # An error in one check must not keep the others from running.
+            log.exception("the check %s failed", each.name)
+            text = f"{each.name}: could not be checked: {type(error).__name__}"
+            result = Result(each, (text,), was_run=False)
         if not result.ok:
             failed.add(each.name)
         results.append(result)
@@ -51,5 +56,5 @@ def examine(look: Examination | None = None, checks: Iterable[Check] | None = No
 
 
 def in_order(checks: Iterable[Check]) -> list[Check]:
-    """Return the checks such that each comes after those that it needs: these have fewer needs themselves."""
+    """Return the checks in an order in which each comes after those that it needs, because these need fewer."""
     return sorted(checks, key=lambda each: (len(each.needs), each.name))

@@ -10,6 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from math import inf
 
 from sqlalchemy import Engine, text
 
@@ -23,7 +24,7 @@ FIRST_AFTER_SECONDS = 10.0
 STATEMENT_SECONDS = 5.0
 RETRY_SECONDS = 5.0
 
-# Two processes of beat run the checks by turns: the one whose statement updates the row runs them.
+# If there are two processes of beat, the one whose statement updates the row runs the checks.
 _CLAIM = text("""
     INSERT INTO check_runs (id, began_at) VALUES (1, pg_catalog.clock_timestamp())
         ON CONFLICT (id) DO UPDATE SET began_at = EXCLUDED.began_at
@@ -53,9 +54,10 @@ def run_checks(engine: Engine) -> None:
     """
     threading.Event().wait(FIRST_AFTER_SECONDS)
     next_run = time.monotonic()
+    failed_at: dict[str, float] = {}
     while True:
         try:
-            run_once(engine)
+            run_once(engine, failed_at=failed_at)
         except DATABASE_ERRORS as error:
             log.warning("the checks wait for the database: %s", str(error).splitlines()[0])
         except Exception:
@@ -64,16 +66,21 @@ def run_checks(engine: Engine) -> None:
         threading.Event().wait(next_run - time.monotonic())
 
 
-def run_once(engine: Engine, *, pause: float = EVERY_SECONDS * 0.9) -> list[Result] | None:
+def run_once(
+    engine: Engine, *, pause: float = EVERY_SECONDS * 0.9, failed_at: dict[str, float] | None = None
+) -> list[Result] | None:
     """Run the checks that are due, store their results and return them; None if another process runs them.
 
     `pause`: how long ago (seconds) the last run has to be. A check that could not be run keeps its earlier result.
+    `failed_at`: when (monotonic clock) this process could not run a check; this function changes it. One that reads whole
+    tables and takes too long then also runs once an hour only.
     """
+    failed_at = {} if failed_at is None else failed_at
     with engine.begin() as connection:
         if connection.execute(_CLAIM, {"pause": pause}).scalar() is None:
             return None
         ages = {row.name: row.age for row in connection.execute(_AGES)}
-    results = examine(Examination(engine, STATEMENT_SECONDS), _due(ages))
+    results = examine(Examination(engine, STATEMENT_SECONDS), _due(ages, failed_at))
     with engine.begin() as connection:
         for result in results:
             if result.was_run:
@@ -88,16 +95,19 @@ def run_once(engine: Engine, *, pause: float = EVERY_SECONDS * 0.9) -> list[Resu
         connection.execute(_DELETE_OLD)
         connection.execute(_END)
     for result in results:
+        failed_at.pop(result.check.name, None)
         if not result.was_run:
+            failed_at[result.check.name] = time.monotonic()
             log.warning("%s", result.detail)
     return results
 
 
-def _due(ages: Mapping[str, float]) -> list[Check]:
-    """Return the checks that run every minute, and the others whose result is old enough."""
+def _due(ages: Mapping[str, float], failed_at: Mapping[str, float]) -> list[Check]:
+    """Return the checks that run every minute, and the others whose last result or attempt is old enough."""
+    now = time.monotonic()
     return [
         each
         for each in CHECKS.values()
         if each.every_seconds <= EVERY_SECONDS
-        or ages.get(each.name, each.every_seconds) >= each.every_seconds
+        or min(ages.get(each.name, inf), now - failed_at.get(each.name, -inf)) >= each.every_seconds
     ]

@@ -1,4 +1,4 @@
-"""Repairs: issues the ordinary commands that heal a finding. No row of a lifecycle is edited here.
+"""Repairs: sends the ordinary commands that repair a finding. No row of a lifecycle is edited here.
 
 Each command is one that the system sends itself, and its handler decides under the lock of the broadcast whether there
 is still anything to do. So a repair may be repeated, and may come too late.
@@ -28,8 +28,8 @@ from weelo_workers.messaging.sweep import wake_again_after_outage
 from weelo_workers.messaging.wakeup import BrokerUnavailable, Waker, WakeUp
 from weelo_workers.models.mailbox import as_sql, unsettled
 
-MOST = 1_000
-"""The limit on the rows that one repair of a finding takes up. The next one takes up the remaining rows."""
+MAX_ROWS = 1_000
+"""The limit on the rows that one repair of a finding handles. A further repair handles the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ _QUERIES = {invariant.name: invariant.query for invariant in INVARIANTS}
 
 
 def repair(results: Sequence[Result], using: Repairs) -> Iterable[str]:
-    """Repair the findings for which there is an ordinary command, and yield a line for each thing that was done.
+    """Repair the findings for which there is an ordinary command, and yield a line for each action.
 
     Each line is recorded in the audit log.
     """
@@ -93,7 +93,7 @@ def _per_row(make: Callable[[UUID], Command]) -> Repair:
 
 
 def _broken(connection: Connection, invariant: str) -> list[UUID]:
-    return list(connection.scalars(text(f"{_QUERIES[invariant]} LIMIT {MOST}")))
+    return list(connection.scalars(text(f"{_QUERIES[invariant]} LIMIT {MAX_ROWS}")))
 
 
 def _set_timers(using: Repairs, result: Result) -> Iterable[str]:
@@ -145,7 +145,7 @@ def _retry(using: Repairs, result: Result) -> Iterable[str]:
     """Retry what the finding names, as `weelo mailbox retry` does."""
     listed = failures.parked if result.check.name == "commands-parked" else failures.failing
     with using.engine.connect() as connection:
-        ids = [row.id for row in listed(connection, MOST)]
+        ids = [row.id for row in listed(connection, MAX_ROWS)]
     for command_id in ids:
         try:
             with using.engine.begin() as connection:

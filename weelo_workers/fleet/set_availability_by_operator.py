@@ -21,10 +21,10 @@ def set_availability_by_operator(command: SetAvailabilityByOperator, uow: UnitOf
     """Store whether the transporter is to get offers, and notify the transporter of a change.
 
     The limit on the transporter's own changes does not apply. Raises Rejected: TRANSPORTER_NOT_FOUND,
-    TRANSPORTER_SILENT for one to be put online whose app has not been heard.
+    TRANSPORTER_SILENT if the transporter is to be put online and its app cannot be reached.
     """
     # Redis is read before the lock is taken, so that matching does not wait for Redis.
-    reachable = not command.is_available or command.is_connected or _has_been_heard(command)
+    reachable = not command.is_available or command.is_connected or _is_reachable(command)
     user = uow.session.get(User, command.transporter_id)
     if user is None or user.role != Role.TRANSPORTER:
         raise Rejected(Code.TRANSPORTER_NOT_FOUND)
@@ -49,9 +49,9 @@ def set_availability_by_operator(command: SetAvailabilityByOperator, uow: UnitOf
     return AvailabilityView(is_available=command.is_available, changed_at=changed_at)
 
 
-def _has_been_heard(command: SetAvailabilityByOperator) -> bool:
+def _is_reachable(command: SetAvailabilityByOperator) -> bool:
     """Return whether the app has sent a heartbeat lately; False if Redis does not answer."""
     try:
-        return presence.has_been_heard(command.transporter_id)
+        return presence.is_reachable(command.transporter_id)
     except presence.PresenceUnavailable:
         return False

@@ -21,9 +21,7 @@ OWN = ("weelo_workers", "weelo_api", "weelo_demo")
 OF_PROCESSES = ("celery", "gunicorn")
 # These log two lines for each message, and the bus logs one for each command.
 OF_MESSAGES = ("celery.worker.strategy", "celery.app.trace")
-
-
-# The commands of `weelo` say in their own output what they cannot reach.
+# The commands of `weelo` print what they cannot reach.
 REPORT_OUTAGES_THEMSELVES = ("up", "cli")
 
 
@@ -53,7 +51,7 @@ def configure(process: str, *, queue: str | None = None, write: Callable[[str], 
     """Make this process log in the format and at the level of the settings. It may be called again.
 
     `process`: the kind of process. `queue`: the queue whose commands it executes, if it is only one. `write`: is called
-    with each line, instead of writing it to standard error. If a setting is invalid, the defaults apply: the caller
+    with each line, instead of writing it to standard error. If a setting is invalid, the defaults apply: the program
     reads the settings next, reports the error and ends.
     """
     global _kind  # noqa: PLW0603 (it is the process that is configured)

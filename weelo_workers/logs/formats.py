@@ -161,6 +161,8 @@ def _exception(formatter: logging.Formatter, record: logging.LogRecord) -> str |
 def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, list):
+        return ",".join(_value(each) for each in value)
     text = str(value)
     return text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 

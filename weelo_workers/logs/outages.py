@@ -1,4 +1,4 @@
-"""Outages of a server on which this process depends: one line when the connection is lost, one when it is back."""
+"""Outages of a server on which this process depends: one log line when an outage begins, and one when it ends."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ import time
 log = logging.getLogger(__name__)
 
 AT_MOST_EVERY_SECONDS = 1.0
-"""A server that accepts connections and then ends them is lost and back again many times a second."""
+"""The limit on logged outages of one server. One that accepts connections and then ends them has many outages a second."""
 
 
 class Outage:
-    """Knows whether one server is away, and logs the changes. Its methods may be called by any thread, and cost next to nothing."""
+    """Stores whether one server can be reached, and logs the changes. Its methods are cheap, and any thread may call them."""
 
     def __init__(self, server: str) -> None:
         """`server`: its name in log lines, such as PostgreSQL."""
         self._lost = f"{server} cannot be reached: %s"
-        self._back = f"{server} is back; it was away for %.1f s"
+        self._back = f"{server} can be reached again after %.1f s"
         self._since: float | None = None
         self._logged_at = -math.inf
         self._is_logged = False
         self._lock = threading.Lock()
 
     def failed(self, reason: object) -> None:
-        """Note that the server did not answer. `reason`: a text without passwords, of which the first line is logged."""
+        """Record that the server did not answer. `reason`: a text without passwords, of which the first line is logged."""
         with self._lock:
-            if self._since is not None:
+            now = time.monotonic()
+            if self._since is None:
+                self._since, self._is_logged = now, False
+            # An outage that begins soon after another one is logged later, if it lasts.
+            if self._is_logged or now < self._logged_at + AT_MOST_EVERY_SECONDS:
                 return
-            self._since = time.monotonic()
-            self._is_logged = self._since >= self._logged_at + AT_MOST_EVERY_SECONDS
-            if not self._is_logged:
-                return
-            self._logged_at = self._since
+            self._is_logged, self._logged_at = True, now
         log.warning(self._lost, (str(reason).strip().splitlines() or ["no reason is known"])[0])
 
     def answered(self) -> float | None:
-        """Note that the server has answered. Return the seconds that it was away; None if it was not."""
+        """Record that the server has answered. Return the length of the outage in seconds; None if there was none."""
         if self._since is None:  # The usual case needs no lock.
             return None
         with self._lock:
@@ -46,7 +46,7 @@ class Outage:
             is_logged = self._is_logged
         if since is None:
             return None
-        away = time.monotonic() - since
+        seconds = time.monotonic() - since
         if is_logged:
-            log.warning(self._back, away)
-        return away
+            log.warning(self._back, seconds)
+        return seconds

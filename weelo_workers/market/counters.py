@@ -38,13 +38,15 @@ def _histogram(name: str, meaning: str) -> Histogram:
 
 
 REQUESTS = _counter(
-    "requests", "Bookings and orders created; vehicle_type several: an order of several types"
+    "requests", "Bookings and orders created; vehicle_type several: an order for trucks of several types"
 )
 OFFERS = _counter("offers", "Offers made, by ring: the number of the step, or last", "ring")
 SLOTS_ASKED = _counter("slots_asked", "Slots of created requests, one for each truck")
 SLOTS_WON = _counter("slots_won", "Trucks assigned to slots, by the ring that made the offer", "ring")
 SLOTS_EXPIRED = _counter(
-    "slots_expired", "Slots that expired, by the reason of their broadcast, or truck_lost", "reason"
+    "slots_expired",
+    "Slots that expired, by the reason of their broadcast; truck_lost: a slot that lost its truck",
+    "reason",
 )
 ACCEPTS_LOST = _counter(
     "accepts_lost", "Accepts and confirmations of holds that came too late, by code", "code"
@@ -57,7 +59,7 @@ DRIVER_DECLINES = _counter(
 )
 CANCELS = _counter(
     "cancels",
-    "Slots that were cancelled, by cause, by stage (offer, or the status of the truck) and by code, or none",
+    "Slots that were cancelled, by cause, by stage (offer, or the status of the truck before) and by code, or none",
     "because",
     "stage",
     "code",

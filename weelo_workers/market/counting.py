@@ -60,7 +60,7 @@ class Count(NamedTuple):
 
 
 class Transaction:
-    """What one command has done, for the rules: its transitions, and the broadcasts that they belong to."""
+    """The transitions of one command, and the broadcasts and slots that they belong to, for the rules."""
 
     def __init__(self, uow: UnitOfWork) -> None:
         self._uow = uow
@@ -133,43 +133,45 @@ def _taken(row: Broadcast, record: dict[str, Any], _: Transaction) -> Iterator[C
         yield Count(counters.SECONDS_TO_FULL, _kind_of_request(row), seconds)
 
 
-def _won(row: Assignment, _: dict[str, Any], unit: Transaction) -> Iterator[Count]:
-    yield Count(counters.SLOTS_WON, (*unit.kind_of(row), str(row.ring)))
+def _won(row: Assignment, _: dict[str, Any], transaction: Transaction) -> Iterator[Count]:
+    yield Count(counters.SLOTS_WON, (*transaction.kind_of(row), str(row.ring)))
 
 
-def _slot_expired(row: TruckRequest, _: dict[str, Any], unit: Transaction) -> Iterator[Count]:
-    of_broadcast = unit.of_broadcast(row.broadcast_id, broadcasts.EXPIRE.name)
+def _slot_expired(row: TruckRequest, _: dict[str, Any], transaction: Transaction) -> Iterator[Count]:
+    of_broadcast = transaction.of_broadcast(row.broadcast_id, broadcasts.EXPIRE.name)
     reason = str(of_broadcast["details"].get("reason")) if of_broadcast else TRUCK_LOST
-    yield Count(counters.SLOTS_EXPIRED, (*unit.kind_of(row), reason))
+    yield Count(counters.SLOTS_EXPIRED, (*transaction.kind_of(row), reason))
 
 
-def _slot_cancelled(row: TruckRequest, record: dict[str, Any], unit: Transaction) -> Iterator[Count]:
-    whole = unit.of_broadcast(row.broadcast_id, broadcasts.CANCEL.name)
-    ended = unit.ended.get(row.id)
+def _slot_cancelled(row: TruckRequest, record: dict[str, Any], transaction: Transaction) -> Iterator[Count]:
+    whole = transaction.of_broadcast(row.broadcast_id, broadcasts.CANCEL.name)
+    ended = transaction.ended.get(row.id)
     stage = str(ended.record["from_status"]) if ended else OFFER_STAGE
     if whole is not None:
-        because = unit.broadcasts[row.broadcast_id].end_reason or EndedBecause.CUSTOMER_CANCELLED
+        because = transaction.broadcasts[row.broadcast_id].end_reason or EndedBecause.CUSTOMER_CANCELLED
     else:
         because = CANCELLED_BECAUSE[ended.record["name"]] if ended else EndedBecause.CUSTOMER_CANCELLED
-    yield Count(counters.CANCELS, (*unit.kind_of(row), because, stage, _code(whole or record)))
+    yield Count(counters.CANCELS, (*transaction.kind_of(row), because, stage, _code(whole or record)))
 
 
-def _declined(row: Assignment, record: dict[str, Any], unit: Transaction) -> Iterator[Count]:
+def _declined(row: Assignment, record: dict[str, Any], transaction: Transaction) -> Iterator[Count]:
     if _code(record) == SystemReason.DRIVER_TIMEOUT:
-        yield Count(counters.DRIVER_TIMEOUTS, unit.kind_of(row))
+        yield Count(counters.DRIVER_TIMEOUTS, transaction.kind_of(row))
     else:
-        yield Count(counters.DRIVER_DECLINES, (*unit.kind_of(row), _code(record)))
+        yield Count(counters.DRIVER_DECLINES, (*transaction.kind_of(row), _code(record)))
 
 
-def _given_back(row: Assignment, record: dict[str, Any], unit: Transaction) -> Iterator[Count]:
-    yield Count(counters.GIVEN_BACK, (*unit.kind_of(row), _code(record)))
+def _given_back(row: Assignment, record: dict[str, Any], transaction: Transaction) -> Iterator[Count]:
+    yield Count(counters.GIVEN_BACK, (*transaction.kind_of(row), _code(record)))
 
 
-def _replacement_declined(row: Assignment, record: dict[str, Any], unit: Transaction) -> Iterator[Count]:
-    """Count a truck that was given back because its new driver declined or was silent. Silence is a time-out as well."""
+def _replacement_declined(
+    row: Assignment, record: dict[str, Any], transaction: Transaction
+) -> Iterator[Count]:
+    """Count a truck that was given back because its new driver declined, or did not answer, which is a time-out as well."""
     if _code(record) == SystemReason.DRIVER_TIMEOUT:
-        yield Count(counters.DRIVER_TIMEOUTS, unit.kind_of(row))
-    yield from _given_back(row, record, unit)
+        yield Count(counters.DRIVER_TIMEOUTS, transaction.kind_of(row))
+    yield from _given_back(row, record, transaction)
 
 
 CANCELLED_BECAUSE = {
@@ -177,7 +179,7 @@ CANCELLED_BECAUSE = {
     assignments.REPORT_NO_SHOW.name: EndedBecause.CUSTOMER_NO_SHOW,
     assignments.END_FAILED.name: EndedBecause.ENDED_BY_OPERATOR,
 }
-"""Why a slot was cancelled, by the transition of its assignment. If the whole broadcast is cancelled, it has the reason."""
+"""Why a slot was cancelled, by the transition of its assignment. If the whole broadcast is cancelled, the broadcast has the reason."""
 
 COUNTED: dict[tuple[str, str], Rule] = {
     ("broadcast", "create"): _created,
@@ -257,11 +259,11 @@ def count(uow: UnitOfWork, refusal: Rejected | None) -> Callable[[], None] | Non
 
 
 def _transitions(uow: UnitOfWork) -> Iterator[Count]:
-    unit = Transaction(uow)
+    transaction = Transaction(uow)
     for row, record in uow.transitions:
         rule = COUNTED.get((record["subject"], record["name"]))
         if rule is not None:
-            yield from rule(row, record, unit)
+            yield from rule(row, record, transaction)
 
 
 def _rejection(uow: UnitOfWork, refusal: Rejected) -> Iterator[Count]:

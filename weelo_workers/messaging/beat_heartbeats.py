@@ -1,4 +1,4 @@
-"""Heartbeats of beat: rows in PostgreSQL, which is needed for every sweep, so they are kept while Redis is away."""
+"""Heartbeats of beat: rows in PostgreSQL, because every sweep needs PostgreSQL, and none needs Redis."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ class Bus:
             if continues_at is None:
                 settle(uow, row, outcome, swept=swept)
             else:
-                uow.put_off()
+                uow.store_continuation()
             if new_caller is not None:
                 uow.after_commit(partial(self._known_callers.add, new_caller))
             wake_ups = uow.flush(event_writer())

@@ -27,7 +27,7 @@ class ConsumerMonitor:
         self._ticked_at = time.monotonic()
 
     def tick(self, handed: Mapping[str, str], counts: Mapping[str, int]) -> None:
-        """Take note of the messages that wait for a child process now.
+        """Record the messages that wait for a child process now.
 
         `handed`: their command names by message id. `counts`: how many messages of each command children have accepted
         so far.
@@ -64,9 +64,9 @@ class ConsumerMonitor:
 
     def why_not_consuming(self) -> str | None:
         """Return why this worker consumes no messages; None if it does, or would if there were any."""
-        silent = time.monotonic() - self._ticked_at
-        if silent > TICK_LIMIT_SECONDS:
-            return f"no connection to the broker for {silent:.0f} s"
+        since_tick = time.monotonic() - self._ticked_at
+        if since_tick > TICK_LIMIT_SECONDS:
+            return f"no connection to the broker for {since_tick:.0f} s"
         longest = max(self.held().values(), default=0.0)
         if longest > HELD_LIMIT_SECONDS:
             return f"a message has waited for a child process for {longest:.0f} s"

@@ -90,7 +90,7 @@ def observes_outcomes(observer: Observer) -> Observer:
 
 
 def observe_outcome(uow: UnitOfWork, refusal: Rejected | None) -> Callable[[], None] | None:
-    """Return what the observer wants to do after the commit. Its errors are logged, and do not fail the command."""
+    """Return what the observer has returned: the action after the commit, or None. Its errors are logged, and do not fail the command."""
     for observer in _observers:
         try:
             return observer(uow, refusal)

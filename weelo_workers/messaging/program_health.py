@@ -1,4 +1,4 @@
-"""Whether this worker, or this process of beat, does its work: the answer of its /readyz."""
+"""Whether this worker or this process of beat is ready, for its /readyz."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weelo_workers.with_timeout import NoThread, WithTimeout
 
 
 class ProgramHealth:
-    """Knows why this program is not ready. `consumers` is set in a worker, `beat` in beat, when they have started."""
+    """The parts of this program that /readyz checks. `consumers` is set when a worker has started, `beat` when beat has."""
 
     def __init__(self) -> None:
         self.consumers: ConsumerMonitor | None = None
@@ -43,8 +43,8 @@ class ProgramHealth:
 def _why_not_sweeping(beat: BeatHeartbeats) -> str | None:
     if beat.swept_at is None:
         return "beat has not swept yet"
-    silent = time.monotonic() - beat.swept_at
-    return f"beat has not swept for {silent:.0f} s" if silent > late_after_seconds() else None
+    seconds = time.monotonic() - beat.swept_at
+    return f"beat has not swept for {seconds:.0f} s" if seconds > late_after_seconds() else None
 
 
 def _why_no_database() -> str | None:
@@ -61,7 +61,7 @@ def _why_no_database() -> str | None:
 
 @WithTimeout
 def _ask_database() -> float:
-    """Return `clock_skew`, which any answer of the database shows."""
+    """Return `clock_skew`. Its statement also shows whether the database answers."""
     with _engine().connect() as connection:
         return clock_skew(connection)
 

@@ -160,7 +160,7 @@ class UnitOfWork:
     def lock_all(self, model: type[Row], row_ids: Sequence[UUID]) -> list[Row]:
         """Lock and return rows. They are locked in id order, so that two transactions never deadlock."""
         found = self.session.execute(
-            _locking(model), {"ids": list(row_ids)}, execution_options={"populate_existing": True}
+            _locking(model), {"ids": list(row_ids)}, execution_options=AS_IT_IS_NOW
         ).all()
         if found:
             self._now = found[-1][1]
@@ -421,7 +421,7 @@ class UnitOfWork:
         """The broadcast that the command has changed, None if it has changed none. It is for the log."""
         return self._history[0][1]["broadcast_id"] if self._history else None
 
-    def put_off(self) -> None:
+    def store_continuation(self) -> None:
         """Store when the command continues, together with everything else that is written.
 
         The attempt has returned, so a crash that was counted beforehand has not happened.

@@ -61,13 +61,13 @@ WEBHOOK_SECONDS = Histogram(
 )
 SLO_EVENTS = Counter(
     "weelo_slo_events",
-    "Events that a service level objective is about: accept_to_frame (weelo_accept_frame_seconds), timer_lateness",
+    "Events that a service level objective counts: accept_to_frame (as weelo_accept_frame_seconds), timer_lateness",
     ["slo"],
     registry=IN_THIS_PROCESS,
 )
 SLO_GOOD_EVENTS = Counter(
     "weelo_slo_good_events",
-    "Those of them that were in time: within 1 s",
+    "Events of weelo_slo_events_total that took at most 1 s",
     ["slo"],
     registry=IN_THIS_PROCESS,
 )

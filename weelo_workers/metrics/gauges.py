@@ -1,4 +1,4 @@
-"""Gauges whose values are read when /metrics is asked for, and the list of them."""
+"""Gauges whose values are read at each scrape of /metrics, and the list of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from prometheus_client.core import GaugeMetricFamily
 
 DECLARED: list[ReadGauge] = []
-"""All gauges of this kind."""
+"""All gauges that are read at a scrape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class ReadGauge:
     def __post_init__(self) -> None:
         DECLARED.append(self)
 
-    def is_(self, value: float) -> GaugeMetricFamily:
+    def with_value(self, value: float) -> GaugeMetricFamily:
         """Return the gauge, without a label, with this value."""
         return GaugeMetricFamily(self.name, self.help, value=value)
 
-    def by(self, values: Mapping[str, float]) -> GaugeMetricFamily:
+    def with_values(self, values: Mapping[str, float]) -> GaugeMetricFamily:
         """Return the gauge with one value for each value of its label."""
         family = GaugeMetricFamily(self.name, self.help, labels=[self.label or ""])
         for label, value in values.items():

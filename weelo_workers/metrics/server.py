@@ -50,7 +50,7 @@ class ClockSkewCollector(Collector):
 
     def collect(self) -> Iterable[Any]:
         skew = self._clock_skew()
-        return () if skew is None else (CLOCK_SKEW.is_(skew),)
+        return () if skew is None else (CLOCK_SKEW.with_value(skew),)
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -99,6 +99,8 @@ class MetricsServer:
                     start_response, "503 Service Unavailable", {"status": "unavailable", "reason": reason}
                 )
             return _json(start_response, "200 OK", {"status": "ready"})
+        if environ["PATH_INFO"] != "/metrics":
+            return _json(start_response, "404 Not Found", {"detail": "see /metrics, /healthz and /readyz"})
         return self._metrics(environ, start_response)  # type: ignore[no-any-return]
 
     def _retry_until_listening(self) -> None:

@@ -76,6 +76,10 @@ _CONNECTION = {
 # libpq reports each address that it tried: "connection to server at … failed: FATAL:  …".
 _ATTEMPT = " failed: "
 _QUOTED = re.compile(r'"[^"]*"')
+_QUOTING_LINES = re.compile("\n(?:LINE \\d+|DETAIL|CONTEXT):")
+# A value may have quotation marks and line breaks itself.
+_FIRST_QUOTATION = re.compile('".*', re.DOTALL)
+_DATA_EXCEPTION = "22"
 
 # PgBouncer's error for `options`: its clients share server connections, which cannot keep one client's settings.
 _REFUSED_BY_POOLER = "unsupported startup parameter"
@@ -132,7 +136,7 @@ def connect(
     pooler = _Pooler(given.get("options"), limits)
     event.listen(made, "do_connect", pooler.connect)
     event.listen(made, "begin", pooler.limit_locks)
-    event.listen(made, "handle_error", _strip_row_detail)
+    event.listen(made, "handle_error", _strip_values)
     event.listen(made, "handle_error", _disconnect_from_standby)
     outages = _Outages(_outage_at(named["host"], named["port"]))
     event.listen(made, "handle_error", outages.on_error)
@@ -192,11 +196,17 @@ class _Pooler:
                 connection.exec_driver_sql(self._set_lock_timeout)
 
 
-def _strip_row_detail(context: ExceptionContext) -> None:
-    """Remove the DETAIL from an error's text: it quotes a row with names and phone numbers, and errors are logged."""
+def _strip_values(context: ExceptionContext) -> None:
+    """Remove from an error's text what quotes a row or a parameter, such as a name: errors are logged with their text.
+
+    DETAIL quotes a row, LINE the statement with the values in it, and the message of a data exception a value.
+    """
     for error in (context.original_exception, context.sqlalchemy_exception):
         if error is not None and error.args and isinstance(error.args[0], str):
-            error.args = (error.args[0].partition("\nDETAIL:")[0], *error.args[1:])
+            text = _QUOTING_LINES.split(error.args[0])[0]
+            if (getattr(context.original_exception, "pgcode", None) or "").startswith(_DATA_EXCEPTION):
+                text = _FIRST_QUOTATION.sub("…", text)
+            error.args = (text, *error.args[1:])
 
 
 def _disconnect_from_standby(context: ExceptionContext) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import time
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,11 +34,19 @@ PARAMETERS = {
 MOST = 100
 """How many statements a connection keeps. Each takes some tens of kilobytes of the server process's memory."""
 
+KEPT_SECONDS = 10.0
+"""After this time a statement is prepared anew. PostgreSQL keeps its plan until the table is analyzed, and a plan for a table
+of a few rows reads all rows of the table that it has become."""
+
 _STATEMENTS = "prepared statements"
-"""The key under which a connection keeps the names of its prepared statements, the most recently used last."""
+"""The key under which a connection keeps the names of its prepared statements, the most recently used last, each with the
+time of its preparation (monotonic clock)."""
 
 _MISSING = "26000"
 """PostgreSQL's error code for a prepared statement that does not exist: the session has been exchanged."""
+
+_EXISTS = "42P05"
+"""PostgreSQL's error code for a prepared statement that exists: its preparation was interrupted before it was recorded."""
 
 _OTHER_RESULT = "cached plan must not change result type"
 """PostgreSQL's error after a migration has changed the type of a column that a prepared statement returns."""
@@ -88,18 +97,21 @@ class PreparedStatements:
         name = context.execution_options.get(_OPTION) if context is not None else None
         if name is None or many:
             return statement, parameters
-        known: OrderedDict[str, None] | None = connection.info.get(_STATEMENTS)
+        known: OrderedDict[str, float] | None = connection.info.get(_STATEMENTS)
         if known is None:
             return statement, parameters
         found = _prepared(name, statement)
-        if found.name in known:
-            known.move_to_end(found.name)
-        else:
-            if len(known) >= MOST:
-                oldest, _ = known.popitem(last=False)
-                cursor.execute(f"DEALLOCATE {oldest}")
+        now = time.monotonic()
+        is_known = found.name in known
+        if not is_known or now - known[found.name] >= KEPT_SECONDS:
+            if is_known or len(known) >= MOST:
+                dropped = found.name if is_known else next(iter(known))
+                # In a transaction that has failed this raises, and the statement remains known.
+                cursor.execute(f"DEALLOCATE {dropped}")
+                del known[dropped]
             cursor.execute(found.prepare)
-            known[found.name] = None
+            known[found.name] = now
+        known.move_to_end(found.name)
         return found.execute, parameters
 
     def _begin_anew(self, context: ExceptionContext) -> None:
@@ -108,7 +120,7 @@ class PreparedStatements:
         code = getattr(error, "pgcode", None)
         if code == _MISSING:
             self._shares_sessions = True
-        if code == _MISSING or _OTHER_RESULT in str(error):
+        if code in (_MISSING, _EXISTS) or _OTHER_RESULT in str(error):
             context.is_disconnect = True
 
 

@@ -50,10 +50,10 @@ def begin(command: ErasePerson, uow: UnitOfWork, *, first: str) -> Erasure | Non
         raise Rejected(Code.NOT_FOUND, "Nothing is stored about a user with this id.")
     # Commands that assign a truck lock its driver and its vehicle. After these locks they are either finished, and seen
     # below, or they wait, and find the driver off duty.
-    uow.lock(Driver, person)
-    uow.lock_all(
-        Vehicle, list(uow.session.scalars(select(Vehicle.id).where(Vehicle.transporter_id == person)))
-    )
+    vehicles = uow.session.scalars(select(Vehicle.id).where(Vehicle.transporter_id == person)).all()
+    uow.lock_in_order(
+        Vehicle, vehicles, Driver, [person]
+    )  # in the order of those commands, to avoid a deadlock
     # Waiting commands are looked for before things under way: a command that ends in between has made its thing visible.
     if uow.session.scalar(select(exists().where(_is_waiting(person, uow.command_id)))):
         uow.continue_later(at=uow.now + LOOK_AGAIN_AFTER)

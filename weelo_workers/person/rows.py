@@ -222,8 +222,9 @@ PARTS: tuple[Part, ...] = (
     ),
     _part("users", lambda row: row.id == PERSON),
     _part("transporters", lambda row: row.id == PERSON),
-    _part("drivers", lambda row: row.id == PERSON),
+    # Commands that assign a truck lock its vehicle first as well.
     _part("vehicles", lambda row: row.transporter_id == PERSON),
+    _part("drivers", lambda row: row.id == PERSON),
     _part("devices", lambda row: and_(row.user_id == PERSON, row.registered_at <= _BEGAN)),
     _part("webhooks", lambda row: and_(row.user_id == PERSON, row.created_at <= _BEGAN)),
     _part("webhook_deliveries", lambda row: row.webhook_id.in_(_THEIR_WEBHOOKS), "webhook_id at id"),

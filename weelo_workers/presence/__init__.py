@@ -66,15 +66,15 @@ __all__ = [
     "evict_closed",
     "evict_stale",
     "forget",
-    "has_been_heard",
     "heartbeat",
     "index_broadcast",
+    "is_reachable",
     "is_warm",
     "kinds_as_stored",
     "last_position",
     "mark_full",
-    "mark_heard",
     "mark_offered",
+    "mark_reachable",
     "nearest",
     "offline",
     "online",
@@ -203,14 +203,14 @@ def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False)
     return [UUID(broadcast_id) for broadcast_id in missed]
 
 
-def mark_heard(transporter_id: UUID) -> None:
+def mark_reachable(transporter_id: UUID) -> None:
     """Store for one TTL that the app of a transporter who is offline has sent a heartbeat."""
     redis().set(
         f"weelo:presence:offline:{transporter_id}", 1, px=math.ceil(settings().presence_ttl_seconds * 1000)
     )
 
 
-def has_been_heard(transporter_id: UUID) -> bool:
+def is_reachable(transporter_id: UUID) -> bool:
     """Return whether the app has sent something within the TTL, also while the transporter is offline.
 
     Raises PresenceUnavailable.
@@ -254,7 +254,7 @@ def position(transporter_id: UUID) -> Point | None:
 
 @dataclass(frozen=True, slots=True)
 class TransporterState:
-    """What presence knows of one transporter.
+    """What presence has about one transporter.
 
     `last_heartbeat_at`: None if the transporter is offline. `is_online`: whether it is within the TTL. `position`: of
     the last heartbeat; None if it is not known.

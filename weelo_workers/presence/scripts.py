@@ -297,7 +297,7 @@ return found
 """
 )
 
-# Arguments: the TTL in seconds, ids. Returns for each id: the time of the last sign of life ('' if offline), whether it is
+# Arguments: the TTL in seconds, ids. Returns for each id: the time of the last heartbeat ('' if offline), whether it is
 # within the TTL, and "longitude,latitude" ('' if unknown).
 STATES = (
     _COMMON
@@ -314,7 +314,7 @@ return states
 """
 )
 
-# Argument: the TTL in seconds. Returns the ids of all transporters with a sign of life within it.
+# Argument: the TTL in seconds. Returns the ids of all transporters with a heartbeat within it.
 ONLINE = (
     _COMMON
     + """

@@ -16,21 +16,17 @@ from weelo_workers.contracts.admin import BroadcastSummaryView, Contact, StatusF
 from weelo_workers.contracts.broadcasts import ExpireBroadcast
 from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
 from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.market.areas import AREAS, area_of
 from weelo_workers.models import Broadcast, MailboxRow, TruckRequest, User
 from weelo_workers.models.mailbox import failed_before, parked, unsettled
+from weelo_workers.queries.backlog import OVERDUE_SECONDS
 from weelo_workers.queries.operator_search import begins_with, users_with_phone
 from weelo_workers.queries.pages import Page, PageRequest
 from weelo_workers.queries.slots import filled
 from weelo_workers.queries.views import place, requested_vehicles
 
-DEFAULT_AREA = "default"
-"""The only area, as long as there are no service areas."""
-
 ADDRESS_WINDOW = timedelta(days=7)
 """Addresses have no index. Without `since`, only those of this time are searched."""
-
-OVERDUE_SECONDS = 5
-"""A timer that is later than this is reported. The sweep executes a lost timer within two seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ def next_step(session: Session, broadcast_id: UUID) -> NextStep:
 
 def _conditions(wanted: BroadcastFilter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
-    if wanted.area not in (None, DEFAULT_AREA):
+    if wanted.area is not None and wanted.area not in AREAS:
         found.append(false())
     if wanted.status is not None:
         found.append(Broadcast.status.in_(OPEN if wanted.status == "open" else (wanted.status,)))
@@ -188,7 +184,7 @@ def _view(row: Any) -> BroadcastSummaryView:
         status=BroadcastStatus(broadcast.status),
         state_changed_at=broadcast.state_changed_at,
         version=broadcast.version,
-        area=DEFAULT_AREA,
+        area=area_of(broadcast),
         customer=Contact(id=broadcast.customer_id, name=row.name, phone=row.phone),
         pickup=place(broadcast.pickup),
         drop=place(broadcast.drop),

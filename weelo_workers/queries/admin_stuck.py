@@ -16,21 +16,16 @@ from weelo_workers.contracts.admin import StuckBecause, StuckSubject, StuckView
 from weelo_workers.contracts.broadcasts import ExpireBroadcast
 from weelo_workers.contracts.queues import TIMERS, WEBHOOKS
 from weelo_workers.contracts.statuses import AssignmentStatus
-from weelo_workers.contracts.trips import ExpireAssignment, GiveBackStalled, RemindToStart, ReportStalled
+from weelo_workers.contracts.trips import ASSIGNMENT_TIMERS
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.messaging.worker_heartbeats import consumers
 from weelo_workers.models import Assignment, Broadcast, Driver, EventRecord, LogLine, MailboxRow, Webhook
 from weelo_workers.models.mailbox import active, due, parked, retrying, unsettled
-from weelo_workers.queries.backlog import by_queue
+from weelo_workers.queries.backlog import OVERDUE_SECONDS, by_queue
 
-OVERDUE = timedelta(seconds=5)
-"""What is later than this is reported. The sweep executes a lost timer within two seconds."""
+OVERDUE = timedelta(seconds=OVERDUE_SECONDS)
 MAX_OF_A_KIND = 50
-
-_ASSIGNMENT_TIMERS = tuple(
-    timer.name for timer in (ExpireAssignment, RemindToStart, GiveBackStalled, ReportStalled)
-)
 
 REMEDIES = {
     StuckBecause.PAST_DEADLINE: "Expire it: `POST /api/v1/admin/broadcasts/{id}/expire`. If there are several, look at the queue "
@@ -152,7 +147,7 @@ def _broadcasts(session: Session) -> Iterator[StuckView]:
 
 def _assignments(session: Session) -> Iterator[StuckView]:
     timers = select(MailboxRow.payload["assignment_id"].astext).where(
-        unsettled(MailboxRow), MailboxRow.queue == TIMERS, MailboxRow.name.in_(_ASSIGNMENT_TIMERS)
+        unsettled(MailboxRow), MailboxRow.queue == TIMERS, MailboxRow.name.in_(ASSIGNMENT_TIMERS)
     )
     has_left = Driver.transporter_id != Assignment.transporter_id
     rows = session.scalars(

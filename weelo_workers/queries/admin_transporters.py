@@ -1,4 +1,4 @@
-"""The operator's list of transporters, and everything that decides about the offers of one of them."""
+"""The operator's list of transporters, and everything on which the offers of one of them depend."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def _summaries(page: CTE) -> Select[Any]:
 
 
 def _states(ids: list[UUID]) -> dict[UUID, presence.TransporterState] | None:
-    """Return what presence knows of these transporters; None if Redis does not answer."""
+    """Return what presence has about these transporters; None if Redis does not answer."""
     with suppress(presence.PresenceUnavailable):
         return presence.states(ids)
     return None

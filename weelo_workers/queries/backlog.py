@@ -22,6 +22,9 @@ from weelo_workers.models.mailbox import (
     waiting,
 )
 
+OVERDUE_SECONDS = 5
+"""A timer or command that is later than this is reported. The sweep executes a lost one within about two seconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backlog:

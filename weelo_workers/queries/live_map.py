@@ -16,7 +16,7 @@ from weelo_workers.lifecycles.truck_request import FILLED
 from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.models.broadcasts import reach_limit_km
 
-MOST_SHOWN = 5_000
+MAX_SHOWN = 5_000
 """The limit on broadcasts and on trucks. Beyond it the newest are shown."""
 
 ON_THE_ROAD = frozenset(LIVE) - {AssignmentStatus.PENDING, AssignmentStatus.DRIVER_ACCEPTED}
@@ -36,7 +36,7 @@ class TruckOnTheRoad(NamedTuple):
 
 
 def open_broadcasts(session: Session, only: Collection[UUID] | None = None) -> str:
-    """Return the open broadcasts as a JSON array, the newest MOST_SHOWN. `only`: those of these ids.
+    """Return the open broadcasts as a JSON array, the newest MAX_SHOWN. `only`: those of these ids.
 
     Each is `[id, status, latitude, longitude, step, radius in km, trucks needed, trucks filled, kind of truck, deadline,
     creation, address]`, with times in seconds since 1970. The radius is null before the first step, and if everyone was
@@ -50,7 +50,7 @@ def open_broadcasts(session: Session, only: Collection[UUID] | None = None) -> s
 
 
 def trucks_on_the_road(session: Session) -> list[TruckOnTheRoad]:
-    """Return the trucks that have set out and not delivered, at most MOST_SHOWN."""
+    """Return the trucks that have set out and not delivered, at most MAX_SHOWN."""
     return [TruckOnTheRoad(*row) for row in session.execute(_TRUCKS)]
 
 
@@ -87,7 +87,7 @@ _OPEN = (
     .join(_slots, _slots.c.broadcast_id == Broadcast.id)
     .where(Broadcast.status.in_(OPEN))
     .order_by(Broadcast.created_at.desc())
-    .limit(MOST_SHOWN)
+    .limit(MAX_SHOWN)
 )
 
 
@@ -111,5 +111,5 @@ _TRUCKS = (
     .join(Broadcast, Broadcast.id == Assignment.broadcast_id)
     .where(Assignment.status.in_(ON_THE_ROAD))
     .order_by(Assignment.state_changed_at.desc())
-    .limit(MOST_SHOWN)
+    .limit(MAX_SHOWN)
 )

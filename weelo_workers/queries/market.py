@@ -42,7 +42,7 @@ from weelo_workers.settings import settings
 LIMIT_SECONDS = 8.0
 """The time limit of all statements together."""
 
-LONGEST_WINDOW = timedelta(days=31)
+MAX_WINDOW = timedelta(days=31)
 
 _SEVERAL_STATEMENTS = {"isolation_level": "REPEATABLE READ"}
 """All statements see the rows as they are at the first one, so that their figures agree."""
@@ -188,8 +188,8 @@ def window(start: datetime | None, end: datetime | None, area: str | None, now: 
     start = end - timedelta(days=1) if start is None else start
     if start >= end:
         raise _not_valid("from", "must be before `to`, which is now if it is left out")
-    if end - start > LONGEST_WINDOW:
-        raise _not_valid("from", f"must be at most {LONGEST_WINDOW.days} days before `to`")
+    if end - start > MAX_WINDOW:
+        raise _not_valid("from", f"must be at most {MAX_WINDOW.days} days before `to`")
     if area is not None and area not in AREAS:
         raise _not_valid("area", f"must be one of: {', '.join(AREAS)}")
     return Window(start, end, area)
@@ -236,8 +236,8 @@ def figures(session: Session, of: Window, now: datetime) -> MarketView:
         accepts_complete_from=now - timedelta(days=settings().event_retention_days),
         total=MarketFigures(**_values(total)),
         groups=[
-            MarketGroup(area=place, vehicle_type=vehicle_type, **_values(sums))
-            for (place, vehicle_type), sums in sorted(groups.items())
+            MarketGroup(area=area, vehicle_type=vehicle_type, **_values(sums))
+            for (area, vehicle_type), sums in sorted(groups.items())
         ],
     )
 

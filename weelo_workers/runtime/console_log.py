@@ -43,8 +43,7 @@ class ConsoleLog:
     def child_line(self, name: str, text: str) -> None:
         """Write what a child has printed: its log lines unchanged, anything else as a warning.
 
-        All that our processes have to say is in log lines, so anything else is something unexpected, such as the last words
-        of a process that crashed.
+        Our processes write log lines only, so any other output is unexpected, such as that of a process that crashed.
         """
         if is_formatted(text, self._format):
             self.pass_on(name, text)

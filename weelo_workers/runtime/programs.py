@@ -102,7 +102,8 @@ def metrics_ports(options: Options, first: int | None) -> dict[str, int]:
         return {name: first + number for number, name in enumerate(names)}
     ports: set[int] = set()
     while len(ports) < len(names):
-        ports.add(free_port())
+        # The processes that listen at the other two ports are started later, so these are still free.
+        ports |= {free_port()} - {options.port, options.flower_port}
     return dict(zip(names, sorted(ports), strict=True))
 
 

@@ -42,6 +42,7 @@ SERVER_STOP_SECONDS = 1.0
 TICK_SECONDS = 0.1
 WATCH_SECONDS = 0.25
 """The time between two looks at the children of a system that is ready. Rarer looks cost an idle system less."""
+LAST_PORT = 65_535
 MIN_FILES = 128
 """The least limit of open files. With 64 files the embedded Valkey accepts fewer connections than the processes open."""
 
@@ -102,6 +103,7 @@ def _serve(
     options = replace(options, address=_looked_up(options))
     _check_ports(options)
     options = replace(options, metrics_ports=programs.metrics_ports(options, settings().metrics_port))
+    _check_metrics_ports(options)
 
     shortened = programs.demo_pace() if options.demo else {}
     provided = dict(shortened) | (programs.sandbox_pace() if options.sandbox else {})
@@ -254,6 +256,24 @@ def _check_ports(options: Options) -> None:
         raise CommandError(
             f"port {options.port} cannot serve both API and Flower; see --port and --flower-port"
         )
+
+
+def _check_metrics_ports(options: Options) -> None:
+    """Refuse a port of API or Flower: a worker would get it first, and answer in their place that all is ready."""
+    for program, port in options.metrics_ports.items():
+        if port > LAST_PORT:
+            needed = len(options.metrics_ports)
+            raise CommandError(
+                f"METRICS_PORT: {needed} ports in a row are needed, so at most {LAST_PORT - needed + 1}"
+            )
+        for name, taken, option in (
+            ("API", options.port, "--port"),
+            ("Flower", options.flower_port, "--flower-port"),
+        ):
+            if port == taken:
+                raise CommandError(
+                    f"METRICS_PORT: port {port} cannot serve both {name} and metrics of {program}; see {option}"
+                )
 
 
 def _looked_up(options: Options) -> str:

@@ -68,7 +68,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Cancel a customer's broadcast, under the rules that the customer has. Cancelling it again succeeds
+         * Cancel a customer's broadcast, under the rules for the customer's own cancel. Cancelling it again succeeds
          * @description For: admin.
          */
         post: operations["adminCancel"];
@@ -108,7 +108,7 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Offer a broadcast in its next ring now. If the ring is offered meanwhile, no further one is
+         * Offer a broadcast in its next ring now. If the timer or another operator does this first, no further ring is offered
          * @description For: admin.
          */
         post: operations["adminWiden"];
@@ -146,7 +146,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Everything that does not move, each with what to do, on one page. Of each kind the 50 oldest are listed
+         * Everything that does not move although it should, with what to do, on one page. Of each kind the 50 oldest are listed
          * @description For: admin.
          */
         get: operations["adminStuck"];
@@ -3418,7 +3418,7 @@ export interface components {
          *     - `parked_command`: The command has failed too often and is not tried again by itself.
          *     - `failing_command`: The command has failed and is tried again later.
          *     - `overdue_timer`: The timer is due and was not executed.
-         *     - `idle_assignment`: The assignment is live, no timer watches it, and no driver can move it.
+         *     - `idle_assignment`: The assignment is live and has no timer, and no driver can move it.
          *     - `failing_webhook`: The endpoint of the webhook does not accept messages.
          *     - `waiting_webhook`: Messages for the webhook wait, and no command delivers them.
          *     - `late_queue`: Commands of the queue are due and wait for a worker.
@@ -3617,7 +3617,7 @@ export interface components {
          * @enum {string}
          */
         TransitionSubject: "broadcast" | "truck_request" | "hold" | "assignment" | "offer";
-        /** @description A transporter with everything that decides about its offers. */
+        /** @description A transporter, with everything on which its offers depend. */
         TransporterDetailsView: {
             /**
              * @description When `isAvailable` changed last; null if it was never set.
@@ -3649,7 +3649,7 @@ export interface components {
             /** @description The last answers to offers, newest first, at most 20. */
             lastAnswers: components["schemas"]["AnswerView"][];
             /**
-             * @description When the app sent its last sign of life; null if the transporter is offline.
+             * @description When the app last sent a heartbeat or went online; null if the transporter is offline.
              * @example 2026-02-19T10:00:00.000Z
              */
             lastHeartbeatAt: string | null;
@@ -3718,7 +3718,7 @@ export interface components {
              */
             isOnline: boolean | null;
             /**
-             * @description When the app sent its last sign of life; null if the transporter is offline.
+             * @description When the app last sent a heartbeat or went online; null if the transporter is offline.
              * @example 2026-02-19T10:00:00.000Z
              */
             lastHeartbeatAt: string | null;
@@ -5869,7 +5869,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Everything that does not move, each with what to do, on one page. Of each kind the 50 oldest are listed. */
+            /** @description Everything that does not move although it should, with what to do, on one page. Of each kind the 50 oldest are listed. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];

@@ -21,7 +21,7 @@ def age(world: World, table: str, column: str, where: str = "true", days: int = 
 
 
 def test_every_table_has_one_rule_and_a_statement_deletes_from_the_table_that_it_names() -> None:
-    """docs/operations.md lists the rules, generated from the same lists."""
+    """docs/operations.md lists these rules."""
     purged = [rule.table for rule in (*retention.AGING, retention.HISTORY)]
     cascading = {
         table.name

@@ -84,14 +84,14 @@
 
   // --- the live socket --------------------------------------------------------------------------------
   const frame = detail => document.body.dispatchEvent(new CustomEvent("weelo-frame", { detail }));
-  const tell = name => document.body.dispatchEvent(new CustomEvent(name));
+  const emit = name => document.body.dispatchEvent(new CustomEvent(name));
   // At most once in this many milliseconds, and always once more after the last change.
   function atMostEvery(milliseconds, act) {
     let timer = 0, last = 0;
     return () => { timer ||= setTimeout(() => { timer = 0; last = Date.now(); act(); }, Math.max(0, last + milliseconds - Date.now())); };
   }
-  const listChanged = atMostEvery(1000, () => tell("weelo-changed"));
-  const thisChanged = atMostEvery(400, () => { if (isAtEnd()) tell("weelo-this-changed"); });
+  const listChanged = atMostEvery(1000, () => emit("weelo-changed"));
+  const thisChanged = atMostEvery(400, () => { if (isAtEnd()) emit("weelo-this-changed"); });
   let liveState = ["connecting", "connecting"];
   function show(state, text) {
     const at = document.getElementById("live");
@@ -160,7 +160,7 @@
         event.target.textContent = event.detail.xhr.status === 503 ? "the database does not answer" : `the server answers ${event.detail.xhr.status}`;
         return;
       }
-      document.getElementById("said").textContent = `The server answered ${event.detail.xhr.status}.`;
+      document.getElementById("announcement").textContent = `The server answered ${event.detail.xhr.status}.`;
     });
   }
   began();

@@ -82,7 +82,7 @@ window.weeloMaps = (() => {
       }
       mark.setStyle({ color: color("card"), fillColor: now });
       mark.bindTooltip(`<b>${escape(address || "broadcast")}</b><br>${escape(vehicle || "")} · ${filled}/${needed} · ${escape(status.replaceAll("_", " "))}`);
-      // Thousands of rings would cover the map, and nobody could tell one from another.
+      // Thousands of rings would cover the map and one another.
       let ring = rings.get(id);
       if (crowded || step === 0 || radius === null) { if (ring) { ring.remove(); rings.delete(id); } return; }
       if (!ring) { ring = L.circle(at, { radius: radius * 1000, weight: 1, fillOpacity: 0.05, interactive: false }).addTo(layers.rings); rings.set(id, ring); }
@@ -92,7 +92,7 @@ window.weeloMaps = (() => {
       broadcasts.delete(id);
       for (const shapes of [marks, rings]) { shapes.get(id)?.remove(); shapes.delete(id); }
     }
-    const announce = address => { if (!first) get("said").textContent = `New broadcast at ${address}`; };
+    const announce = address => { if (!first) get("announcement").textContent = `New broadcast at ${address}`; };
 
     function drawFleets() {
       layers.fleets.clearLayers();
@@ -179,7 +179,7 @@ window.weeloMaps = (() => {
           broadcasts.set(id, open.get(id)); drawBroadcast(open.get(id), fresh);
         }
         count();
-      } catch { /* the next full load mends it */ }
+      } catch { /* the next full load shows what this one missed */ }
     }
 
     let waiting = new Set(), busy = false;

@@ -1,1 +1,1 @@
-"""The checks, by what they look at. A finding is one line that names what is wrong."""
+"""The checks: a module for each part of the system. A finding is one line that names what is wrong."""

@@ -16,26 +16,26 @@ from weelo_workers.models.engine import connect
 from weelo_workers.models.migrate import is_at_head
 from weelo_workers.settings import settings
 
-MOST_SKEW_SECONDS = 2.0
+MAX_SKEW_SECONDS = 2.0
 
 
 @check(
     "database",
     remedy="make PostgreSQL reachable; the API answers 503 until then, and nothing that was accepted is lost",
 )
-def database(look: Examination) -> Iterator[str]:
+def database(examination: Examination) -> Iterator[str]:
     """Find a primary that does not answer or cannot be used."""
     try:
-        with look.database() as connection:
+        with examination.database() as connection:
             yield from (f"database: {line}" for line in server.refusals(connection))
     except DBAPIError as error:
         yield f"database: {of_database(error)}"
 
 
 @check("schema", needs=("database",), remedy="run `weelo migrate`")
-def schema(look: Examination) -> Iterator[str]:
+def schema(examination: Examination) -> Iterator[str]:
     """Find a schema that is older than the code."""
-    with look.database() as connection:
+    with examination.database() as connection:
         if not is_at_head(connection):
             yield "schema: not at head: run `weelo migrate`"
 
@@ -45,9 +45,9 @@ def schema(look: Examination) -> Iterator[str]:
     needs=("database", "schema"),
     remedy="free space on PostgreSQL's disk, or make it bigger; commands wait until then",
 )
-def database_refuses_writes(look: Examination) -> Iterator[str]:
+def database_refuses_writes(examination: Examination) -> Iterator[str]:
     """Find a primary that cannot write, for example because its disk is full."""
-    with look.database() as connection:
+    with examination.database() as connection:
         if refusal := server.refused_write(connection):
             yield f"database: {refusal}"
 
@@ -57,10 +57,10 @@ def database_refuses_writes(look: Examination) -> Iterator[str]:
     needs=("database", "schema"),
     remedy="run `weelo migrate` with the URLs of all roles, or set what the line names on the server",
 )
-def database_settings(look: Examination) -> Iterator[str]:
+def database_settings(examination: Examination) -> Iterator[str]:
     """Find settings that break nothing now and will cause failures later."""
-    with look.database() as connection:
-        connection.execute(text("RESET statement_timeout"))  # it is one of the settings that are looked at
+    with examination.database() as connection:
+        connection.execute(text("RESET statement_timeout"))  # it is one of the settings that are checked
         yield from (f"database: {line}" for line in server.shortcomings(connection))
 
 
@@ -70,9 +70,9 @@ def database_settings(look: Examination) -> Iterator[str]:
     needs=("database",),
     remedy="switch the setting on in postgresql.conf and reload the server",
 )
-def database_durability(look: Examination) -> Iterator[str]:
+def database_durability(examination: Examination) -> Iterator[str]:
     """Find settings with which a crash of the server may lose accepted commands."""
-    with look.database() as connection:
+    with examination.database() as connection:
         yield from (f"database: {line}" for line in server.warnings(connection))
 
 
@@ -82,11 +82,11 @@ def database_durability(look: Examination) -> Iterator[str]:
     needs=("database",),
     remedy="let NTP set the clocks of this machine and of PostgreSQL's",
 )
-def clock_skew(look: Examination) -> Iterator[str]:
+def clock_skew(examination: Examination) -> Iterator[str]:
     """Find a clock of this machine that differs from PostgreSQL's, which decides when timers are due."""
-    with look.database() as connection:
+    with examination.database() as connection:
         skew = clock.clock_skew(connection)
-    if abs(skew) > MOST_SKEW_SECONDS:
+    if abs(skew) > MAX_SKEW_SECONDS:
         ahead = "ahead of" if skew > 0 else "behind"
         yield f"clock: this machine's is {abs(skew):.1f} s {ahead} PostgreSQL's"
 
@@ -95,7 +95,7 @@ def clock_skew(look: Examination) -> Iterator[str]:
     "database-roles",
     remedy="correct the role or its URL, and run `weelo migrate` with the URLs of all roles",
 )
-def database_roles(_look: Examination) -> Iterator[str]:
+def database_roles(_examination: Examination) -> Iterator[str]:
     """Find roles of the API and of the workers that cannot connect, or lack settings."""
     for variable in ("DATABASE_API_URL", "DATABASE_WORKERS_URL"):
         yield from _further(variable, _role)
@@ -105,9 +105,9 @@ def database_roles(_look: Examination) -> Iterator[str]:
     "replica",
     remedy="repair the replication, or unset the variable: the API then reads from the primary",
 )
-def read_replica(look: Examination) -> Iterator[str]:
+def read_replica(examination: Examination) -> Iterator[str]:
     """Find a DATABASE_READ_URL that is no replica of the primary, or does not follow it."""
-    yield from _further("DATABASE_READ_URL", lambda connection: _replica(connection, look))
+    yield from _further("DATABASE_READ_URL", lambda connection: _replica(connection, examination))
 
 
 def _further(variable: str, look_at: Callable[[Connection], Iterator[str]]) -> Iterator[str]:
@@ -133,11 +133,14 @@ def _role(connection: Connection) -> Iterator[str]:
         yield from server.shortcomings(connection)
 
 
-def _replica(connection: Connection, look: Examination) -> Iterator[str]:
+def _replica(connection: Connection, examination: Examination) -> Iterator[str]:
     if refusals := server.refusals(connection, writable=False):
         yield from refusals
         return
-    with suppress(DBAPIError), look.database() as primary:  # the check `database` reports an unusable primary
+    with (
+        suppress(DBAPIError),
+        examination.database() as primary,
+    ):  # the check `database` reports an unusable primary
         faults = list(replica.faults(connection, primary))
         yield from faults
         if faults or not is_at_head(primary):

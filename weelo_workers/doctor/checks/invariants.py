@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from weelo_workers.contracts.broadcasts import ReofferBroadcast
 from weelo_workers.contracts.queues import WEBHOOKS
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
-from weelo_workers.contracts.trips import ExpireAssignment, GiveBackStalled, RemindToStart, ReportStalled
+from weelo_workers.contracts.trips import ASSIGNMENT_TIMERS
 from weelo_workers.doctor.check import EVERY_SECONDS, HOURLY, IN_SCHEMA, OVERDUE, Examination, check
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
@@ -21,9 +21,7 @@ from weelo_workers.models.mailbox import as_sql, unsettled
 REPORT = "nothing repairs this by itself: keep the rows, and report it with the timelines of the broadcasts"
 REPAIR = "`weelo doctor --repair` sends the command that is missing"
 
-_ASSIGNMENT_TIMERS = ", ".join(
-    f"'{timer.name}'" for timer in (ExpireAssignment, RemindToStart, GiveBackStalled, ReportStalled)
-)
+_ASSIGNMENT_TIMERS = ", ".join(f"'{name}'" for name in ASSIGNMENT_TIMERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +39,9 @@ class Invariant:
         number: int = connection.execute(text(f"SELECT count(*) FROM ({self.query}) AS found")).scalar_one()
         return number
 
-    def find(self, look: Examination) -> Iterator[str]:
+    def find(self, examination: Examination) -> Iterator[str]:
         """Yield one line if there are such rows."""
-        with look.database() as connection:
+        with examination.database() as connection:
             if count := self.count(connection):
                 yield "invariant: " + self.finding.format(n=count)
 
@@ -72,10 +70,12 @@ INVARIANTS = (
         "{n} broadcasts whose filled slots are not their live or completed assignments",
         REPORT,
         f"""
-        SELECT b.id FROM broadcasts b
-         WHERE (SELECT count(*) FROM truck_requests t WHERE t.broadcast_id = b.id AND t.status IN ({quoted(FILLED)}))
-            <> (SELECT count(*) FROM assignments a
-                 WHERE a.broadcast_id = b.id AND a.status IN ({quoted(LIVE)}, 'completed'))""",
+        SELECT broadcast_id
+          FROM (SELECT broadcast_id, count(*) AS slots FROM truck_requests
+                 WHERE status IN ({quoted(FILLED)}) GROUP BY broadcast_id) AS filled
+          FULL JOIN (SELECT broadcast_id, count(*) AS trucks FROM assignments
+                      WHERE status IN ({quoted(LIVE)}, 'completed') GROUP BY broadcast_id) AS won USING (broadcast_id)
+         WHERE slots IS DISTINCT FROM trucks""",
         every_seconds=HOURLY,
     ),
     Invariant(

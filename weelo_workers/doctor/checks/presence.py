@@ -1,4 +1,4 @@
-"""Check of presence: what Redis holds about transporters is what their rows say."""
+"""Check of presence: whether Redis has the same kinds of trucks for transporters as their rows."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ AGAIN_AFTER_SECONDS = 1.0  # Presence is written some milliseconds after the com
     needs=IN_SCHEMA,
     remedy="`weelo doctor --repair` copies their rows to presence again",
 )
-def presence_differs(look: Examination) -> Iterator[str]:
+def presence_differs(examination: Examination) -> Iterator[str]:
     """Find transporters, in a random sample of 500, who may be left out of rings or offered requests wrongly."""
-    if found := differing(look):
-        yield f"presence: {len(found)} of {SAMPLE} transporters at most have other kinds of trucks there than in their rows"
+    if found := differing(examination):
+        yield f"presence: {len(found)} of at most {SAMPLE} transporters have other kinds of trucks there than in their rows"
 
 
-def differing(look: Examination) -> list[UUID]:
+def differing(examination: Examination) -> list[UUID]:
     """Return the transporters of a random sample of whom presence still differs from their rows after a second."""
     with suppress(RedisError):  # the check `redis` reports it
-        suspects = _differing(look, overview.sample(SAMPLE))
+        suspects = _differing(examination, overview.sample(SAMPLE))
         if suspects:
             time.sleep(AGAIN_AFTER_SECONDS)
-            return sorted(_differing(look, overview.stored(suspects)))
+            return sorted(_differing(examination, overview.stored(suspects)))
     return []
 
 
-def _differing(look: Examination, stored: Mapping[UUID, str | None]) -> Collection[UUID]:
+def _differing(examination: Examination, stored: Mapping[UUID, str | None]) -> Collection[UUID]:
     if not stored:
         return []
-    with look.database() as connection:
+    with examination.database() as connection:
         rows = fleet_availability(Session(connection), list(stored))
     return {
         transporter_id

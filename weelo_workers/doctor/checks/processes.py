@@ -1,6 +1,6 @@
 """Checks of the running processes: workers by their heartbeats in Redis, beat by its heartbeat in PostgreSQL.
 
-A stopped process cannot report that it is stopped, so these checks look at what others can see of it.
+A stopped process cannot report that it is stopped, so these checks read what it last reported to Redis or PostgreSQL.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ CONSUMED_LIMIT_SECONDS = 20.0
     "worker-not-consuming",
     remedy="restart the worker of the queue, or start one; meanwhile beat executes its commands one by one",
 )
-def worker_not_consuming(look: Examination) -> Iterator[str]:
+def worker_not_consuming(examination: Examination) -> Iterator[str]:
     """Find queues whose worker is missing or stopped, or whose child processes accept no messages."""
     with suppress(RedisError):  # the check `redis` reports it
-        yield from idle_queues(consumption(), is_probed=_sweeps(look))
+        yield from idle_queues(consumption(), is_probed=_sweeps(examination))
 
 
 def idle_queues(seen: Mapping[Queue, Consumption], *, is_probed: bool) -> Iterator[str]:
@@ -49,9 +49,9 @@ def idle_queues(seen: Mapping[Queue, Consumption], *, is_probed: bool) -> Iterat
     needs=IN_SCHEMA,
     remedy="restart beat, or start it; without it lost messages and late timers are not executed",
 )
-def beat_not_sweeping(look: Examination) -> Iterator[str]:
-    """Find that no process of beat has swept lately."""
-    with look.database() as connection:
+def beat_not_sweeping(examination: Examination) -> Iterator[str]:
+    """Find out whether no process of beat has swept lately."""
+    with examination.database() as connection:
         if line := late_sweep(seconds_since_sweep(connection)):
             yield line
 
@@ -63,7 +63,7 @@ def late_sweep(seconds: float | None) -> str | None:
     return f"beat: it has not swept for {seconds:.0f} s" if seconds > late_after_seconds() else None
 
 
-def _sweeps(look: Examination) -> bool:
-    with suppress(*DATABASE_ERRORS), look.database() as connection:
+def _sweeps(examination: Examination) -> bool:
+    with suppress(*DATABASE_ERRORS), examination.database() as connection:
         return late_sweep(seconds_since_sweep(connection)) is None
     return False

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from sqlalchemy import text
 
+from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.doctor.check import IN_SCHEMA, Examination, Severity, check
-from weelo_workers.doctor.errors import time_of
 
 _FAILING = text("""
     SELECT count(*) AS number, min(failing_since) AS since FROM webhooks
@@ -21,9 +21,9 @@ _FAILING = text("""
     needs=IN_SCHEMA,
     remedy="their owners have to repair their endpoints; if all fail, see whether the workers reach the Internet",
 )
-def webhooks_failing(look: Examination) -> Iterator[str]:
+def webhooks_failing(examination: Examination) -> Iterator[str]:
     """Find webhooks that have been failing for an hour."""
-    with look.database() as connection:
+    with examination.database() as connection:
         failing = connection.execute(_FAILING).one()
     if failing.number:
-        yield f"webhooks: {failing.number} have been failing for an hour, the first since {time_of(failing.since)}"
+        yield f"webhooks: {failing.number} have been failing for an hour, the first since {rfc3339(failing.since)}"

@@ -8,22 +8,6 @@ down_revision = "0013"
 
 
 def upgrade() -> None:
-    op.add_column("broadcasts", sa.Column("first_won_at", sa.DateTime(timezone=True), nullable=True))
-    op.add_column("broadcasts", sa.Column("filled_at", sa.DateTime(timezone=True), nullable=True))
-    # While old and new workers run side by side, an old one does not set these times. The figures of seconds leave out
-    # the few broadcasts that it has assigned trucks to meanwhile.
-    op.execute("""
-        UPDATE broadcasts b SET first_won_at = w.first, filled_at = w.filled
-          FROM (SELECT broadcast_id,
-                       min(at) FILTER (WHERE name IN ('take_some', 'take_last')) AS first,
-                       min(at) FILTER (WHERE name = 'take_last') AS filled
-                  FROM transitions
-                 WHERE subject = 'broadcast' AND name IN ('take_some', 'take_last')
-                 GROUP BY broadcast_id) w
-         WHERE b.id = w.broadcast_id
-    """)
-    # In older rows it is null, and the figures read the offer.
-    op.add_column("assignments", sa.Column("ring", sa.Text(), nullable=True))
     op.create_index(
         "history_of_ended_slots",
         "transitions",
@@ -40,6 +24,22 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'rejected' AND queue = 'offers'"),
     )
+    # All commands wait for the table of broadcasts from here until the migration ends, so the indexes are made before. Of
+    # finished broadcasts, which may be millions, nothing is written: the figures of seconds leave them out.
+    op.add_column("broadcasts", sa.Column("first_won_at", sa.DateTime(timezone=True), nullable=True))
+    op.add_column("broadcasts", sa.Column("filled_at", sa.DateTime(timezone=True), nullable=True))
+    # While old and new workers run side by side, an old one does not set these times. If it has assigned the first trucks
+    # of a broadcast, and a new one further trucks, the figures have the time of these.
+    op.execute("""
+        UPDATE broadcasts b
+           SET first_won_at = (SELECT min(at) FROM transitions t
+                                WHERE t.broadcast_id = b.id AND subject = 'broadcast' AND name IN ('take_some', 'take_last')),
+               filled_at = (SELECT min(at) FROM transitions t
+                             WHERE t.broadcast_id = b.id AND subject = 'broadcast' AND name = 'take_last')
+         WHERE b.status NOT IN ('completed', 'cancelled', 'expired')
+    """)
+    # In older rows it is null, and the figures read the offer.
+    op.add_column("assignments", sa.Column("ring", sa.Text(), nullable=True))
 
 
 def downgrade() -> None:

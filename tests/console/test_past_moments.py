@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from tests.support.world import World
 from weelo_workers.contracts.statuses import BroadcastStatus
-from weelo_workers.queries.replay import FleetState, History, history
+from weelo_workers.queries.past_moments import FleetState, History, history
 
 
 def history_of(world: World, broadcast_id: UUID) -> History:

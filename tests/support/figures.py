@@ -23,11 +23,20 @@ def scrape(url: str) -> Figures:
     }
 
 
+def total(figures: Figures, figure: str, /, **labels: str) -> float:
+    """Return the sum of all samples with this name and at least these labels; 0 if there is none."""
+    return sum(_samples(figures, figure, labels))
+
+
 def of(figures: Figures, figure: str, /, **labels: str) -> float:
     """Return the sum of all samples with this name and at least these labels. Raises AssertionError if there is none."""
-    found = [v for (n, given), v in figures.items() if n == figure and labels.items() <= dict(given).items()]
+    found = _samples(figures, figure, labels)
     assert found, f"there is no {figure} {labels}"
     return sum(found)
+
+
+def _samples(figures: Figures, figure: str, labels: dict[str, str]) -> list[float]:
+    return [v for (n, given), v in figures.items() if n == figure and labels.items() <= dict(given).items()]
 
 
 def worker_urls(system: System) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Every metric and label of the boards and rules exists in a running system."""
+"""Every metric and label of the dashboards and rules exists in a running system."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def rules() -> list[dict[str, Any]]:
 def queries() -> Iterator[str]:
     """Yield the expressions of all rules, panels and variables."""
     yield from (rule["expr"] for rule in rules())
-    for board in sorted((FOLDER / "grafana/dashboards").glob("*.json")):
-        document = json.loads(board.read_text())
+    for dashboard in sorted((FOLDER / "grafana/dashboards").glob("*.json")):
+        document = json.loads(dashboard.read_text())
         for panel in document["panels"]:
             yield from (target["expr"] for target in panel.get("targets", ()))
         for variable in document["templating"]["list"]:

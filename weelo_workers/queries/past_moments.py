@@ -20,32 +20,32 @@ _WON = frozenset({*LIVE, "completed"})
 
 
 class FleetState(StrEnum):
-    """What a fleet had to do with a broadcast at a moment."""
+    """The state of a fleet for a broadcast at a moment."""
 
     PASSED_OVER = "passed_over"
     ASKED = "asked"
     DECLINED = "declined"
     WON = "won"
     LOST = "lost"
-    """It had a truck on the broadcast, and has none any more."""
+    """The fleet had a truck on the broadcast, and has none any more."""
 
 
 @dataclass(frozen=True, slots=True)
-class FleetThen:
+class FleetAtMoment:
     transporter_id: UUID
     state: FleetState
     distance_km: float | None
     step: int
     reason: str | None
-    """Why it was passed over; None if it was asked."""
+    """Why the fleet was passed over; None if it was asked."""
 
 
 @dataclass(frozen=True, slots=True)
-class SlotThen:
+class SlotAtMoment:
     number: int
     status: str
     vehicle_number: str | None
-    """The truck that is assigned to it at the moment."""
+    """The truck that is assigned to the slot at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Moment:
     version: int
     step: int
     radius_km: float | None
-    slots: tuple[SlotThen, ...]
-    fleets: tuple[FleetThen, ...]
+    slots: tuple[SlotAtMoment, ...]
+    fleets: tuple[FleetAtMoment, ...]
     last: str
     """The name of the last transition of the broadcast itself."""
 
@@ -108,7 +108,7 @@ class History:
             last=own[-1].name if own else "created",
         )
 
-    def _slots(self, latest: dict[tuple[str, UUID], str]) -> Iterable[SlotThen]:
+    def _slots(self, latest: dict[tuple[str, UUID], str]) -> Iterable[SlotAtMoment]:
         trucks = {
             each.truck_request_id: each.vehicle_number
             for each in self.assignments
@@ -116,9 +116,9 @@ class History:
         }
         for slot in self.slots:
             status = latest.get((TransitionSubject.TRUCK_REQUEST, slot.id), "searching")
-            yield SlotThen(slot.request_number, status, trucks.get(slot.id))
+            yield SlotAtMoment(slot.request_number, status, trucks.get(slot.id))
 
-    def _fleets(self, latest: dict[tuple[str, UUID], str], moment: datetime) -> Iterable[FleetThen]:
+    def _fleets(self, latest: dict[tuple[str, UUID], str], moment: datetime) -> Iterable[FleetAtMoment]:
         had, has = set[UUID](), set[UUID]()
         for each in self.assignments:
             if (then := latest.get((TransitionSubject.ASSIGNMENT, each.id))) is not None:
@@ -128,7 +128,7 @@ class History:
             if (offer.first_offered_at or offer.offered_at) > moment:
                 continue
             asked.add(offer.transporter_id)
-            yield FleetThen(
+            yield FleetAtMoment(
                 offer.transporter_id, _state(offer, moment, had, has), offer.distance_km, offer.step, None
             )
         newest: dict[UUID, PassedOver] = {}
@@ -136,7 +136,9 @@ class History:
             if row.at <= moment and row.transporter_id not in asked:
                 newest[row.transporter_id] = row
         for row in newest.values():
-            yield FleetThen(row.transporter_id, FleetState.PASSED_OVER, row.distance_km, row.step, row.reason)
+            yield FleetAtMoment(
+                row.transporter_id, FleetState.PASSED_OVER, row.distance_km, row.step, row.reason
+            )
 
 
 def _state(offer: Offer, moment: datetime, had: set[UUID], has: set[UUID]) -> FleetState:
