@@ -258,21 +258,6 @@ def sign_out() -> Response:
     return response  # type: ignore[return-value]
 
 
-@api.get("/<path:rest>")
-def no_page(rest: str) -> Response:
-    """Lead from an address with a slash at its end to the page without it. No other address is left for this route."""
-    if not request.path.endswith("/"):
-        raise Rejected(Code.NOT_FOUND)
-    query = f"?{request.query_string.decode()}" if request.query_string else ""
-    return redirect(f"/console/{rest.strip('/')}{query}", 308)  # type: ignore[return-value]
-
-
-@api.get("/")
-def start_with_slash() -> Response:
-    """Lead to the map."""
-    return redirect(START, 308)  # type: ignore[return-value]
-
-
 @api.get("/assets/<digest>/<name>")
 def asset(digest: str, name: str) -> Response:
     """Return a file that the pages load."""
