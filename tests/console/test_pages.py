@@ -448,15 +448,6 @@ def test_a_page_that_cannot_be_read_says_so_once(
 
 
 @pytest.mark.parametrize(
-    ("path", "to"),
-    [("/", ""), ("/broadcasts/", "/broadcasts"), ("/broadcasts/?q=1%202", "/broadcasts?q=1%202")],
-)
-def test_a_slash_at_the_end_leads_to_the_page(operator: Operator, path: str, to: str) -> None:
-    answer = operator.client.get(f"/console{path}")
-    assert (answer.status_code, answer.headers["Location"]) == (308, f"/console{to}")
-
-
-@pytest.mark.parametrize(
     "path", ["/nothing", "/nothing/at/all", f"/broadcasts/{UUID(int=1)}", "/broadcasts/x"]
 )
 def test_errors_are_pages_for_browsers(operator: Operator, path: str) -> None:
