@@ -61,7 +61,11 @@ class Operator:
 
     def use(self, path: str, reason: str, *, key: str = "a key of a form", **headers: str) -> TestResponse:
         """Send the form of a lever, such as `/broadcasts/…/levers/cancel`, as the page does."""
-        form = {"form_token": self.form_token(), "key": key, "reason": reason}
+        return self.send(path, {"reason": reason, "key": key}, **headers)
+
+    def send(self, path: str, fields: dict[str, str], **headers: str) -> TestResponse:
+        """Send a form of this session with these fields, as the page does."""
+        form = {"form_token": self.form_token(), "key": "a key of a form", **fields}
         return self.client.post(
             f"/console{path}", data=form, headers={"Origin": ORIGIN, "HX-Request": "true", **headers}
         )

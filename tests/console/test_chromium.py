@@ -115,12 +115,133 @@ def test_an_operator_cancels_a_broadcast_and_sees_the_outcome(
         page.locator("#head .status.cancelled").wait_for()
         page.locator("#audit").get_by_text("The customer asked by phone").wait_for()
         assert world.status(broadcast_id) == "cancelled"
-        # A second try is refused with its cause in plain words, or succeeds as a repetition.
-        page.get_by_text("Widen", exact=True).click()
-        page.get_by_label("Reason, for the history").locator("visible=true").fill("Too late")
-        page.get_by_role("button", name="Widen now").click()
-        eventually(lambda: bool(world.drain()) or page.locator("#outcomes .rejected").count() > 0, within=10)
-        page.locator("#outcomes .rejected").wait_for()
+        # No lever has an effect any more.
+        page.locator("#levers").get_by_text("The booking is cancelled: nothing is left to do.").wait_for()
+        assert page.locator("details.lever").count() == 0
+
+
+def test_the_trip_of_a_truck_is_ended_by_the_keyboard(browser: Browser, api: Api, world: World) -> None:
+    broadcast_id = world.on_the_way()
+    [assignment] = world.assignments(broadcast_id)
+    world.report(assignment, "en_route_pickup")
+    with signed_in(browser, api) as visit:
+        page = visit.page
+        page.goto(f"{visit.origin}/console/broadcasts/{broadcast_id}")
+        page.wait_for_selector('#live[data-state="live"]')
+        page.get_by_text("A truck has set out").wait_for()
+        page.keyboard.press("l")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("details.lever[open] [name=outcome]:focus")
+        page.keyboard.press("f")  # failed
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        page.keyboard.type("Asked by telephone")
+        page.keyboard.press("Enter")
+        row = page.locator(f"#outcomes-{assignment.id}")
+        row.locator(".pending").wait_for()
+        world.drain()
+        row.locator(".applied").wait_for()
+        page.locator("#head .status.cancelled").wait_for()
+        page.locator("#trucks .status.failed").wait_for()
+        assert row.locator(".applied").is_visible(), "the outcome stays in its row"
+        page.locator("#audit").get_by_text("end trip").wait_for()
+        page.locator("details.lever").wait_for(state="detached")
+
+
+def test_levers_are_reached_opened_and_sent_by_keys(browser: Browser, api: Api, world: World) -> None:
+    broadcast_id = world.broadcast()
+    with signed_in(browser, api) as visit:
+        page = visit.page
+        page.goto(f"{visit.origin}/console/broadcasts/{broadcast_id}")
+        page.wait_for_selector('#live[data-state="live"]')
+        page.keyboard.press("l")
+        assert page.evaluate("document.activeElement.textContent") == "Widen"
+        page.keyboard.press("Enter")
+        page.wait_for_selector("details.lever[open] [name=reason]:focus")
+        page.keyboard.press("Escape")
+        assert page.evaluate("document.activeElement.textContent") == "Widen"
+        assert page.locator("details.lever[open]").count() == 0
+        page.keyboard.press("Tab")
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Cancel"
+        page.keyboard.press("Enter")
+        page.wait_for_selector("details.lever[open] [name=reason]:focus")
+        page.keyboard.type("First line")
+        page.keyboard.press("Shift+Enter")
+        page.keyboard.type("second line")
+        # What happens meanwhile does not take the text away.
+        world.fleet(km_north=3)
+        world.drain()
+        world.tick(15)
+        page.evaluate("document.body.dispatchEvent(new CustomEvent('weelo-this-changed'))")
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.activeElement.value") == "First line\nsecond line"
+        page.keyboard.press("Enter")
+        page.locator("#outcomes .pending").wait_for()
+        world.drain()
+        page.locator("#outcomes .applied").wait_for()
+        assert world.status(broadcast_id) == "cancelled"
+
+
+def test_the_counts_of_a_broadcast_follow_its_tables(browser: Browser, api: Api, world: World) -> None:
+    fleet = world.fleet(km_north=2)
+    broadcast_id = world.broadcast()
+    with signed_in(browser, api) as visit:
+        page = visit.page
+        page.goto(f"{visit.origin}/console/broadcasts/{broadcast_id}")
+        page.wait_for_selector('#live[data-state="live"]')
+        assert page.locator("#trucks-count").text_content() == "0"
+        before = page.locator("#timeline-count").text_content()
+        world.accept(fleet, broadcast_id)
+        page.locator('#trucks-count:text-is("1")').wait_for()
+        assert page.locator("#asked-count").text_content() == "1"
+        assert page.locator("#timeline-count").text_content() != before
+
+
+def test_a_fleet_shows_the_lever_that_it_needs_next(browser: Browser, api: Api, world: World) -> None:
+    fleet = world.fleet()
+    with signed_in(browser, api) as visit:
+        page = visit.page
+        page.goto(f"{visit.origin}/console/fleets/{fleet.id}")
+        page.wait_for_selector('#live[data-state="live"]')
+        page.get_by_text("Put offline", exact=True).click()
+        page.wait_for_selector("details.lever[open] [name=reason]:focus")
+        page.keyboard.type("Asked by phone")
+        page.keyboard.press("Enter")
+        page.locator("#outcomes .pending").wait_for()
+        world.drain()
+        page.get_by_text("Put online", exact=True).wait_for()
+        assert page.locator("#facts .status.offline").count() == 1
+        page.locator("#audit").get_by_text("put offline").wait_for()
+
+
+def test_the_bar_names_a_failing_check_and_leads_to_it(browser: Browser, api: Api, world: World) -> None:
+    with signed_in(browser, api) as visit:
+        page = visit.page
+        badge = page.locator("#health")
+        badge.get_by_text("2 checks fail").wait_for()  # neither beat nor a worker runs in this test
+        badge.click()
+        page.locator("#checks").get_by_text("beat-not-sweeping").wait_for()
+        assert page.get_by_text("Nothing is stuck.").count() == 0
+        assert (
+            "UTC" in page.locator(".bar .zone").inner_text()
+            or "GMT" in page.locator(".bar .zone").inner_text()
+        )
+
+
+def test_on_a_phone_all_pages_of_the_bar_are_seen(browser: Browser, api: Api, world: World) -> None:
+    with signed_in(browser, api, "phone") as visit:
+        page = visit.page
+        page.locator("#health:visible").wait_for()
+        top, below = page.locator(".brand").bounding_box(), page.locator(".bar nav").bounding_box()
+        last = page.locator(".bar").get_by_role("button", name="Sign out").bounding_box()
+        assert top and below and last
+        assert top["y"] >= 0 and last["y"] + last["height"] <= below["y"], "two lines"
+        assert last["x"] > top["x"] + top["width"] and abs(last["y"] - top["y"]) < 20, "one of them"
+        for link in page.locator(".bar nav a").all():
+            box = link.bounding_box()
+            assert box is not None and box["x"] >= 0
+            assert box["x"] + box["width"] <= page.evaluate("innerWidth"), link.text_content()
 
 
 def test_an_operator_finds_in_three_clicks_why_a_fleet_was_not_asked(

@@ -8,18 +8,25 @@ import statistics
 import time
 from uuid import UUID, uuid4
 
+import psycopg2
 import pytest
+from redis import Redis
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from tests.console.operator import Operator
 from tests.support.waiting import slowdown
 from tests.support.world import World, place
 from weelo_api.console import pages
 from weelo_api.console.map_data import MAX_FLEETS
+from weelo_workers import presence
 from weelo_workers.contracts.command import Caller
+from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.messaging import mailbox
+from weelo_workers.messaging import mailbox, worker_heartbeats
 from weelo_workers.models.engine import engine
+from weelo_workers.queries import admin_stuck
+from weelo_workers.redis_client import redis
 
 HINDI = "राम ट्रांसपोर्ट"
 HOSTILE = "<script>alert(1)</script>\"'&"
@@ -78,6 +85,10 @@ def test_the_list_filters_and_searches(world: World, operator: Operator) -> None
     assert listed(status="cancelled") == {str(cancelled)}
     assert listed(q=str(cancelled)[:8]) == {str(cancelled)}
     assert listed(q="12345") == {str(wanted), str(cancelled)}
+    assert listed(q="12345", status="open") == {str(wanted)}
+    assert listed(q=str(cancelled)[:8], status="open") == {str(cancelled)}, "there is no open one"
+    assert "These have other statuses." in operator.get("/broadcasts", q=str(cancelled)[:8], status="open")
+    assert "kind: order" in operator.get("/broadcasts", q="12345", status="open", kind="order")
     assert listed(kind="order") == set()
     assert listed(vehicle="open") == {str(wanted)}
     assert listed(vehicle="tanker") == set()
@@ -238,6 +249,90 @@ def test_a_fleet_is_put_offline_and_online(world: World, operator: Operator) -> 
         assert world.value("SELECT is_available FROM transporters WHERE id = :id", id=fleet.id) is available
 
 
+def ids(page: str) -> set[str]:
+    return set(re.findall(r'\bid="([\w-]+)"', page))
+
+
+@pytest.mark.parametrize(("outcome", "status"), [("failed", "cancelled"), ("completed", "completed")])
+def test_the_trip_of_a_truck_that_has_set_out_is_ended(
+    world: World, operator: Operator, outcome: str, status: str
+) -> None:
+    broadcast_id = world.on_the_way()
+    [assignment] = world.assignments(broadcast_id)
+    world.report(assignment, "en_route_pickup")
+    page = operator.get(f"/broadcasts/{broadcast_id}")
+    assert f"end-{assignment.id}" in ids(page) and f"outcomes-{assignment.id}" in ids(page)
+    path = f"/broadcasts/{broadcast_id}/trucks/{assignment.id}/end"
+    fields = {"outcome": outcome, "reasonCode": "other", "note": "Asked by telephone"}
+    sent = operator.send(path, fields)
+    assert "pending" in sent.text and "HX-Trigger" not in sent.headers
+    assert operator.command_id(operator.send(path, fields)) == operator.command_id(sent)
+    world.drain()
+    settled = operator.client.get(
+        f"/console/commands/{operator.command_id(sent)}", headers={"HX-Request": "true"}
+    )
+    assert "applied" in settled.text and settled.headers["HX-Trigger"] == "weelo-settled"
+    assert world.status(broadcast_id) == status
+    [audit] = world.rows("SELECT * FROM audit")
+    assert (audit.command, audit.actor_id, audit.reason) == ("trips.end", operator.id, "Asked by telephone")
+    assert f"end-{assignment.id}" not in ids(operator.get(f"/broadcasts/{broadcast_id}"))
+    assert f"outcomes-{assignment.id}" in ids(operator.get(f"/broadcasts/{broadcast_id}"))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"outcome": ""}, {"reasonCode": "by_telephone"}, {"note": " "}, {"note": "x" * 501}], ids=str
+)
+def test_a_trip_is_not_ended_by_an_incomplete_form(
+    world: World, operator: Operator, wrong: dict[str, str]
+) -> None:
+    broadcast_id = world.on_the_way()
+    [assignment] = world.assignments(broadcast_id)
+    fields = {"outcome": "failed", "reasonCode": "other", "note": "Asked by telephone", **wrong}
+    sent = operator.send(f"/broadcasts/{broadcast_id}/trucks/{assignment.id}/end", fields)
+    assert "not accepted" in sent.text and next(iter(wrong)) in sent.text
+    assert world.value("SELECT count(*) FROM mailbox WHERE name = 'trips.end'") == 0
+
+
+def test_only_levers_that_can_have_an_effect_are_shown(world: World, operator: Operator) -> None:
+    def levers(path: str) -> set[str]:
+        return {each.removeprefix("lever-") for each in ids(operator.get(path))} & {
+            "widen",
+            "expire",
+            "cancel",
+            "online",
+            "offline",
+        }
+
+    fleet = world.fleet()
+    broadcast_id = world.broadcast(1)
+    page = f"/broadcasts/{broadcast_id}"
+    assert levers(page) == {"widen", "expire", "cancel"}
+    world.accept(fleet, broadcast_id)
+    assert levers(page) == {"cancel"}, "it is filled"
+    world.cancel(broadcast_id, world.customer_of(broadcast_id))
+    assert levers(page) == set()
+    assert "The booking is cancelled" in words(operator.get(page))
+
+    assert levers(f"/fleets/{fleet.id}") == {"offline"}
+    operator.use(f"/fleets/{fleet.id}/levers/offline", "Asked by phone")
+    world.drain()
+    assert levers(f"/fleets/{fleet.id}") == {"online"}
+    for path in (f"/fleets/{fleet.id}", "/audit"):
+        assert "put offline" in operator.get(path)
+
+
+def test_a_cause_is_given_once(world: World, operator: Operator) -> None:
+    fleet = world.fleet()
+    operator.use(f"/fleets/{fleet.id}/levers/offline", "Asked by phone", key="off")
+    world.drain()
+    redis().flushdb()  # no heartbeat of the app is known any more
+    sent = operator.use(f"/fleets/{fleet.id}/levers/online", "Asked by phone", key="on")
+    world.drain()
+    shown = words(operator.get(f"/commands/{operator.command_id(sent)}"))
+    assert "TRANSPORTER_SILENT" in shown
+    assert shown.count("The transporter's app cannot be reached".replace("'", "&#39;")) == 1
+
+
 @pytest.mark.parametrize("reason", ["", "   ", "x" * 501])
 def test_a_lever_needs_a_reason(world: World, operator: Operator, reason: str) -> None:
     broadcast_id = world.broadcast(1)
@@ -268,6 +363,97 @@ def test_queues_and_parked_commands_are_shown(world: World, operator: Operator) 
     assert "broadcasts.expire" in page and str(broadcast_id)[:8] in page
     assert "ValueError: &lt;b&gt;no&lt;/b&gt;" in page
     assert "parked command" in words(operator.get("/stuck"))
+
+
+def found_by_beat(world: World, name: str, severity: str, detail: str) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(
+            text("INSERT INTO check_results VALUES (:name, :severity, :detail, clock_timestamp())"),
+            {"name": name, "severity": severity, "detail": detail},
+        )
+
+
+def swept(world: World, seconds_ago: float) -> None:
+    with world.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO beat_heartbeats VALUES ('beat', clock_timestamp(), clock_timestamp() - make_interval(secs => :ago))"
+            ),
+            {"ago": seconds_ago},
+        )
+
+
+def all_queues_consumed() -> None:
+    worker_heartbeats.report("a worker", QUEUES)
+    for queue in QUEUES:
+        worker_heartbeats.record_consumption(queue)
+
+
+def test_without_findings_everything_moves(world: World, operator: Operator) -> None:
+    swept(world, 0)
+    all_queues_consumed()
+    found_by_beat(world, "schema", "failing", "")
+    assert "Nothing is stuck." in operator.get("/stuck")
+    assert " hidden" in operator.get("/health")
+
+
+def test_failing_checks_are_no_all_clear(world: World, operator: Operator) -> None:
+    all_queues_consumed()
+    swept(world, 60)
+    found_by_beat(world, "parked-commands", "failing", "<b>one</b>")
+    found_by_beat(world, "redis-eviction", "warning", "REDIS_URL: deletes keys")
+    page = operator.get("/stuck")
+    assert "Nothing is stuck." not in page
+    for check in ("beat-not-sweeping", "parked-commands", "redis-eviction"):
+        assert f"<b>{check}</b>" in page
+    assert "&lt;b&gt;one&lt;/b&gt;" in page and "restart beat, or start it" in page
+    badge = operator.get("/health")
+    assert "2 checks fail" in badge and " hidden" not in badge, "warnings are not counted"
+
+
+def test_a_queue_without_a_worker_is_a_failing_check(world: World, operator: Operator) -> None:
+    swept(world, 0)
+    redis().flushdb()
+    worker_heartbeats.report("a worker", [queue for queue in QUEUES if queue != "offers"])
+    assert "queue offers: no worker consumes it" in operator.get("/stuck")
+    assert ">worker-not-consuming</a>" in operator.get("/health")
+
+
+def test_without_redis_the_pages_say_what_is_not_known(
+    world: World, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.fleet()
+    swept(world, 0)
+    away = Redis(host="127.0.0.1", port=1, socket_timeout=1)  # nothing listens there
+    for module in (worker_heartbeats, presence):
+        monkeypatch.setattr(module, "redis", lambda: away)
+    badge = operator.get("/health")
+    assert 'data-redis="away"' in badge and ">redis</a>" in badge
+    assert "Redis does not answer" in operator.get("/stuck")
+    assert "the number of workers is not known" in operator.get("/queues")
+    assert "it is not known which fleets are online" in operator.get("/fleets")
+
+
+def test_a_page_that_cannot_be_read_says_so_once(
+    world: World, operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object) -> None:
+        raise OperationalError("SELECT", {}, psycopg2.OperationalError("connection refused"))
+
+    monkeypatch.setattr(admin_stuck, "stuck", unavailable)
+    answer = operator.client.get("/console/stuck", headers={"Accept": "text/html"})
+    assert answer.status_code == 503
+    assert "The database does not answer." in answer.text
+    assert "nothing was accepted" not in answer.text and "tokens" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/nothing/at/all", f"/broadcasts/{UUID(int=1)}", "/broadcasts/x"]
+)
+def test_errors_are_pages_for_browsers(operator: Operator, path: str) -> None:
+    answer = operator.client.get(f"/console{path}", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer.content_type) == (404, "text/html; charset=utf-8")
+    assert "Back to the console" in answer.text
 
 
 # --- speed ----------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast, get_args
 from urllib.parse import urlencode
@@ -10,7 +10,8 @@ from uuid import UUID
 
 from flask import Response, redirect, request
 
-from weelo_api.console.levers import LEVERS_OF_BROADCASTS, LEVERS_OF_FLEETS
+from weelo_api.console import health
+from weelo_api.console.levers import END_TRIP, LEVERS_OF_FLEETS, levers_of_broadcast
 from weelo_api.console.moments import map_of, scale_of
 from weelo_api.console.routes import api, page, session as console_session
 from weelo_api.views.common import replica_session
@@ -19,6 +20,7 @@ from weelo_workers.contracts.admin import StatusFilter
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
 from weelo_workers.contracts.vehicle_kinds import TYPES
+from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models.engine import read_engine
 from weelo_workers.notifications.socket_sessions import acked
@@ -102,6 +104,12 @@ class Filters:
             vehicle_type=self.vehicle or None,
         )
 
+    @property
+    def others(self) -> list[str]:
+        """The filters beside the text and the status, such as `kind: order`."""
+        given = ("kind", "vehicle", "area", "within", "since", "until")
+        return [f"{name}: {getattr(self, name)}" for name in given if getattr(self, name)]
+
     def address(self, **changed: str) -> str:
         values = {name: getattr(self, name) for name in self.__dataclass_fields__} | changed
         return "/console/broadcasts?" + urlencode({k: v for k, v in values.items() if v or k == "status"})
@@ -138,8 +146,14 @@ def broadcasts() -> str:
     filters = Filters.of_request()
     with replica_session() as session:
         found = admin_broadcasts.broadcasts(session, filters.query(), _page_request())
+        missed = filters.status if filters.q and not found.items else ""
+        if missed:
+            # A caller often asks about a request that has ended, and the filter for open ones is preset.
+            filters = replace(filters, status="")
+            found = admin_broadcasts.broadcasts(session, filters.query(), _page_request())
     return page(
         "broadcasts.html",
+        missed=missed,
         broadcasts=found.items,
         more=filters.address(cursor=found.next_cursor) if found.next_cursor else None,
         filters=filters,
@@ -168,8 +182,9 @@ def broadcast(broadcast_id: UUID) -> str:
         assert fleets is not None
         history = past_moments.history(session, broadcast_id)
         assert history is not None
+        trucks = [UUID(each["id"]) for each in found.view["assignments"]]
         audit = admin_audit.audit(
-            session, admin_audit.AuditFilter(subject_id=broadcast_id), PageRequest(ROWS, None)
+            session, admin_audit.AuditFilter(subject_ids=(broadcast_id, *trucks)), PageRequest(ROWS, None)
         )
         about = {found.view["customerId"], *(each["transporterId"] for each in fleets.items)}
         about |= {each["transporterId"] for each in found.view["assignments"]}
@@ -186,7 +201,9 @@ def broadcast(broadcast_id: UUID) -> str:
         audit=audit.items,
         names={str(each): person for each, person in names.items()},
         sentences={str(reason): sentence for reason, sentence in SENTENCES.items()},
-        levers=LEVERS_OF_BROADCASTS,
+        levers=levers_of_broadcast(found.view["status"]),
+        end_trip=END_TRIP,
+        live=LIVE,
         **_moment_content(history, moment, found.view),
     )
 
@@ -306,7 +323,8 @@ def fleet(fleet_id: UUID) -> str:
         )
     if found is None:
         raise Rejected(Code.NOT_FOUND)
-    return page("fleet.html", fleet=found, audit=audit.items, levers=LEVERS_OF_FLEETS)
+    levers = [each for each in LEVERS_OF_FLEETS if each.is_of(found["isAvailable"])]
+    return page("fleet.html", fleet=found, audit=audit.items, levers=levers)
 
 
 # --- the system -----------------------------------------------------------------------------------------
@@ -326,9 +344,10 @@ def queues() -> str:
 
 @api.get("/stuck")
 def stuck() -> str:
-    """Everything that does not move, with what to do."""
+    """Everything that does not move and every check with a finding, with what to do."""
     with replica_session() as session:
-        return page("stuck.html", items=admin_stuck.stuck(session))
+        items = admin_stuck.stuck(session)
+    return page("stuck.html", items=items, health=health.look())
 
 
 @api.get("/audit")

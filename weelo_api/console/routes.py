@@ -146,11 +146,11 @@ def _wants_a_page() -> bool:
 
 
 @api.errorhandler(Rejected)
-def _rejected(rejected: Rejected) -> Response:
+def _rejected(rejected: Rejected, title: str | None = None) -> Response:
     if not _wants_a_page():
         return problem_response(rejected.problem())
     response = Response(
-        page("error.html", code=rejected.code, detail=rejected.detail), rejected.code.http_status
+        page("error.html", code=rejected.code, detail=rejected.detail, title=title), rejected.code.http_status
     )
     if "retryAfter" in rejected.extra:
         response.headers["Retry-After"] = str(rejected.extra["retryAfter"])
@@ -170,7 +170,10 @@ def _unavailable(error: Exception) -> Response:
         return _unexpected(error)
     server_errors.log_unavailable_database(error)
     g.console_session = None  # it may be what could not be read
-    return _rejected(Rejected(Code.SERVICE_UNAVAILABLE, "The database does not answer.", {"retryAfter": 1}))
+    detail = "The database does not answer. Load the page again in a moment."
+    # A page that is only read has submitted nothing, so the code's own title would mislead.
+    title = "Not available at the moment" if request.method in ("GET", "HEAD") else None
+    return _rejected(Rejected(Code.SERVICE_UNAVAILABLE, detail, {"retryAfter": 1}), title)
 
 
 for _error_class in DATABASE_ERRORS:

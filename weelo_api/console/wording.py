@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,6 +14,32 @@ from markupsafe import Markup, escape
 def plain(name: object) -> str:
     """Return a name of the contract as words: `partially_filled` becomes `partially filled`."""
     return str(name).replace("_", " ")
+
+
+_ACTIONS = {
+    "broadcasts.widen_by_operator": "widen",
+    "broadcasts.expire_by_operator": "expire",
+    "broadcasts.cancel_by_operator": "cancel",
+    "fleet.set_availability_by_operator": "change availability",
+    "trips.end": "end trip",
+}
+
+
+def action(command: str, details: Mapping[str, Any] | None = None) -> str:
+    """Return a command as words: `trips.expire_assignment` becomes `expire assignment`, an operator's the lever's name.
+
+    `details`: those of the audit log, such as `{"isAvailable": False}`.
+    """
+    given = details or {}
+    if command == "fleet.set_availability_by_operator" and "isAvailable" in given:
+        return "put online" if given["isAvailable"] else "put offline"
+    name = _ACTIONS.get(command) or plain(command.rpartition(".")[2])
+    return f"{name} as {plain(given['outcome'])}" if command == "trips.end" and "outcome" in given else name
+
+
+def field(name: str) -> str:
+    """Return the name of a field as words: `radiusKm` becomes `radius km`."""
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda found: f" {found[1].lower()}", name)
 
 
 def short(identifier: UUID | str | None) -> str:

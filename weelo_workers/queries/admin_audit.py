@@ -23,6 +23,8 @@ class AuditFilter:
     subject_id: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
+    subject_ids: tuple[UUID, ...] = ()
+    """Of what the actions were about, if several things are wanted."""
 
 
 def audit(session: Session, wanted: AuditFilter, page_request: PageRequest) -> Page:
@@ -32,6 +34,8 @@ def audit(session: Session, wanted: AuditFilter, page_request: PageRequest) -> P
         query = query.where(AuditRecord.actor_id == wanted.actor_id)
     if wanted.subject_id is not None:
         query = query.where(AuditRecord.subject_id == wanted.subject_id)
+    if wanted.subject_ids:
+        query = query.where(AuditRecord.subject_id.in_(wanted.subject_ids))
     if wanted.since is not None:
         query = query.where(AuditRecord.at >= wanted.since)
     if wanted.until is not None:

@@ -7,6 +7,11 @@
   // --- times ------------------------------------------------------------------------------------------
   const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   const day = new Intl.DateTimeFormat([], { day: "2-digit", month: "short" });
+  const zone = new Intl.DateTimeFormat([], { timeZoneName: "longOffset" }).formatToParts().find(each => each.type === "timeZoneName")?.value ?? "";
+  // A time without a date is of today.
+  function showZone() {
+    for (const each of all("[data-zone]")) each.textContent = `${each.matches("footer") ? "Times without a date are of today, " : ""}${day.format(new Date())}, ${zone}`;
+  }
   function localTimes(within) {
     for (const each of all("time:not([title])", within)) {
       const at = new Date(each.dateTime);
@@ -20,6 +25,24 @@
   // --- keys -------------------------------------------------------------------------------------------
   const pages = { m: "/console", b: "/console/broadcasts", f: "/console/fleets", q: "/console/queues", s: "/console/stuck", a: "/console/audit" };
   let goTo = 0;
+  // Keys in a field: Escape leaves it, and Enter sends a text of which a line is enough.
+  function typed(event) {
+    if (event.key === "Escape") { const lever = event.target.closest("details.lever"); if (lever) leave(lever); else event.target.blur(); }
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target.matches("textarea[data-submit]")) {
+      event.preventDefault();
+      event.target.form.requestSubmit();
+    }
+  }
+  function leave(lever) { lever.open = false; lever.querySelector("summary").focus(); }
+  // An opened lever begins with its first field. `toggle` does not bubble.
+  document.addEventListener("toggle", event => {
+    if (event.target.matches?.("details.lever[open]")) event.target.querySelector("select, textarea")?.focus();
+  }, true);
+  function toLevers() {
+    const first = document.querySelector("#levers summary") ?? document.querySelector("details.lever summary") ?? document.getElementById("levers");
+    first?.focus();
+    first?.scrollIntoView({ block: "center" });
+  }
   const rows = () => all("[data-rows] a.row").filter(each => each.offsetParent);
   function step(by) {
     const links = rows(), now = links.indexOf(document.activeElement);
@@ -29,11 +52,12 @@
   }
   document.addEventListener("keydown", event => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.target.closest?.("input, textarea, select")) { if (event.key === "Escape") event.target.blur(); return; }
+    if (event.target.closest?.("input, textarea, select")) { typed(event); return; }
     if (document.querySelector("dialog[open]")) return;
+    if (event.key === "Escape" && event.target.closest?.("details.lever[open]")) { leave(event.target.closest("details.lever")); return; }
     if (goTo > Date.now() - 1500 && pages[event.key] && signedIn) { location.assign(pages[event.key]); return; }
     goTo = event.key === "g" ? Date.now() : 0;
-    const act = { "/": () => document.querySelector("[data-search]")?.focus(), j: () => step(1), k: () => step(-1), "?": () => document.getElementById("keys").showModal() }[event.key];
+    const act = { "/": () => document.querySelector("[data-search]")?.focus(), j: () => step(1), k: () => step(-1), l: toLevers, "?": () => document.getElementById("keys").showModal() }[event.key];
     if (act) { event.preventDefault(); act(); if (event.key === "/" && !document.querySelector("[data-search]")) location.assign("/console/broadcasts"); }
   });
 
@@ -68,8 +92,12 @@
   }
   const listChanged = atMostEvery(1000, () => emit("weelo-changed"));
   const thisChanged = atMostEvery(400, () => { if (isAtEnd()) emit("weelo-this-changed"); });
+  let liveState = ["connecting", "connecting"];
   function show(state, text) {
     const at = document.getElementById("live");
+    liveState = [state, text];
+    // Without Redis the socket is open, and nothing comes through it.
+    if (state === "live" && document.getElementById("health")?.dataset.redis === "away") [state, text] = ["away", "not live"];
     if (at && at.dataset.state !== state) { at.dataset.state = state; at.lastElementChild.textContent = text; }
   }
   let failures = 0;
@@ -103,24 +131,35 @@
   // --- start ------------------------------------------------------------------------------------------
   function began() {
     localTimes(document);
+    showZone();
     if (signedIn) {
       connect();
       // Frames may be lost.
       setInterval(() => { if (!document.hidden) { listChanged(); thisChanged(); } }, 15_000);
     }
     for (const each of all("[data-map]")) window.weeloMaps[each.dataset.map]?.(each);
-    document.body.addEventListener("htmx:afterSettle", event => { localTimes(document); follow(); });
+    document.body.addEventListener("htmx:afterSettle", event => { localTimes(document); follow(); show(...liveState); });
+    // A form in which something may have been typed stays as it is, as long as the page still has it.
+    document.body.addEventListener("htmx:oobBeforeSwap", event => {
+      const open = event.detail.target.querySelector(".lever[open]");
+      if (open && event.detail.fragment.querySelector(`#${CSS.escape(open.id)}`)) event.detail.shouldSwap = false;
+    });
     document.body.addEventListener("htmx:oobAfterSwap", () => { localTimes(document); follow(); });
     // A form that was sent gets a new key, because sending the same key again is the same command.
     document.body.addEventListener("htmx:afterRequest", event => {
       const form = event.target.closest?.(".lever form");
       if (!form || !event.detail.successful) return;
       form.elements.key.value = crypto.randomUUID ? crypto.randomUUID() : String(Math.random());
-      form.elements.reason.value = "";
-      form.closest("details").open = false;
+      for (const each of all("textarea", form)) each.value = "";
+      leave(form.closest("details"));
     });
     // A refused form is shown, too.
     document.body.addEventListener("htmx:responseError", event => {
+      if (event.target.id === "health") {
+        event.target.hidden = false;
+        event.target.textContent = event.detail.xhr.status === 503 ? "the database does not answer" : `the server answers ${event.detail.xhr.status}`;
+        return;
+      }
       document.getElementById("announcement").textContent = `The server answered ${event.detail.xhr.status}.`;
     });
   }
