@@ -10,7 +10,6 @@ from uuid import UUID
 
 from flask import Response, redirect, request
 
-from weelo_api.console import health
 from weelo_api.console.levers import END_TRIP, LEVERS_OF_FLEETS, levers_of_broadcast
 from weelo_api.console.moments import map_of, scale_of
 from weelo_api.console.routes import api, page, session as console_session
@@ -20,6 +19,7 @@ from weelo_workers.contracts.admin import StatusFilter
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
 from weelo_workers.contracts.vehicle_kinds import TYPES
+from weelo_workers.doctor.current import current_findings
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models.engine import read_engine
@@ -347,7 +347,7 @@ def stuck() -> str:
     """Everything that does not move and every check with a finding, with what to do."""
     with replica_session() as session:
         items = admin_stuck.stuck(session)
-    return page("stuck.html", items=items, health=health.look())
+    return page("stuck.html", items=items, health=current_findings())
 
 
 @api.get("/audit")

@@ -192,9 +192,11 @@ def set_availability(path: ById, body: AvailabilityIntervention) -> Response:
 @allow(Role.ADMIN)
 def stuck() -> Response:
     """What does not move although it should: failing checks, then the 50 oldest of each kind. Without a database, the checks alone."""
-    failing = current_findings()
-    items = [_failing_check(each) for each in failing if each.check not in admin_stuck.CHECKS_OF_ROWS]
-    if not any(each.check == "database" for each in failing):
+    findings = current_findings()
+    items = [
+        _failing_check(each) for each in findings.failing if each.check not in admin_stuck.CHECKS_OF_ROWS
+    ]
+    if findings.has_database:
         with replica_session() as session:
             items += admin_stuck.stuck(session)
     return page(Page(items, None))

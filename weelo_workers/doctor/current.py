@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from redis.exceptions import RedisError
-from sqlalchemy import text
 
 from weelo_workers.contracts.queues import Queue
 from weelo_workers.doctor.check import CHECKS, RUNBOOK, Severity
@@ -18,21 +18,25 @@ from weelo_workers.doctor.errors import first_line
 from weelo_workers.doctor.examine import examine  # noqa: F401
 from weelo_workers.messaging.worker_heartbeats import Consumption, consumption
 from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine
+from weelo_workers.queries.failing_checks import FailingCheck, failing_checks
 from weelo_workers.queries.health import seconds_since_sweep
 from weelo_workers.with_timeout import PROBE_SECONDS, NoThread, WithTimeout
 
 Read = TypeVar("Read")
 
-_STORED = text("SELECT name, detail FROM check_results WHERE severity = :severity AND detail <> ''")
 NO_ANSWER = f"it has not answered within {PROBE_SECONDS:g} s"
+_SEEN_HERE = frozenset({"database", "beat-not-sweeping", "worker-not-consuming"})
+"""Checks whose stored results are never used. A stopped process cannot store that it is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check of the severity `failing` has found. `detail`: one line per finding. `runbook`: file and anchor."""
+    """What a check has found. `detail`: one line per finding. `checked_at`: when beat ran it; None if it was looked at now."""
 
     check: str
     detail: str
+    is_warning: bool = False
+    checked_at: datetime | None = None
 
     @property
     def remedy(self) -> str:
@@ -42,22 +46,36 @@ class Finding:
 
     @property
     def runbook(self) -> str:
+        """The file and the anchor of the check's entry."""
         return f"{RUNBOOK}#{self.check}"
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    """What PostgreSQL has: the stored findings by check, and the time since the last sweep (None: never)."""
+class Findings:
+    """The checks with a finding, those that need action first. `has_database`, `has_redis`: whether these servers answer."""
 
-    stored: Mapping[str, str]
+    all: list[Finding]
+    has_database: bool
+    has_redis: bool
+
+    @property
+    def failing(self) -> list[Finding]:
+        """Those that need action."""
+        return [each for each in self.all if not each.is_warning]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What PostgreSQL has: the stored findings, and the time since the last sweep (None: never)."""
+
+    stored: list[FailingCheck]
     sweep_seconds: float | None
 
 
 @WithTimeout
 def _rows() -> _Rows:
     with autocommit_engine().connect() as connection:
-        stored = connection.execute(_STORED, {"severity": Severity.FAILING.value})
-        return _Rows({row.name: row.detail for row in stored}, seconds_since_sweep(connection))
+        return _Rows(failing_checks(connection), seconds_since_sweep(connection))
 
 
 @WithTimeout
@@ -65,34 +83,37 @@ def _consumption() -> Mapping[Queue, Consumption]:
     return consumption()
 
 
-def current_findings() -> list[Finding]:
-    """Return the checks that fail, in the order of their names, after about two seconds at most.
+def current_findings() -> Findings:
+    """Return what checks find, after about two seconds at most, also if a server hangs.
 
-    `database`, `redis`, `worker-not-consuming` and `beat-not-sweeping` are looked at now, so they are right also while beat
-    is stopped. The others are as beat found them in its last run; without a database they are not known.
+    Whether the database and Redis answer, beat sweeps and each queue is consumed is looked at now, so it is right also
+    while beat is stopped. The other checks are as beat found them in its last run; without a database they are not known.
     """
     reading_rows, reading_keys = _begin(_rows), _begin(_consumption)
-    rows = _answer(reading_rows)
-    keys = _answer(reading_keys)
-    found: dict[str, str] = {}
+    rows, keys = _answer(reading_rows), _answer(reading_keys)
+    found: list[Finding] = []
     sweeps = False
     if isinstance(rows, str):
-        found["database"] = f"database: {rows}"
+        found.append(Finding("database", f"database: {rows}"))
     else:
-        found |= rows.stored
-        found.pop("database", None)
-        found.pop("beat-not-sweeping", None)
         late = late_sweep(rows.sweep_seconds)
         sweeps = late is None
         if late:
-            found["beat-not-sweeping"] = late
+            found.append(Finding("beat-not-sweeping", late))
     if isinstance(keys, str):
-        found["redis"] = f"REDIS_URL: {keys}"
-    else:
-        found.pop("worker-not-consuming", None)
-        if idle := list(idle_queues(keys, is_probed=sweeps)):
-            found["worker-not-consuming"] = "\n".join(idle)
-    return [Finding(check, detail) for check, detail in sorted(found.items())]
+        found.append(Finding("redis", f"REDIS_URL: {keys}"))
+    elif idle := list(idle_queues(keys, is_probed=sweeps)):
+        found.append(Finding("worker-not-consuming", "\n".join(idle)))
+    if not isinstance(rows, str):
+        # What beat has found of Redis stays if Redis answers: it may be that it refuses writes.
+        seen = _SEEN_HERE | {each.check for each in found}
+        found += [_stored(each) for each in rows.stored if each.name not in seen]
+    found.sort(key=lambda each: (each.is_warning, each.check))
+    return Findings(found, not isinstance(rows, str), not isinstance(keys, str))
+
+
+def _stored(result: FailingCheck) -> Finding:
+    return Finding(result.name, result.detail, result.severity == Severity.WARNING, result.checked_at)
 
 
 def _begin(read: WithTimeout[Read]) -> Callable[[], Read] | NoThread:
