@@ -169,7 +169,7 @@ class FaultSystem:
         """Return the client ports of connections that wait for a lock on a broadcast."""
         waits = self.rows(
             "SELECT client_port FROM pg_stat_activity WHERE datname = current_database()"
-            " AND wait_event_type = 'Lock' AND query LIKE '%FROM broadcasts%'"
+            " AND wait_event_type = 'Lock' AND (query LIKE '%FROM broadcasts%' OR query LIKE 'EXECUTE lock_broadcasts%')"
         )
         return [int(wait.client_port) for wait in waits]
 

@@ -21,7 +21,7 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 from weelo_workers.settings import settings
 
-RECORDING, LOOKING = b"INSERT INTO mailbox", b"FROM mailbox"
+RECORDING, LOOKING = b"EXECUTE post", b"FROM mailbox"  # the statement that records a command is prepared
 
 
 @dataclass

@@ -61,6 +61,10 @@ class Truck:
     def available(self, wanted: bool) -> None:
         assert self.client.set_availability(wanted)["isAvailable"] is wanted
 
+    def has_offer(self, broadcast: str) -> bool:
+        """Return whether the fleet has an open offer of this broadcast."""
+        return any(offer["broadcastId"] == broadcast for offer in self.client.offers())
+
     def accept(self, broadcast: str) -> Accepted:
         return self.client.accept(broadcast, self.vehicle, str(self.driver))
 
