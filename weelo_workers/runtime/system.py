@@ -316,11 +316,16 @@ def _tended(
     """
 
     def tend(server: EmbeddedServer) -> None:
+        announced = True
         while not stop.wait(TICK_SECONDS * 5):
             if server.pid() is None:
                 _start_again(server, console_log)
-                if not stop.is_set():
+                announced = False
+            elif not announced:
+                # On a full disk the description stays as it was until there is room.
+                with suppress(OSError):
                     announce()
+                    announced = True
 
     threads = [
         threading.Thread(target=tend, args=(server,), name=f"tender of {server.name}", daemon=True)
