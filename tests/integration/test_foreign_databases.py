@@ -172,7 +172,7 @@ def test_a_schema_of_a_newer_version_or_another_program_is_refused_in_one_line(f
     )
     assert refused.stderr.count("\n") == 1
     seen = weelo_here("doctor", DATABASE_URL=address(url)).stdout
-    assert 'database: cannot be used: relation "mailbox" does not exist' in seen
+    assert 'could not be checked: relation "mailbox" does not exist' in seen
 
 
 def test_our_session_settings_override_the_defaults_of_a_database(foreign: Made) -> None:
