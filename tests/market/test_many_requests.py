@@ -67,7 +67,7 @@ _ROWS = """
 @pytest.mark.alone
 @pytest.mark.long
 @pytest.mark.timeout(600)
-def test_100_000_requests_are_answered_in_two_seconds(world: World) -> None:
+def test_100_000_requests_are_answered_in_half_the_limit(world: World) -> None:
     now = datetime.now(UTC)
     [truck] = world.fleet().trucks
     with world.engine.begin() as connection:
@@ -100,4 +100,4 @@ def test_100_000_requests_are_answered_in_two_seconds(world: World) -> None:
     assert [(each.reason, each.slots) for each in total.slots_expired] == [("nobody_accepted", REQUESTS // 2)]
     assert sum(each.slots for each in total.cancels) == REQUESTS * 4 // 10
     assert [each.accepts for each in total.accepts_lost] == [REQUESTS // 10]
-    assert min(seconds) < 2, seconds
+    assert min(seconds) < market.LIMIT_SECONDS / 2, seconds
