@@ -38,12 +38,12 @@ def suspend(program: str) -> Fault:
 
 @contextmanager
 def repeatedly(act: Callable[[], object], every: float = 0.3) -> Iterator[None]:
-    """Call a function again and again, in a thread. Refusals and lost connections are part of the fault."""
+    """Call a function again and again, in a thread. Refusals, lost connections and late offers are part of the fault."""
     over = threading.Event()
 
     def loop() -> None:
         while not over.wait(every):
-            with suppress(WeeloError, httpx.HTTPError):
+            with suppress(WeeloError, httpx.HTTPError, AssertionError):
                 act()
 
     thread = threading.Thread(target=loop)
