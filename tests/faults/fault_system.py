@@ -52,6 +52,8 @@ REDIS_MEGABYTES = 256  # Redis rewrites its append-only file from 64 MB on
 DATABASE, CLOCK, MACHINE = "database", "second clock", "machine"
 STALL_SECONDS = 0.5
 """If a sleep of 0.1 s takes at least 0.1 s + STALL_SECONDS, the machine stalled, and with it all processes."""
+BOOT_SECONDS = 3.0
+"""How much longer than beat the worker of the timers may take to start after both have ended."""
 
 
 @dataclass(slots=True)
@@ -303,7 +305,12 @@ class FaultSystem:
 
 
 class ClockWatch:
-    """Records outages of beat (dead, stopped, or not yet connected to PostgreSQL) and stalls of the machine."""
+    """Records outages of beat (dead, stopped, or not yet connected to PostgreSQL) and stalls of the machine.
+
+    If beat and the worker of the timers end together, as in a power cut, both have to start again before a timer can
+    act. The outage then lasts until both are connected, but at most BOOT_SECONDS longer than that of beat, because beat
+    executes commands itself if no worker does.
+    """
 
     def __init__(self, fault_system: FaultSystem) -> None:
         self._stage = fault_system
@@ -324,8 +331,15 @@ class ClockWatch:
                 self._stage.away.append(Outage(MACHINE, began, time.time()))
             if not self._ticks():
                 with self._stage.outage_of(CLOCK):
+                    worked = self._worker_of_timers()
                     while not self._over.wait(0.1) and not self._ticks():
-                        pass
+                        worked = worked and self._worker_of_timers()
+                    until = time.monotonic() + BOOT_SECONDS
+                    while not worked and time.monotonic() < until and not self._over.wait(0.1):
+                        worked = self._worker_of_timers()
+
+    def _worker_of_timers(self) -> bool:
+        return any(self._stage.works(pid) for pid in self._stage.system.pids("timers"))
 
     def _ticks(self) -> bool:
         with suppress(psutil.Error):

@@ -183,10 +183,9 @@ class Driver(Person):
             self.trip = data["assignment"]
             if event == "trip_cancelled" and data["reason"] == "replaced":
                 self.schedule(self.answers, 0.0, 0.5)  # too late: another driver has been asked
-            elif self.trip["status"] == "at_pickup" and self.dice.random() < 0.5:
-                self.schedule(
-                    self.reports_no_show, 0.8, 1.6
-                )  # too early, if it is less than PICKUP_WAIT_SECONDS
+            elif self.trip["status"] == "at_pickup" and self.dice.random() < 0.8:
+                # This is refused if it comes before PICKUP_WAIT_SECONDS.
+                self.schedule(self.reports_no_show, 0.8, 1.6)
 
     def answers(self) -> None:
         if self.trip is None:
@@ -205,6 +204,8 @@ class Driver(Person):
         if status in ("driver_accepted", "en_route_pickup", "at_pickup") and chance < 0.08:
             reason = self.dice.choice(list(ProviderReason))
             self.send_command("POST", f"/assignments/{trip['id']}/give-back", {"reasonCode": reason})
+        elif status in ("driver_accepted", "en_route_pickup") and chance < 0.12:
+            self.reports_no_show()  # this is refused, because the truck has not reached the pickup
         elif status == "driver_accepted" and chance < 0.4:
             pass  # does not set out, and after a while the truck is given back
         elif status in ("driver_accepted", "en_route_pickup", "at_pickup", "in_transit"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
+from tests.support.silent_server import silent_port
 from tests.support.sources import python_files, syntax
 from weelo_workers import redis_client
 from weelo_workers.models.engine import autocommit_engine, connect, engine, read_engine
@@ -36,9 +36,8 @@ BOUNDED_BY = {
 
 @pytest.fixture
 def silent() -> Iterator[int]:
-    """Yield a port that accepts connections and never answers."""
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
-        yield server.getsockname()[1]
+    with silent_port() as port:
+        yield port
 
 
 def engines() -> dict[str, Engine]:
