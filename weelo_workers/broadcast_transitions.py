@@ -42,7 +42,6 @@ from weelo_workers.models import Assignment, Broadcast, Hold, TruckRequest
 from weelo_workers.queries.open_offers import in_last_step, keeps_out_any
 from weelo_workers.queries.slots import filled, kinds_of, searching
 from weelo_workers.queries.views import assignment_view, broadcast_header, place
-from weelo_workers.settings import settings
 
 
 def slots_of(uow: UnitOfWork, broadcast_id: UUID) -> list[TruckRequest]:
@@ -106,7 +105,7 @@ def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[
     in_rings = (
         broadcast.status in lifecycle.OPEN
         and reach is not None
-        and not (last_step and settings().last_step_max_km == 0)
+        and not (last_step and broadcast.policy.last_step_max_km == 0)
     )
     kinds = kinds_of(searching(slots)) if in_rings else set()
     shown = partial(

@@ -26,8 +26,8 @@ from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, TruckRequest
+from weelo_workers.models.environment_policy import environment_policy
 from weelo_workers.queries.views import broadcast_view
-from weelo_workers.settings import settings
 
 Creation = CreateBooking | CreateOrder
 
@@ -73,6 +73,7 @@ def _open_broadcast(uow: UnitOfWork, customer_id: UUID) -> Broadcast | None:
 
 def _broadcast(command: Creation, kind: BroadcastKind, now: datetime) -> Broadcast:
     request = command.request
+    policy = environment_policy()
     return Broadcast(
         id=uuid4(),
         kind=kind,
@@ -88,8 +89,11 @@ def _broadcast(command: Creation, kind: BroadcastKind, now: datetime) -> Broadca
         radius_km=None,
         reoffer_rounds=0,
         transporters_notified=0,
-        expires_at=now + timedelta(seconds=settings().broadcast_timeout_seconds),
+        expires_at=now + timedelta(seconds=policy.broadcast_timeout_seconds),
         created_at=now,
+        policy_settings=policy.to_json(),
+        policy_scope="default",
+        policy_version=0,
     )
 
 

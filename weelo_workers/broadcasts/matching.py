@@ -44,7 +44,6 @@ from weelo_workers.models.fleet import of_kinds
 from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.open_offers import of_new_offer, open_offers_against
 from weelo_workers.queries.slots import kinds_of, searching
-from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
 
@@ -105,8 +104,8 @@ def search_presence(
             return presence.search(kinds, pickup, this.reach)
         count = ladder.portion_size(
             this.step,
-            settings().radius_steps_km,
-            settings().max_offers_per_step,
+            broadcast.policy.radius_steps_km,
+            broadcast.policy.max_offers_per_step,
             broadcast.transporters_notified,
         )
         return presence.nearest(kinds, pickup, count, this.reach)
@@ -147,6 +146,7 @@ def find_candidates(
         **of_places(near),
         **of_new_offer(broadcast, last_step=last_step, now=now),
     }
+    cap = broadcast.policy.max_open_offers
     query = _ALL_WHO_WANT_WORK if all_who_want_work else _THOSE_IN_PRESENCE
     for row in session.execute(query, parameters):
         if not row.is_available:
@@ -154,7 +154,7 @@ def find_candidates(
         elif not row.kinds:
             busy = PassedOverBecause.NO_FREE_TRUCK
             found.excluded.append(Excluded(row.id, busy, row.km, recorded=row.newest_reason == busy))
-        elif row.open_offers >= settings().max_open_offers:
+        elif row.open_offers >= cap:
             found.excluded.append(Excluded(row.id, PassedOverBecause.TOO_MANY_OFFERS, row.km))
         else:
             found.candidates.append(Candidate(row.id, row.km, row.kinds))

@@ -14,7 +14,6 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
-from weelo_workers.settings import settings
 
 # The duration of a snooze, after a transporter could not take a broadcast.
 SNOOZE_SECONDS = 60.0
@@ -47,7 +46,7 @@ def _leave_out_of_heartbeats(
     no_room = any(each.because == PassedOverBecause.TOO_MANY_OFFERS for each in late.excluded)
     if no_room and here is not None and not in_last_step(broadcast):
         km = pickup_of(broadcast).km_to(here)
-        if _list_is_full_beyond(uow, transporter_id, here, km):
+        if _list_is_full_beyond(uow, transporter_id, here, km, cap=broadcast.policy.max_open_offers):
             uow.after_commit(partial(presence.mark_full, transporter_id, km, SNOOZE_SECONDS))
     offered = uow.session.get(Offer, (broadcast.id, transporter_id)) is not None
     leave_out = presence.mark_offered if offered else presence.snooze
@@ -55,7 +54,9 @@ def _leave_out_of_heartbeats(
     uow.after_commit(partial(leave_out, broadcast.id, [transporter_id], seconds))
 
 
-def _list_is_full_beyond(uow: UnitOfWork, transporter_id: UUID, here: presence.Point, km: float) -> bool:
+def _list_is_full_beyond(
+    uow: UnitOfWork, transporter_id: UUID, here: presence.Point, km: float, *, cap: int
+) -> bool:
     """Return whether the transporter has no room for any broadcast whose pickup is farther away than `km`.
 
     Only open offers that count against all such broadcasts are counted: their pickups are within `km` of the
@@ -67,4 +68,4 @@ def _list_is_full_beyond(uow: UnitOfWork, transporter_id: UUID, here: presence.P
         if each.km is not None and each.km <= km and not each.last_step
         if each.pickup is not None and presence.Point(*each.pickup).km_to(here) <= km
     ]
-    return len(near) >= settings().max_open_offers
+    return len(near) >= cap

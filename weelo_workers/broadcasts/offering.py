@@ -24,7 +24,6 @@ from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.open_offers import of_new_offer, open_offers_against
 from weelo_workers.queries.slots import filled, searching
 from weelo_workers.queries.views import broadcast_header, request_fields, requested_vehicles
-from weelo_workers.settings import settings
 
 # The limit on rows stored per step. It is high enough that every transporter nearby can learn why they got no offer,
 # even in the densest town.
@@ -59,7 +58,7 @@ def insert_offers(
         "offered_in_step": step,
         # The offer gets the version that the broadcast will have after its next transition, which publishes the offer.
         "offered_in_version": broadcast.version + 1,
-        "cap": settings().max_open_offers,
+        "cap": broadcast.policy.max_open_offers,
         **of_places({candidate.transporter_id: candidate.distance_km for candidate in these}),
         **of_new_offer(broadcast, last_step=last_step, now=uow.now),
     }
@@ -80,7 +79,7 @@ def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate])
     ids = [candidate.transporter_id for candidate in declined]
     uow.session.scalars(_LOCK_TRANSPORTERS, {"ids": ids}).all()
     parameters = {
-        "cap": settings().max_open_offers,
+        "cap": broadcast.policy.max_open_offers,
         **of_places({candidate.transporter_id: candidate.distance_km for candidate in declined}),
         **of_new_offer(broadcast, last_step=False, now=uow.now),
     }

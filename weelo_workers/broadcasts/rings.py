@@ -24,7 +24,6 @@ from weelo_workers.lifecycles.ladder import Ring, next_step_in, ring
 from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, TruckRequest
-from weelo_workers.settings import settings
 
 SearchedRings = Sequence[tuple[Ring, presence.SearchResult | None]]
 """Rings with what presence has found in each; None if Redis does not answer."""
@@ -38,11 +37,12 @@ def search_rings(broadcast: Broadcast, slots: Sequence[TruckRequest], step: int)
     Redis may be slow.
     """
     searched = list[tuple[Ring, presence.SearchResult | None]]()
+    policy = broadcast.policy
     while True:
-        this = ring(step, settings().radius_steps_km, settings().last_step_max_km)
+        this = ring(step, policy.radius_steps_km, policy.last_step_max_km)
         online = search_presence(broadcast, slots, this)
         # With MIN_OFFERS_PER_STEP = 0 the next step comes after the usual time, even if this ring is empty.
-        if this.last or online is None or online.near or settings().min_offers_per_step == 0:
+        if this.last or online is None or online.near or policy.min_offers_per_step == 0:
             return [*searched, (this, online)]
         searched.append((this, replace(online, busy={})))
         step += 1
@@ -77,10 +77,11 @@ def _offer_within(
     note: str | None,
 ) -> float | None:
     """Offer the broadcast within one ring. Return the seconds until the next ring; None if there is none."""
+    policy = broadcast.policy
     found = find_candidates(
         uow.session, broadcast, slots, online, uow.now, last_step=this.last, unlimited=this.reach.is_everyone
     )
-    left_over = found.keep_nearest(settings().max_offers_per_step)
+    left_over = found.keep_nearest(policy.max_offers_per_step)
     offered, refused = insert_offers(uow, broadcast, found.candidates, this.step, last_step=this.last)
     left_out = [*found.excluded, *refused]
     at_step = BroadcastStep(broadcast.id, broadcast.reoffer_rounds, this.step)
@@ -108,8 +109,8 @@ def _offer_within(
         this,
         offers_made=len(offered),
         left_over=left_over,
-        at_least=settings().min_offers_per_step,
-        step_seconds=settings().radius_step_seconds,
+        at_least=policy.min_offers_per_step,
+        step_seconds=policy.radius_step_seconds,
     )
 
 
@@ -123,7 +124,7 @@ def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over:
     if not (this.last and left_over):
         return this.reach
     farthest = max(each.distance_km or 0.0 for each in found.candidates) if found.candidates else 0.0
-    return Reach.within(max(settings().radius_steps_km[-1], broadcast.reach.limit_km or 0.0, farthest))
+    return Reach.within(max(broadcast.policy.radius_steps_km[-1], broadcast.reach.limit_km or 0.0, farthest))
 
 
 def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:

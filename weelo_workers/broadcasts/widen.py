@@ -13,7 +13,6 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
 from weelo_workers.queries.slots import searching
-from weelo_workers.settings import settings
 
 
 @handles(WidenBroadcast)
@@ -36,7 +35,7 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     if broadcast.status != BroadcastStatus.CREATED and not searching(slots):
         # All open slots are on hold, so there is nothing to offer. This ring is tried again later.
-        uow.send(command, at=uow.now + timedelta(seconds=settings().radius_step_seconds))
+        uow.send(command, at=uow.now + timedelta(seconds=broadcast.policy.radius_step_seconds))
         return
     offer_in_rings(uow, broadcast, slots, searched)
 

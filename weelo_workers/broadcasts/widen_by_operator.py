@@ -16,7 +16,6 @@ from weelo_workers.models import Broadcast, TruckRequest
 from weelo_workers.ownership import lock_any_broadcast
 from weelo_workers.queries.slots import searching
 from weelo_workers.queries.views import broadcast_view
-from weelo_workers.settings import settings
 
 
 @handles(WidenByOperator)
@@ -62,8 +61,8 @@ def _ensure_next(broadcast: Broadcast, slots: list[TruckRequest]) -> None:
         raise Rejected(
             Code.INVALID_TRANSITION, "All open trucks are on hold. They are offered when the holds end."
         )
-    radii = settings().radius_steps_km
-    widest = ring(len(radii) + 1, radii, settings().last_step_max_km).reach
+    radii = broadcast.policy.radius_steps_km
+    widest = ring(len(radii) + 1, radii, broadcast.policy.last_step_max_km).reach
     if is_last_step(broadcast.radius_step, radii) and broadcast.reach == widest:
         raise Rejected(
             Code.INVALID_TRANSITION,

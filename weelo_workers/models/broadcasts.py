@@ -36,8 +36,10 @@ from weelo_workers.contracts.statuses import (
 from weelo_workers.lifecycles import assignment, truck_request
 from weelo_workers.lifecycles.broadcast import FINAL, OPEN
 from weelo_workers.lifecycles.ladder import ring_name
+from weelo_workers.lifecycles.policy import Policy
 from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.models.base import Base, Id, one_of, status_in
+from weelo_workers.models.environment_policy import environment_policy
 from weelo_workers.models.fleet import Vehicle
 
 
@@ -74,6 +76,11 @@ class Broadcast(Base):
     """When the first truck was assigned. It stays if the truck is lost."""
     filled_at: Mapped[datetime | None]
     """When every slot had a truck for the first time."""
+    policy_settings: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+    """The values of the policy with which the broadcast began, keyed in camel case. They never change."""
+    policy_scope: Mapped[str | None]
+    policy_version: Mapped[int | None]
+    """0: no operator has stored a policy of that scope."""
 
     __table_args__ = (
         Index(
@@ -87,6 +94,11 @@ class Broadcast(Base):
         one_of("kind", BroadcastKind, "a_broadcast_is_a_booking_or_an_order"),
         CheckConstraint("trucks_needed BETWEEN 1 AND 50", name="a_broadcast_needs_1_to_50_trucks"),
     )
+
+    @property
+    def policy(self) -> Policy:
+        """The policy with which this broadcast began. Without a stored one, that of this process's environment."""
+        return Policy.from_json(self.policy_settings or {}, otherwise=environment_policy())
 
     @property
     def reach(self) -> Reach:

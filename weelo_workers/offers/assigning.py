@@ -20,7 +20,6 @@ from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.offers.allocation import Allocation, Offered
 from weelo_workers.queries.slots import filled, searching
 from weelo_workers.queries.views import assignment_view, broadcast_header
-from weelo_workers.settings import settings
 
 OFFERED_TO_OTHERS = "It is offered to other fleets."
 """The detail of SLOT_GIVEN_BACK."""
@@ -126,7 +125,7 @@ def _assignment(
         reason_code=None,
         note=None,
         replaced_drivers=[],
-        expires_at=now + timedelta(seconds=settings().driver_accept_seconds),
+        expires_at=now + timedelta(seconds=broadcast.policy.driver_accept_seconds),
         created_at=now,
         state_changed_at=now,
         ring=ring,

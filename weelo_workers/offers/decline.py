@@ -14,7 +14,6 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.offers.holds import end_early, open_hold
 from weelo_workers.ownership import lock_offered
 from weelo_workers.queries.open_offers import open_offers_of
-from weelo_workers.settings import settings
 
 
 @handles(DeclineOffer)
@@ -25,9 +24,8 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
     """
     broadcast, offer = lock_offered(uow, command.broadcast_id, command.transporter_id)
     if offer.declined_at is None:
-        had_room = (
-            len(open_offers_of(uow.session, command.transporter_id, uow.now)) < settings().max_open_offers
-        )
+        open_offers = open_offers_of(uow.session, command.transporter_id, uow.now)
+        had_room = len(open_offers) < broadcast.policy.max_open_offers
         offer.declined_at = uow.now
         offer.decline_reason_code = command.reason_code
         offer.decline_note = command.reason

@@ -23,7 +23,6 @@ from weelo_workers.offers.holds import announce_remaining, expire_overdue, hold_
 from weelo_workers.ownership import lock_offered
 from weelo_workers.queries.fleets import free_trucks
 from weelo_workers.queries.slots import kinds_of, searching, split_given_back
-from weelo_workers.settings import settings
 
 
 @handles(HoldSlots)
@@ -120,5 +119,5 @@ def _until(uow: UnitOfWork, broadcast: Broadcast, offer: Offer) -> datetime:
     ).all()
     if any(hold.status == HoldStatus.EXPIRED or hold.expires_at <= uow.now for hold in before):
         raise Rejected(Code.HOLD_EXPIRED, "You had your time to choose trucks; accept slots that are open.")
-    in_full = uow.now + timedelta(seconds=settings().hold_seconds)
+    in_full = uow.now + timedelta(seconds=broadcast.policy.hold_seconds)
     return min([in_full, broadcast.expires_at, *(hold.expires_at for hold in before)])

@@ -28,7 +28,6 @@ from weelo_workers.models import (
 )
 from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
-from weelo_workers.settings import settings
 
 NotOffered = PassedOverBecause | NotOfferedBecause
 
@@ -189,7 +188,7 @@ def _has_room(session: Session, broadcast: Broadcast, transporter_id: UUID, km: 
     open_offers = open_offers_of(session, transporter_id, clock.now())
     pickup = (broadcast.pickup["latitude"], broadcast.pickup["longitude"])
     new = OfferRank(km, in_last_step(broadcast), pickup=pickup)
-    return has_room(open_offers, new, settings().max_open_offers)
+    return has_room(open_offers, new, broadcast.policy.max_open_offers)
 
 
 def _has_an_open_slot(broadcast: Broadcast, transporter_id: UUID) -> ColumnElement[bool]:

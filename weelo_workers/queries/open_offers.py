@@ -46,7 +46,7 @@ _REOPENED_FOR = timedelta(hours=1)
 
 def in_last_step(broadcast: Broadcast) -> bool:
     """Return whether the newest step of this broadcast is (a portion of) the last one."""
-    return is_last_step(broadcast.radius_step, settings().radius_steps_km)
+    return is_last_step(broadcast.radius_step, broadcast.policy.radius_steps_km)
 
 
 def open_offers_against(

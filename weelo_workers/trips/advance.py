@@ -35,7 +35,7 @@ def advance(command: AdvanceTrip, uow: UnitOfWork) -> AssignmentView:
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
     uow.advance(assignment, transition, occurred_at=command.occurred_at)
-    watch_pickup(uow, assignment)
+    watch_pickup(uow, broadcast, assignment)
     if command.status == AssignmentStatus.COMPLETED:
         uow.advance(slot_of(slots, assignment), slot_lifecycle.COMPLETE)
         broadcast_transitions.trucks_freed(uow, [assignment.transporter_id])

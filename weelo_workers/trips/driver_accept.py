@@ -35,6 +35,6 @@ def driver_accept(command: DriverAccepts, uow: UnitOfWork) -> AssignmentView:
     slot = uow.session.get_one(TruckRequest, assignment.truck_request_id)
     uow.advance(assignment, lifecycle.ACCEPT)
     uow.advance(slot, slot_lifecycle.ACCEPT)
-    watch_start(uow, assignment)
+    watch_start(uow, broadcast, assignment)
     broadcast_transitions.announce_assignments(uow, broadcast, [assignment])
     return assignment_view(assignment)

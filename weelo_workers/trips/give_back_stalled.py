@@ -14,7 +14,6 @@ from weelo_workers.lifecycles.reoffer import LostBecause
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.queries.backlog import is_unsettled
-from weelo_workers.settings import settings
 from weelo_workers.trips.reopening import lose_truck
 from weelo_workers.trips.watchdogs import still_watched
 
@@ -28,9 +27,11 @@ def give_back_stalled(command: GiveBackStalled, uow: UnitOfWork) -> None:
     If a report of the driver waits to be executed, the timer is set again, because the driver may have set out in time.
     """
     found = still_watched(uow, command, AssignmentStatus.DRIVER_ACCEPTED)
-    if found is None or not settings().start_limit_seconds:
+    if found is None:
         return
     broadcast, assignment = found
+    if not broadcast.policy.start_limit_seconds:
+        return
     if uow.session.scalar(select(is_unsettled(AdvanceTrip, trip_id=assignment.trip_id))):
         uow.send(command, at=uow.now + LOOK_AGAIN)
         return

@@ -7,7 +7,6 @@ from weelo_workers.contracts.trips import PickupReminder, RemindToStart
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.queries.views import assignment_view, broadcast_header
-from weelo_workers.settings import settings
 from weelo_workers.trips.watchdogs import still_watched, watch_start_limit
 
 
@@ -21,6 +20,6 @@ def remind_to_start(command: RemindToStart, uow: UnitOfWork) -> None:
     if found is None:
         return
     broadcast, assignment = found
-    watch_start_limit(uow, assignment, after_reminder=True)
-    if settings().start_reminder_seconds:
+    watch_start_limit(uow, broadcast, assignment, after_reminder=True)
+    if broadcast.policy.start_reminder_seconds:
         uow.publish(PickupReminder(**broadcast_header(broadcast), assignment=assignment_view(assignment)))

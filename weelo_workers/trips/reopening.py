@@ -31,7 +31,6 @@ from weelo_workers.models import (
 from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.slots import filled, kinds_of, searching, split_given_back
 from weelo_workers.queries.views import broadcast_header
-from weelo_workers.settings import settings
 from weelo_workers.trips.ending import continue_without, slot_of
 
 
@@ -142,7 +141,7 @@ def _reopen(
         now=uow.now,
         deadline=broadcast.expires_at,
         rounds=broadcast.reoffer_rounds,
-        limits=RoundLimits(settings().seconds_of_a_round, settings().reoffer_rounds),
+        limits=RoundLimits(broadcast.policy.reoffer_seconds, broadcast.policy.reoffer_rounds),
     )
     if until is None:
         return False

@@ -27,7 +27,6 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.ownership import lock_fleet_assignment
 from weelo_workers.queries.views import assignment_view
-from weelo_workers.settings import settings
 from weelo_workers.trips.ending import slot_of
 
 
@@ -112,7 +111,7 @@ def _ask_another_driver(
         lifecycle.REPLACE_DRIVER,
         why=why,
         replaced_drivers=sorted(replaced),
-        expires_at=uow.now + timedelta(seconds=settings().driver_accept_seconds),
+        expires_at=uow.now + timedelta(seconds=broadcast.policy.driver_accept_seconds),
         **columns,
     )
     if slot.status == TruckRequestStatus.ACCEPTED:

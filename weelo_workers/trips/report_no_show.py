@@ -14,7 +14,6 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment
 from weelo_workers.ownership import lock_own_assignment
 from weelo_workers.queries.views import assignment_view
-from weelo_workers.settings import settings
 from weelo_workers.trips.ending import end_truck
 
 
@@ -31,7 +30,7 @@ def report_no_show(command: ReportNoShow, uow: UnitOfWork) -> AssignmentView:
     if assignment.status == AssignmentStatus.CUSTOMER_NO_SHOW:
         uow.replayed = True
         return assignment_view(assignment)
-    wait_until = assignment.state_changed_at + timedelta(seconds=settings().pickup_wait_seconds)
+    wait_until = assignment.state_changed_at + timedelta(seconds=broadcast.policy.pickup_wait_seconds)
     if assignment.status == AssignmentStatus.AT_PICKUP and uow.now < wait_until:
         left = ceil((wait_until - uow.now).total_seconds())
         raise Rejected(Code.TOO_EARLY, f"Wait {left} s longer for the customer.", {"retryAfter": left})

@@ -13,10 +13,12 @@ from weelo_workers.trips.watchdogs import seconds_before_report, still_watched
 def report_stalled(command: ReportStalled, uow: UnitOfWork) -> None:
     """Publish that the truck has stalled; the assignment does not change.
 
-    Does nothing if the truck has moved on, or if the setting for this status is 0.
+    Does nothing if the truck has moved on, or if the limit for this status is 0.
     """
     found = still_watched(uow, command, command.status)
-    if found is None or not seconds_before_report(command.status):
+    if found is None:
         return
     broadcast, assignment = found
+    if not seconds_before_report(broadcast.policy, command.status):
+        return
     uow.publish(AssignmentStalled(**broadcast_header(broadcast), assignment=assignment_view(assignment)))

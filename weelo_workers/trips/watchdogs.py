@@ -6,41 +6,43 @@ from datetime import timedelta
 
 from weelo_workers.contracts.statuses import AssignmentStatus
 from weelo_workers.contracts.trips import GiveBackStalled, RemindToStart, ReportStalled, Watchdog
+from weelo_workers.lifecycles.policy import Policy
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast
 from weelo_workers.ownership import lock_assignment
-from weelo_workers.settings import settings
 
 
-def watch_start(uow: UnitOfWork, assignment: Assignment) -> None:
+def watch_start(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment) -> None:
     """Set the first timer after the driver has accepted: the reminder, or the limit if there is no reminder before it."""
-    limit, reminder = settings().start_limit_seconds, settings().start_reminder_seconds
+    limit, reminder = broadcast.policy.start_limit_seconds, broadcast.policy.start_reminder_seconds
     if reminder and (not limit or reminder < limit):
         uow.send(
             RemindToStart(assignment_id=assignment.id, since=assignment.state_changed_at),
             at=assignment.state_changed_at + timedelta(seconds=reminder),
         )
     else:
-        watch_start_limit(uow, assignment)
+        watch_start_limit(uow, broadcast, assignment)
 
 
-def watch_start_limit(uow: UnitOfWork, assignment: Assignment, *, after_reminder: bool = False) -> None:
+def watch_start_limit(
+    uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment, *, after_reminder: bool = False
+) -> None:
     """Set the timer that gives back a truck that has not set out.
 
     `after_reminder`: the driver is reminded now, perhaps late. The time from the reminder to the limit is not shortened.
     """
-    limit = settings().start_limit_seconds
+    limit = broadcast.policy.start_limit_seconds
     if not limit:
         return
     at = assignment.state_changed_at + timedelta(seconds=limit)
     if after_reminder:
-        at = max(at, uow.now + timedelta(seconds=limit - settings().start_reminder_seconds))
+        at = max(at, uow.now + timedelta(seconds=limit - broadcast.policy.start_reminder_seconds))
     uow.send(GiveBackStalled(assignment_id=assignment.id, since=assignment.state_changed_at), at=at)
 
 
-def watch_pickup(uow: UnitOfWork, assignment: Assignment) -> None:
+def watch_pickup(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment) -> None:
     """Set the timer for the way to the pickup or for the wait there, if the assignment has one of these statuses."""
-    if seconds := seconds_before_report(AssignmentStatus(assignment.status)):
+    if seconds := seconds_before_report(broadcast.policy, AssignmentStatus(assignment.status)):
         uow.send(
             ReportStalled(
                 assignment_id=assignment.id,
@@ -51,11 +53,11 @@ def watch_pickup(uow: UnitOfWork, assignment: Assignment) -> None:
         )
 
 
-def seconds_before_report(status: AssignmentStatus) -> float:
+def seconds_before_report(policy: Policy, status: AssignmentStatus) -> float:
     """Return how long a truck may be in this status before it is reported as stalled; 0 if it is never reported."""
     seconds = {
-        AssignmentStatus.EN_ROUTE_PICKUP: settings().pickup_limit_seconds,
-        AssignmentStatus.AT_PICKUP: settings().pickup_wait_seconds,
+        AssignmentStatus.EN_ROUTE_PICKUP: policy.pickup_limit_seconds,
+        AssignmentStatus.AT_PICKUP: policy.pickup_wait_seconds,
     }
     return seconds.get(status, 0)
 

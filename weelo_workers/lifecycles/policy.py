@@ -1,0 +1,49 @@
+"""The policy of a broadcast: how far, how fast and to how many it is offered, and how long each answer may take.
+
+A broadcast keeps the policy that it began with. Handlers get it from the broadcast, as they get the time from the unit of
+work, so two processes with different settings decide the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from pydantic.alias_generators import to_camel
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The values of a policy. `docs/configuration.md` explains each under the same name in capitals."""
+
+    radius_steps_km: tuple[float, ...]
+    radius_step_seconds: float
+    last_step_max_km: float
+    broadcast_timeout_seconds: float
+    min_offers_per_step: int
+    max_offers_per_step: int
+    max_open_offers: int
+    hold_seconds: float
+    driver_accept_seconds: float
+    reoffer_seconds: float
+    reoffer_rounds: int
+    start_reminder_seconds: float
+    start_limit_seconds: float
+    pickup_limit_seconds: float
+    pickup_wait_seconds: float
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any], otherwise: Self) -> Self:
+        """Return the policy with these values, keyed in camel case. Missing ones are taken from `otherwise`.
+
+        A process of a newer version may have stored values that this version does not know. They are ignored.
+        """
+        values = asdict(otherwise) | {
+            field.name: stored[key] for field in fields(cls) if (key := to_camel(field.name)) in stored
+        }
+        return cls(**values | {"radius_steps_km": tuple(values["radius_steps_km"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the values, keyed in camel case."""
+        return {to_camel(name): value for name, value in asdict(self).items()}
