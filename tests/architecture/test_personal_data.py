@@ -85,6 +85,7 @@ def test_columns_of_json_that_are_kept_contain_ids_and_words_of_the_program() ->
     assert kept == {
         "assignments.replaced_drivers",  # ids
         "audit.details",  # ids, numbers and codes
+        "broadcasts.policy_settings",  # numbers
         "erasures.changed",  # numbers by table
         "erasures.cursor",  # ids, times and numbers
         "erasures.request_ids",  # null at the end of an erasure

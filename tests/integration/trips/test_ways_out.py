@@ -359,6 +359,7 @@ def test_WAYS_02_a_slot_that_was_held_before_it_was_offered_again_is_offered_whe
 def test_a_slot_is_offered_again_to_fleets_whose_lists_contain_it_or_have_room(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    with_settings(monkeypatch, max_open_offers=1)
     told = world.fleet()
     broadcast, silent = world.won()
     world.tick(46)  # the driver is silent, so the offer is declined for the fleet
@@ -366,7 +367,6 @@ def test_a_slot_is_offered_again_to_fleets_whose_lists_contain_it_or_have_room(
     world.drain()
     world.accept(saviour, broadcast)
     world.drivers_accept(broadcast)
-    with_settings(monkeypatch, max_open_offers=1)
     other = world.broadcast(1)
     before = [offers_of(world, each) for each in (told, silent)]
     gives_back(world, assignment_of(world, broadcast, saviour))
