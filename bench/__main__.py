@@ -85,7 +85,9 @@ ON_DEMAND = ("history",)
 
 @click.command()
 @click.argument("measures", nargs=-1, type=click.Choice(NAMES))
-@click.option("--quick", is_flag=True, help="Run a small form of every measure; this takes less than two minutes.")
+@click.option(
+    "--quick", is_flag=True, help="Run a small form of every measure; this takes less than two minutes."
+)
 @click.option(
     "--results",
     "folder",

@@ -80,8 +80,8 @@ def race(run: Run) -> list[Figure]:
 def _all_tap(port: int, trucks: list[Truck], fleets: list[BareSocket], booking: str) -> list[float]:
     """Send one accept per truck at once, and return the seconds from each accept to its frame.
 
-    Requests are prepared as bytes, and one thread reads the frames, so that the client takes as little processor time as
-    possible from the measured system.
+    Requests are prepared as bytes, and one thread reads the frames, so that the client leaves as much processor time as
+    possible to the measured system.
     """
     path = f"/broadcasts/{booking}/accept"
     bodies = [{"vehicleId": truck.vehicle, "driverId": str(truck.driver)} for truck in trucks]

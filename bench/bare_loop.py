@@ -32,7 +32,7 @@ while sockets[0].recv(1):
 
 
 def bare_loop(readers: int) -> tuple[list[float], float]:
-    """Return the seconds of each turn until the last reader has its frame, and the server's processor seconds per frame."""
+    """Return the seconds of each turn until the last reader has its frame, and the processor seconds per frame."""
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(readers), str(PADDING)], stdout=subprocess.PIPE
     )

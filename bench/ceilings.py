@@ -38,8 +38,8 @@ TASKS = ("bare", "unacked")  # keys in Redis that exist as long as a task waits 
 class Ceiling:
     """The highest rate of one operation.
 
-    `milliseconds`: processor time per operation, of all processes that take part and of the client. For `socket_write` the
-    client's is not included.
+    `milliseconds`: processor time per operation, of all processes that take part and of the client. `socket_write` does
+    not include the client's.
     """
 
     what: str
@@ -78,7 +78,7 @@ class Ceilings:
 
 
 def measure(data: Path, *, quick: bool) -> Ceilings:
-    """Measure all ceilings on the running PostgreSQL of this data dir, and on a Redis that is started for this purpose."""
+    """Measure all ceilings on the running PostgreSQL of this data dir, and on a Redis that is started for this."""
     many = 50 if quick else 2_000
     broker = Valkey(data / "ceilings")
     try:

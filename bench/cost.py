@@ -121,9 +121,9 @@ class Batch:
 
     answers: Sequence[Answer]
     used: Mapping[str, float]
-    """Milliseconds of processor time per operation, by kind of process. Commands that the operation sends are included."""
+    """Processor time per operation in ms, by kind of process. Commands that the operation sends are included."""
     answered_in: float
-    """Seconds from the first request to the last response. By then the events of all operations are in their readers' logs."""
+    """Seconds until the last response. By then the events of all operations are in their readers' logs."""
 
     @property
     def milliseconds(self) -> float:

@@ -46,7 +46,7 @@ def request(
     wait: int | None = None,
     key: bool = False,
 ) -> bytes:
-    """Return a request of this user as bytes. `wait`: seconds for `Prefer`. `key`: whether to add a new Idempotency-Key."""
+    """Return a request of this user as bytes. `wait`: seconds for `Prefer`. `key`: add a new Idempotency-Key."""
     content = b"" if body is None else json.dumps(body).encode()
     lines = [
         f"{method} /api/v1{path} HTTP/1.1",

@@ -1,4 +1,4 @@
-"""A flood of five times as many requests as this machine can serve: its responses, and the latency of accepts meanwhile."""
+"""A flood of five times as many requests as this machine can serve: the responses, and the latency of accepts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.models import MailboxRow
 from weelo_workers.models.mailbox import due
 
-# The flood requests this kind of truck. The transporter who accepts has another kind, and so gets no offers from the flood.
+# The flood requests this kind of truck. The transporter who accepts has another kind, so the flood causes no offers to
+# that transporter.
 FLOODED = ("container", "20 Feet")
 AT_ONCE = 16
 TIMES = 5
@@ -42,7 +43,7 @@ DUE = select(func.count()).select_from(MailboxRow).where(due())
 
 
 def overload(run: Run) -> list[Figure]:
-    """Measure the responses to a flood of bookings, how many bookings are offered, and the latency of accepts meanwhile."""
+    """Measure the responses to a flood of bookings, how many bookings are offered, and the latency of accepts."""
     system, taps, seconds = run.system, run.size(40, 3), run.size(60.0, 1.0)
     truck = Truck(system)
     audience = [Truck(system, kind=FLOODED) for _ in range(run.size(10, 2))]

@@ -43,7 +43,7 @@ def tree_seconds(pid: int) -> float:
 
 
 def memory(kinds: Mapping[str, list[int]]) -> dict[str, float]:
-    """Return the proportional set size of each kind in MB. A page that n processes share counts 1/n for each of them."""
+    """Return the proportional set size of each kind in MB. A page that n processes share counts 1/n for each."""
     used: Counter[str] = Counter()
     for kind, pids in kinds.items():
         for pid in pids:

@@ -43,7 +43,7 @@ def keep(folder: Path, figures: Sequence[Figure], *, quick: bool) -> Path:
 def ratios(folder: Path, figures: Sequence[Figure], *, quick: bool) -> dict[tuple[str, str], Figure]:
     """Return each figure divided by the newest kept figure of the same row on this machine, by table and row.
 
-    Values without an earlier value, or with an earlier value of 0, are left out. A quick run is compared with quick runs only.
+    Values whose earlier value is missing or 0 are left out. A quick run is compared with quick runs only.
     """
     compared: dict[tuple[str, str], Figure] = {}
     earlier = _newest_rows(folder, quick=quick)

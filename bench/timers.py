@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 from weelo_workers.contracts.statuses import Role
 
 CLIENTS = 8
-"""At most this many requests wait for their outcomes at once, so a slow machine gets fewer requests and need not shed any."""
+"""At most this many requests wait for their outcomes at once, so a slow machine gets fewer and need not shed any."""
 PER_SECOND = 35
 """The highest rate at which requests are sent. Their timers become due at the same rate."""
 

@@ -26,7 +26,7 @@ def rejections(route: Route) -> dict[int, list[Code]]:
     if route.is_api:
         codes.add(Code.VALIDATION_ERROR)
     if route.has_parameters:
-        # A value with a slash, or another spelling of the address (see `http/addresses.py`).
+        # The answer to a value with a slash, or to another spelling of the address (see `http/addresses.py`).
         codes.add(Code.NOT_FOUND)
     if route.roles:
         codes |= {Code.UNAUTHORIZED, Code.TOKEN_EXPIRED, Code.SERVICE_UNAVAILABLE}

@@ -33,7 +33,7 @@ function resolve(document, value) {
   return resolve(document, parts.reduce((found, part) => found[part], document));
 }
 
-/** Return an object schema with one property for each message on the socket. `action`: `send` or `receive`, by the server. */
+/** Return an object schema with one property for each message that the server sends or receives (`action`). */
 function messages(asyncapi, action) {
   const found = Object.values(asyncapi.operations)
     .filter((operation) => operation.action === action)

@@ -18,7 +18,7 @@ export interface ClientOptions {
   token: Token;
   /** For how many seconds a command waits for its outcome (default 10). 0: not at all. */
   wait?: number;
-  /** For how many seconds a request is repeated that got no response, or a response that may be repeated (default 15). */
+  /** For how many seconds a request is repeated if there is no response, or one that may be repeated (default 15). */
   retryFor?: number;
   /** By default the global `fetch`. */
   fetch?: RetryOptions["fetch"];
@@ -93,7 +93,7 @@ export class WeeloClient {
   }
 }
 
-/** Return the response's problem as a Rejected. If a proxy responded instead of the API, it has only the HTTP status. */
+/** Return the response's problem as a Rejected, which has only the HTTP status if a proxy responded instead. */
 function rejection(response: Response, error: unknown): Rejected {
   if (isProblem(error)) return new Rejected({ ...error, status: error.status ?? response.status });
   return new Rejected({

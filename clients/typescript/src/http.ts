@@ -3,7 +3,7 @@
 /** A bearer token, or a function that returns a valid one and is called for each attempt and each connection. */
 export type Token = string | (() => string | Promise<string>);
 
-/** An RFC 9457 problem, as the API returns it. Problems with some codes have more members, such as `remaining` or `errors`. */
+/** An RFC 9457 problem, as the API returns it. Some codes have more members, such as `remaining` or `errors`. */
 export interface Problem {
   type: string;
   title: string;
@@ -56,7 +56,7 @@ export interface RetryOptions {
   token: Token;
   /** For how many seconds a command waits for its outcome. 0: not at all. */
   wait: number;
-  /** For how many seconds a request is repeated that got no response, or a response that may be repeated. */
+  /** For how many seconds a request is repeated if there is no response, or one that may be repeated. */
   retryFor: number;
   fetch: (request: Request, init?: RequestInit) => Promise<Response>;
 }
@@ -66,9 +66,9 @@ const ANSWER_SECONDS = 10; // time limit for a response, beyond the wait that th
 const FIRST_PAUSE_SECONDS = 0.1;
 const LONGEST_PAUSE_SECONDS = 2;
 
-// A response with one of these codes, or without a code (from a proxy), means that nothing is stored under the key. Other
-// responses with 429 or 503, such as ACCEPT_RETRY_EXHAUSTED, are stored outcomes, and a retry with the same key would only
-// return them again. All outcomes have the header Preference-Applied, also RATE_LIMITED as the outcome of a webhook's test.
+// A response with one of these codes, or without a code (from a proxy), means that nothing is stored under the key.
+// Other responses with 429 or 503, such as ACCEPT_RETRY_EXHAUSTED, are stored outcomes: a retry with the same key would
+// only return them again. Every outcome has the header Preference-Applied, even RATE_LIMITED of a webhook's test.
 const UNRECORDED = new Set(["SERVICE_UNAVAILABLE", "RATE_LIMITED", undefined]);
 
 /** Return the address of an API, without a slash or `/api/v1` at its end. Throws a TypeError if it is no such address. */
@@ -178,7 +178,7 @@ function setDefault(headers: Headers, name: string, value: () => string): void {
   if (!headers.has(name)) headers.set(name, value());
 }
 
-/** Return a new Idempotency-Key. React Native has no `crypto` without a polyfill. Math.random will do, as the key is no secret. */
+/** Return a new Idempotency-Key. The key is no secret, so Math.random replaces `crypto`, which React Native lacks. */
 export function newKey(): string {
   if (typeof globalThis.crypto?.randomUUID === "function") return globalThis.crypto.randomUUID();
   const digits = Array.from({ length: 32 }, () => Math.floor(Math.random() * 16).toString(16));

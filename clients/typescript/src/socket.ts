@@ -30,13 +30,13 @@ export interface SocketOptions {
   after?: number;
   /**
    * Called for each new frame, in order. The next call waits until the promise of this one is settled. The frame then
-   * counts as received and is acknowledged, so store here what you must not lose, with its `seq`. If `onFrame` throws, the
-   * socket ends.
+   * counts as received and is acknowledged, so store here what you must not lose, with its `seq`. If `onFrame` throws,
+   * the socket ends.
    */
   onFrame?: (frame: Frame) => void | Promise<void>;
-  /** Called if events were deleted before you received them: read your state again. The next event is the oldest that is left. */
+  /** Called if events were deleted before you received them: read your state again. The oldest event left is next. */
   onResync?: (oldestSeq: number) => void | Promise<void>;
-  /** Called when the connection changes. `ended`: the socket does not reconnect. `reason` is the cause of the change. */
+  /** Called when the connection changes. `ended`: the socket does not reconnect. `reason` is the cause. */
   onState?: (state: "connected" | "disconnected" | "ended", reason: string, code?: number) => void;
   /** By default the global WebSocket. Node 20 has none: pass the one of the package `ws`. */
   WebSocket?: WebSocketClass;
@@ -101,7 +101,7 @@ export class WeeloSocket {
     return this.seq ?? 0;
   }
 
-  /** Resolve with the next matching frame that is handled after this call. Rejects after `within` seconds, or when the socket ends. */
+  /** Resolve with the next matching frame that is handled from now on. Rejects after `within` seconds or at the end. */
   waitFor<Event extends Frame["event"]>(
     event: Event,
     matches: (frame: FrameNamed<Event>) => boolean = () => true,
@@ -152,7 +152,7 @@ export class WeeloSocket {
     this.connection = connection;
     this.greeted = false;
 
-    /** Leave this connection, at most once. If the peer is dead, `onclose` may never be called, so nothing waits for it. */
+    /** Leave this connection, at most once, without waiting for `onclose`, which a dead peer may never cause. */
     const leave = (reason: string, code?: number): void => {
       if (gone) return;
       gone = true;
@@ -202,7 +202,8 @@ export class WeeloSocket {
         this.greeted = true;
         this.options.onState?.("connected", "connected");
       }
-      // Handle frames one after another, because `onFrame` may wait. Frames of a lost connection are sent again after `resume`.
+      // Frames are handled one after another, because `onFrame` may wait. Frames of a lost connection are sent again
+      // after `resume`.
       this.handled = this.handled.then(async () => {
         if (gone || this.finished) return;
         try {
@@ -266,8 +267,8 @@ export class WeeloSocket {
         this.resume();
         return false; // the server sends this line again, after the missing ones
       }
-      // A larger `seq` is a live event that arrived before the requested lines. Otherwise this is the first requested line,
-      // and the lines before it were purged.
+      // A larger `seq` is a live event that arrived before the requested lines. Otherwise this is the first requested
+      // line, and the lines before it were purged.
       if (seq > this.gapSeenAt) return false;
     }
     return true;
@@ -286,7 +287,7 @@ export class WeeloSocket {
     this.send({ op: "resume", after: this.lastSeq });
   }
 
-  /** Acknowledge after ACK_SECONDS: one `ack` per frame of a long replay would exceed the server's limit of messages. */
+  /** Acknowledge after ACK_SECONDS: an `ack` per frame of a long replay would exceed the server's message limit. */
   private acknowledgeSoon(): void {
     this.ackTimer ??= setTimeout(() => this.acknowledge(), ACK_SECONDS * 1000);
   }
