@@ -56,7 +56,7 @@ class StreamReader:
         self._on_return = (*self._on_return, function)
 
     def read(self, stopped: threading.Event) -> None:
-        """Read until stopped. After an outage of Redis, continue."""
+        """Read entries until `stopped` is set, and continue after outages of Redis."""
         client = _connect()
         while not stopped.is_set():
             try:

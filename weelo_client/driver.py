@@ -1,6 +1,6 @@
 """The driver's commands: answer an assignment, report the trip, give the truck back.
 
-It also has the registration of devices for pushes, for every role.
+This module also has the registration of devices for pushes, for every role.
 """
 
 from __future__ import annotations

@@ -70,7 +70,10 @@ class Reads(Commands):
     # --- any role -----------------------------------------------------------------------------------------
 
     def vehicle_kinds(self) -> list[VehicleKind]:
-        """Return the kinds that can be requested and registered. Others are rejected with 400 and similar kinds."""
+        """Return the kinds that can be requested and registered.
+
+        A request with another kind is rejected with 400, and `detail` names similar ones.
+        """
         return cast(list[VehicleKind], self.get("/vehicle-kinds")["items"])
 
     def reasons(self) -> list[Reason]:

@@ -21,7 +21,7 @@ class WebhookCommands(Commands):
     ) -> WebhookWithSecret:
         """Register an endpoint for these events, or for all with `["*"]`. Keep the secret: it is not shown again.
 
-        409 WEBHOOK_LIMIT if the user has the largest number of webhooks already.
+        409 WEBHOOK_LIMIT if the user has the largest allowed number of webhooks.
         """
         body = {"url": url, "events": events} | given(description=description)
         made = self.command("POST", "/webhooks", body, key=key, wait=wait)

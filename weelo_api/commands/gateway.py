@@ -178,7 +178,10 @@ def _post(command: Command, user: Caller, command_id: UUID, fingerprint: str) ->
 
 
 def find(command_id: UUID, user: Caller) -> CommandOutcome | None:
-    """Return the outcome of this caller's command, with a webhook's secret if it shows one; None without a command."""
+    """Return the outcome of this caller's command; None if there is no such command.
+
+    The outcomes of CreateWebhook and RotateSecret include the secret.
+    """
     with autocommit_engine().connect() as connection:
         outcome = mailbox.find_outcome(connection, command_id, user.id)
     return with_secret(outcome) if outcome else None

@@ -79,7 +79,7 @@ class OutcomeWaiters:
         try:
             outcome = CommandOutcome.model_validate(settled, strict=False, extra="ignore")
         except ValidationError:
-            outcome = None  # another version of Weelo announced it, with other fields
+            outcome = None  # another version of Weelo announced the outcome, with other fields
         for each in waiting:
             each.arrive(outcome)
 

@@ -81,7 +81,7 @@ def page(template: str, **content: Any) -> str:
 
 @api.before_request
 def _admit() -> Response | None:
-    """Admit only admins, and only forms of their own session. Return None, or a redirect to the sign-in."""
+    """Admit only admins, and only forms of their own session. Return None, or a response that leads to the sign-in."""
     if request.endpoint == "console.asset":
         return None
     if "Authorization" in request.headers:

@@ -26,7 +26,7 @@ _ACTIONS = {
 
 
 def action(command: str, details: Mapping[str, Any] | None = None) -> str:
-    """Return a command as words: `trips.expire_assignment` becomes `expire assignment`, a lever's command its label.
+    """Return a command as words: `trips.expire_assignment` becomes `expire assignment`, a lever's command its name.
 
     `details`: those of the audit log, such as `{"isAvailable": False}`.
     """

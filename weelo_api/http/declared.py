@@ -23,7 +23,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer without a code. `model` is the shape of its JSON; None for any other content, and for no content."""
+    """An answer without an error code. `model` is the shape of its JSON; None for other content and for none."""
 
     status: int
     model: type[BaseModel] | None = None

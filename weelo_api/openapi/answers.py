@@ -46,7 +46,7 @@ def outcome_codes(route: Route) -> frozenset[Code]:
 
 
 def outcomes(route: Route) -> list[Answer]:
-    """Return the answers without a code, by status. Routes of commands can answer 202."""
+    """Return the answers without an error code, by status. Routes of commands can answer 202."""
     found = {answer.status: answer for answer in route.answers}
     if route.is_command:
         for status, answer in found.items():

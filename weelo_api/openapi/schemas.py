@@ -15,7 +15,7 @@ Key = tuple[type[BaseModel], JsonSchemaMode]
 
 
 class Schemas(GenerateJsonSchema):
-    """Generates schemas without titles. In answers every field is required, because none is left out.
+    """Generates schemas without titles. In answers every field is required, because the server sends all of them.
 
     A default of null is left out of the schema, because generators of clients make a field with a default required. A
     request need not contain such a field.

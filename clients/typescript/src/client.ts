@@ -93,7 +93,7 @@ export class WeeloClient {
   }
 }
 
-/** Return the response's problem as a Rejected, which has only the HTTP status if a proxy responded instead. */
+/** Return the response's problem as a Rejected, or the status and text of a proxy that responded instead. */
 function rejection(response: Response, error: unknown): Rejected {
   if (isProblem(error)) return new Rejected({ ...error, status: error.status ?? response.status });
   return new Rejected({

@@ -153,7 +153,7 @@
       for (const each of all("textarea", form)) each.value = "";
       leave(form.closest("details"));
     });
-    // Show error responses, which htmx does not insert into the page.
+    // Announce the status of error responses, which htmx does not insert into the page.
     document.body.addEventListener("htmx:responseError", event => {
       if (event.target.id === "health") {
         event.target.hidden = false;
