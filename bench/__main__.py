@@ -1,6 +1,6 @@
 """`make bench`: start the whole system, measure it as a client does, print tables, and compare them with earlier runs.
 
-`python -m bench race idle` takes only the measures `race` and `idle`. With `--quick` every measure takes a small form,
+`python -m bench race idle` runs only the measures `race` and `idle`. With `--quick` every measure runs in a small form,
 which only shows that the measure works.
 """
 
@@ -85,7 +85,9 @@ ON_DEMAND = ("history",)
 
 @click.command()
 @click.argument("measures", nargs=-1, type=click.Choice(NAMES))
-@click.option("--quick", is_flag=True, help="Take a small form of every measure, in less than two minutes.")
+@click.option(
+    "--quick", is_flag=True, help="Run a small form of every measure; this takes less than two minutes."
+)
 @click.option(
     "--results",
     "folder",
@@ -95,7 +97,7 @@ ON_DEMAND = ("history",)
     help="Keep the figures in this folder, and compare them with those in it.",
 )
 def main(measures: tuple[str, ...], folder: Path, *, quick: bool) -> None:
-    """Measure the running system. Without MEASURES: everything that does not take gigabytes."""
+    """Measure the running system. Without MEASURES, run every measure that does not take gigabytes."""
     chosen = measures or [name for name in NAMES if quick or name not in ON_DEMAND]
     console = Console(width=220)  # tables in Markdown must not be wrapped
     with tempfile.TemporaryDirectory(prefix="weelo-bench-") as temporary:

@@ -54,7 +54,7 @@ def idle(run: Run) -> list[Figure]:
 
 
 def race(run: Run) -> list[Figure]:
-    """Measure the time from accept to frame while 60 transporters accept one slot at once."""
+    """Measure the time from an accept to its frame while 60 transporters accept the same slot at once."""
     system, racers, rounds = run.system, run.size(60, 5), run.size(5, 1)
     with ThreadPoolExecutor(16) as pool:
         trucks = list(pool.map(lambda _: Truck(system), range(racers)))
@@ -78,10 +78,10 @@ def race(run: Run) -> list[Figure]:
 
 
 def _all_tap(port: int, trucks: list[Truck], fleets: list[BareSocket], booking: str) -> list[float]:
-    """Return the seconds from each accept to its frame.
+    """Send one accept per truck at once, and return the seconds from each accept to its frame.
 
-    Requests are prepared as bytes, and one thread reads the frames, so that the measurement takes as little as possible
-    of the two cores that are measured.
+    Requests are prepared as bytes, and one thread reads the frames, so that the client leaves as much processor time as
+    possible to the measured system.
     """
     path = f"/broadcasts/{booking}/accept"
     bodies = [{"vehicleId": truck.vehicle, "driverId": str(truck.driver)} for truck in trucks]

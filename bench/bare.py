@@ -1,4 +1,4 @@
-"""The programs of two ceilings: a Celery task that does nothing, and a Flask route that only enqueues it.
+"""Two programs that `ceilings.py` measures: a Celery task that does nothing, and a Flask route that only enqueues it.
 
 REDIS_URL names the broker. The other settings are those of celeryconfig.py that change what a task costs.
 """

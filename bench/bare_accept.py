@@ -1,8 +1,9 @@
 """The SQL that an accept of one truck needs at least, executed by psycopg2 on one connection.
 
-One transaction locks the broadcast, takes the slot if it is open, inserts the assignment, advances the broadcast, writes the
-history, the timer, the command that follows and one event for one reader, and settles the command. It reads nothing for a decision; the
-partial unique indexes of `assignments` would refuse a busy truck.
+Each accept is one transaction. It locks the broadcast, takes the slot if it is open, inserts the assignment, and
+advances the broadcast. It writes the history, a timer, the command that follows, and one event for one reader. At last
+it settles the command. It does not check whether the truck is free, because a partial unique index of `assignments`
+would reject a busy truck.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ ACCEPT = """
      WHERE id = %(command)s
 """
 
-# The texts have about the sizes that they have in the running system.
+# These texts are about as long as those of the running system.
 PAYLOADS = {
     "small": json.dumps({"assignment_id": str(FLEET)}),
     "large": json.dumps({"padding": "x" * 3_000}),
@@ -76,7 +77,7 @@ PAYLOADS = {
 
 
 class BareAccepts:
-    """Rows for this many accepts, and a connection that executes them."""
+    """Inserts the rows for `many` accepts, and executes the accepts on one connection."""
 
     def __init__(self, url: str, many: int) -> None:
         register_uuid()

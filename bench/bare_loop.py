@@ -1,4 +1,4 @@
-"""A bare server for comparison. It accepts sockets, waits for a byte from the first one, and writes one frame to each."""
+"""A bare server for comparison. For each byte from its first client, it writes one frame to every client."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ while sockets[0].recv(1):
 
 
 def bare_loop(readers: int) -> tuple[list[float], float]:
-    """Return the seconds until the last reader has its frame, for each turn, and the server's processor time per frame."""
+    """Return the seconds of each turn until the last reader has its frame, and the processor seconds per frame."""
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(readers), str(PADDING)], stdout=subprocess.PIPE
     )
@@ -55,7 +55,7 @@ def bare_loop(readers: int) -> tuple[list[float], float]:
 
 
 def read_all(sockets: Sequence[socket.socket]) -> list[float]:
-    """Wait for a frame of at least PADDING bytes on each socket, and return the times (perf_counter)."""
+    """Wait for a frame of at least PADDING bytes on each socket, and return when each one arrived (perf_counter)."""
     received_at = []
     with selectors.DefaultSelector() as waiting:
         for each in sockets:

@@ -1,4 +1,4 @@
-"""Ceilings: the most that this machine can do with each part alone. They are measured in each run, for comparison."""
+"""Ceilings: the highest rate that this machine reaches with each part alone. Every run measures them for comparison."""
 
 from __future__ import annotations
 
@@ -36,7 +36,11 @@ TASKS = ("bare", "unacked")  # keys in Redis that exist as long as a task waits 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """`milliseconds`: processor time of all processes that take part, including the client's."""
+    """The highest rate of one operation.
+
+    `milliseconds`: processor time per operation, of all processes that take part and of the client. `socket_write` does
+    not include the client's.
+    """
 
     what: str
     per_second: float
@@ -74,7 +78,7 @@ class Ceilings:
 
 
 def measure(data: Path, *, quick: bool) -> Ceilings:
-    """Measure all ceilings, on the running PostgreSQL of this data dir and on a Redis that is started for them."""
+    """Measure all ceilings on the running PostgreSQL of this data dir, and on a Redis that is started for this."""
     many = 50 if quick else 2_000
     broker = Valkey(data / "ceilings")
     try:
@@ -148,7 +152,7 @@ def _accept_sql(data: Path, many: int) -> Ceiling:
 
 
 def _geosearch(redis: Redis, broker_pid: int, many: int) -> Ceiling:
-    """Search near transporters with the bare Redis command."""
+    """Search for near transporters with the bare Redis command."""
     dice = random.Random(1)
     longitude, latitude = PLACE
     places: list[float | str] = []
@@ -173,9 +177,9 @@ def _socket_write(readers: int) -> Ceiling:
 
 
 def _measured(what: str, many: int, act: Callable[[], None], *pids: int) -> Ceiling:
-    """Call `act`, which repeats one operation `many` times.
+    """Call `act`, which repeats one operation `many` times, and return the ceiling.
 
-    Return its rate, and its processor time in this process and in the processes `pids`.
+    The processor time is that of this process, and of the processes `pids` and their descendants.
     """
     before, own, began = sum(map(tree_seconds, pids)), time.process_time(), time.perf_counter()
     act()

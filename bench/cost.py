@@ -32,7 +32,7 @@ SETTINGS: Mapping[str, str] = {
     "BROADCAST_TIMEOUT_SECONDS": "3600",
     "DRIVER_ACCEPT_SECONDS": "3600",
     "PRESENCE_TTL_SECONDS": "3600",
-    # No request is refused. No limit is needed, because each client waits for its response.
+    # No request is refused. The limits are not needed, because each client waits for its response.
     "MAX_OPEN_OFFERS": "10000",
     "COMMANDS_PER_SECOND": "10000",
     "SHED_AFTER_SECONDS": "600",
@@ -49,8 +49,8 @@ IDLE = "the idle system"
 
 def cost(run: Run) -> list[Figure]:
     """Measure processor time per operation by kind of process, operations per second, and the idle system."""
-    # Each round is (number of clients, number of operations of each kind). The first round only warms up: the second
-    # round has one client too, and its figures replace those of the first.
+    # Each round is (number of clients, number of operations of each kind). In the full form the first round only warms
+    # up: the second round has one client too, and its figures replace those of the first.
     rounds = run.size(((1, 8), (1, 60), (8, 120), (32, 160)), ((1, 1), (2, 2)))
     told = run.size(60, 2)
     idle_at_first = _idle(run, "after the start")
@@ -121,7 +121,7 @@ class Batch:
 
     answers: Sequence[Answer]
     used: Mapping[str, float]
-    """Milliseconds of processor time per operation, by kind of process. Commands that it sends are included."""
+    """Processor time per operation in ms, by kind of process. Commands that the operation sends are included."""
     answered_in: float
     """Seconds until the last response. By then the events of all operations are in their readers' logs."""
 
@@ -131,7 +131,7 @@ class Batch:
 
 
 class Meter:
-    """Measures batches of operations, and keeps them by their name and number of clients."""
+    """Measures batches of operations, and keeps the results by operation and number of clients."""
 
     def __init__(self, run: Run, database: Database) -> None:
         self.batches: dict[tuple[str, int], Batch] = {}
@@ -182,7 +182,7 @@ class Meter:
     def _wait_until_nothing_is_due(self) -> None:
         waiting = select(func.count()).select_from(MailboxRow).where(due())
         eventually(lambda: self._database.execute(waiting).scalar_one() == 0, within=60, every=0.1)
-        time.sleep(0.2)  # after the last commit messages are still acknowledged and frames sent
+        time.sleep(0.2)  # after the last commit, messages are still being acknowledged and frames being sent
 
 
 class Fleet:
@@ -194,14 +194,14 @@ class Fleet:
         self._free: deque[dict[str, str]] = deque()
 
     def vehicles(self, many: int) -> list[bytes]:
-        """Return requests that register this many vehicles."""
+        """Return requests that register `many` new vehicles."""
         body = dict(zip(("vehicleType", "vehicleSubtype"), self._kind, strict=True))
         first, self._registered = self._registered, self._registered + many
         numbers = [f"DL{self.id.hex[:8]}{number:04}".upper() for number in range(first, self._registered)]
         return [self._put(f"/vehicles/{number}", body) for number in numbers]
 
     def drivers(self, many: int) -> list[bytes]:
-        """Return requests that register this many drivers."""
+        """Return requests that register `many` new drivers."""
         body = {"name": "A driver", "phone": "+91 98100 00000"}
         return [self._put(f"/drivers/{uuid4()}", body) for _ in range(many)]
 
@@ -230,7 +230,7 @@ class Fleet:
 
 
 def _prepare(run: Run, fleets: Sequence[Fleet], trucks: int) -> None:
-    """Register this many trucks for each fleet, and make the fleets available."""
+    """Register `trucks` vehicles and drivers for each fleet, and make the fleets available."""
     for fleet in fleets:
         fleet.add(_send(run, fleet.vehicles(trucks)), _send(run, fleet.drivers(trucks)))
     _send(run, [fleet.availability(wanted=True) for fleet in fleets])
@@ -238,7 +238,7 @@ def _prepare(run: Run, fleets: Sequence[Fleet], trucks: int) -> None:
 
 
 def _send(run: Run, requests: Sequence[bytes]) -> list[Answer]:
-    """Send requests without measuring them."""
+    """Send requests without measuring them, and return the responses."""
     answers = closed_loop(run.system.port, requests, clients=8)
     refused = [answer for answer in answers if answer.status not in (200, 201, 204)]
     assert not refused, refused[0]
@@ -246,7 +246,7 @@ def _send(run: Run, requests: Sequence[bytes]) -> list[Answer]:
 
 
 def _bookings(kind: tuple[str, str], many: int) -> list[bytes]:
-    """Return this many bookings of one truck, each by a new customer: a customer may have only one open request."""
+    """Return `many` requests that book one truck. Each has a new customer, who may have only one open booking."""
     body = {**BOOKING, "vehicleType": kind[0], "vehicleSubtype": kind[1]}
     return [
         request("POST", "/bookings", Role.CUSTOMER, uuid4(), body, wait=WAIT_SECONDS, key=True)
@@ -255,7 +255,7 @@ def _bookings(kind: tuple[str, str], many: int) -> list[bytes]:
 
 
 def _accepts(created: Sequence[Answer], fleets: Sequence[Fleet]) -> list[bytes]:
-    """Return an accept of each booking. The fleets take turns."""
+    """Return one request per booking that accepts it. The fleets take turns."""
     return [fleet.accept(answer.json()["id"]) for answer, fleet in zip(created, cycle(fleets), strict=False)]
 
 

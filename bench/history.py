@@ -129,7 +129,7 @@ class Player:
 
 
 def _retention(engine: Engine) -> list[Figure]:
-    """For each kind of row, purge batches of rows that are older than the retention."""
+    """Purge ten batches of rows of each kind that are older than their retention, and measure each batch."""
     from weelo_workers.messaging import retention
 
     figures = []

@@ -46,7 +46,7 @@ def request(
     wait: int | None = None,
     key: bool = False,
 ) -> bytes:
-    """Return a request of this user as bytes. `wait`: seconds for `Prefer`; `key`: with a new Idempotency-Key."""
+    """Return a request of this user as bytes. `wait`: seconds for `Prefer`. `key`: add a new Idempotency-Key."""
     content = b"" if body is None else json.dumps(body).encode()
     lines = [
         f"{method} /api/v1{path} HTTP/1.1",
@@ -79,7 +79,7 @@ class Connection:
         self._socket.sendall(request)
 
     def receive(self) -> Answer | None:
-        """Read once, and return the response if it is complete."""
+        """Read once, and return the response if it is complete, else None."""
         try:
             received = self._socket.recv(65_536)
         except ConnectionError:
@@ -101,10 +101,10 @@ class Connection:
 
 
 def closed_loop(port: int, requests: Iterable[bytes], clients: int, *, seconds: float = inf) -> list[Answer]:
-    """Send requests on one connection per client. Each connection sends its next request when it has a response.
+    """Send requests on one connection per client. A client sends its next request when it has received a response.
 
-    Ends when no request is left, or after `seconds`. Returns the responses in the order of the requests, without those
-    that had not arrived by then.
+    Ends when no request is left, or after `seconds`. Returns the responses that arrived by then, in the order of the
+    requests.
     """
     numbered, answers = enumerate(requests), dict[int, Answer]()
     waiting, until = selectors.DefaultSelector(), time.perf_counter() + seconds

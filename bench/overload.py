@@ -1,4 +1,4 @@
-"""A flood of five times as many requests as this machine can serve: its responses, and the latency of accepts in it."""
+"""A flood of five times as many requests as this machine can serve: the responses, and the latency of accepts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.models import MailboxRow
 from weelo_workers.models.mailbox import due
 
-# The flood requests this kind of truck. The transporter who accepts has another kind, so the flood sends it no offers.
+# The flood requests this kind of truck. The transporter who accepts has another kind, so the flood causes no offers to
+# that transporter.
 FLOODED = ("container", "20 Feet")
 AT_ONCE = 16
 TIMES = 5
@@ -42,7 +43,7 @@ DUE = select(func.count()).select_from(MailboxRow).where(due())
 
 
 def overload(run: Run) -> list[Figure]:
-    """Measure the responses to a flood of new bookings, how many are offered, and the latency of accepts in it."""
+    """Measure the responses to a flood of bookings, how many bookings are offered, and the latency of accepts."""
     system, taps, seconds = run.system, run.size(40, 3), run.size(60.0, 1.0)
     truck = Truck(system)
     audience = [Truck(system, kind=FLOODED) for _ in range(run.size(10, 2))]
@@ -106,7 +107,7 @@ def overload(run: Run) -> list[Figure]:
 
 
 def _capacity(port: int, seconds: float) -> float:
-    """Return how many bookings succeed per second if each request waits for its outcome."""
+    """Return how many bookings are created per second if each request waits for its outcome."""
     answers = closed_loop(port, (_request(wait=30) for _ in repeat(None)), AT_ONCE, seconds=seconds)
     return sum(answer.status == 201 for answer in answers) / seconds
 
@@ -166,7 +167,7 @@ class Tapping:
         return any(offer["broadcastId"] == self.booking for offer in self.truck.client.offers())
 
     def go(self, every: float) -> None:
-        """Accept all slots, one in `every` seconds, and cancel the booking."""
+        """Accept one slot per `every` seconds until all are accepted, and then cancel the booking."""
         for vehicle, driver in self.fleet:
             began = time.monotonic()
             self.truck.client.accept(self.booking, vehicle, driver, key=NO_KEY)

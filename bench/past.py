@@ -1,6 +1,6 @@
 """Fills a database with finished broadcasts and all their rows, as after many days of use and of purging.
 
-PostgreSQL generates the rows, without triggers of foreign keys and in the order of ids, so this takes minutes only.
+PostgreSQL generates the rows in the order of ids and without checking foreign keys, so this takes only minutes.
 """
 
 from __future__ import annotations
@@ -122,12 +122,15 @@ SIZES = """
 
 
 def populate(engine: Engine) -> None:
-    """Insert fleets with a driver and a vehicle each. The databases with and without finished broadcasts both get them."""
+    """Insert fleets with a driver and a vehicle each, which databases with and without finished broadcasts need."""
     _run(engine, PEOPLE_SQL)
 
 
 def make_past(engine: Engine, broadcasts: int) -> None:
-    """Insert finished broadcasts of one day more than the retention, so that there are rows to purge."""
+    """Insert this many finished broadcasts, PER_DAY for each past day.
+
+    Their commands and events go back one day further than the retention, so that there are rows to purge.
+    """
     _run(engine, PAST_SQL, many=broadcasts, kept_days=RETENTION_DAYS + 1)
 
 

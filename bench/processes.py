@@ -33,17 +33,17 @@ def kinds(system: System, data: Path) -> dict[str, list[int]]:
 
 
 def processor_seconds(kinds: Mapping[str, list[int]]) -> dict[str, float]:
-    """Return the processor time that each kind has used so far, including processes and threads that have ended."""
+    """Return the processor seconds that each kind has used so far, including processes and threads that have ended."""
     return {kind: sum(map(_used, pids)) for kind, pids in kinds.items()}
 
 
 def tree_seconds(pid: int) -> float:
-    """Return the processor time that a process and its descendants have used so far."""
+    """Return the processor seconds that a process and its descendants have used so far."""
     return sum(map(_used, _tree(pid)))
 
 
 def memory(kinds: Mapping[str, list[int]]) -> dict[str, float]:
-    """Return the proportional set size of each kind in MB: of a page that n processes share, each has an n-th."""
+    """Return the proportional set size of each kind in MB. A page that n processes share counts 1/n for each."""
     used: Counter[str] = Counter()
     for kind, pids in kinds.items():
         for pid in pids:
@@ -68,9 +68,9 @@ def _tree(pid: int) -> Iterator[int]:
 
 
 def _used(pid: int) -> float:
-    """Return the processor time of one process and of its ended children; 0 if the process itself has ended.
+    """Return the processor seconds of one process and of its ended children; 0 if the process itself has ended.
 
-    When a child ends, the kernel adds its time to its parent's, so the sum over a tree loses nothing.
+    When a child ends, the kernel adds its time to its parent's, so the sum over a tree includes ended processes.
     """
     try:
         times = psutil.Process(pid).cpu_times()

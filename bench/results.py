@@ -1,4 +1,4 @@
-"""Keeps the figures of a run as JSON, and compares them with earlier ones."""
+"""Keeps the figures of a run as JSON, and compares them with those of earlier runs."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def keep(folder: Path, figures: Sequence[Figure], *, quick: bool) -> Path:
 
 
 def ratios(folder: Path, figures: Sequence[Figure], *, quick: bool) -> dict[tuple[str, str], Figure]:
-    """Return each figure divided by the same figure of this machine's newest kept run, by table and row.
+    """Return each figure divided by the newest kept figure of the same row on this machine, by table and row.
 
-    Values that are new or were 0 are left out. A quick run is compared with quick runs only.
+    Values whose earlier value is missing or 0 are left out. A quick run is compared with quick runs only.
     """
     compared: dict[tuple[str, str], Figure] = {}
     earlier = _newest_rows(folder, quick=quick)

@@ -102,7 +102,7 @@ def _median(rounds: int, act: Callable[[], object]) -> float:
 
 
 def heartbeats(run: Run) -> list[Figure]:
-    """Measure heartbeats per second through the API, with the clients on the same two cores."""
+    """Measure heartbeats per second through the API. The clients run on the same machine."""
     seconds = run.size(6.0, 0.5)
     trucks = [Truck(run.system) for _ in range(4)]
     place = {"latitude": PICKUP.latitude, "longitude": PICKUP.longitude}

@@ -1,4 +1,4 @@
-"""Connects this process to servers after the modules that use them were imported."""
+"""Connects this process to other servers, even if modules that use the settings are already imported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def use(*, database_url: str, redis_url: str) -> None:
 
 
 def own_database(data: Path, name: str) -> Engine:
-    """Create a database that the system does not use on its PostgreSQL, and return an engine for it."""
+    """Create a database on the system's PostgreSQL that nothing else uses, and return an engine for it."""
     engine = engines.connect(Postgres(data).create_database(name))
     upgrade_to_head(engine)
     return engine

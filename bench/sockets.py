@@ -67,7 +67,7 @@ def one_reader(run: Run) -> list[Figure]:
 
 
 def a_thousand_readers(run: Run) -> list[Figure]:
-    """Measure one event to 1,000 connected transporters, and a bare loop that sends the same bytes."""
+    """Measure the time of one event to 1,000 connected transporters, and of a bare loop that sends as many bytes."""
     count, turns = run.size(1_000, 50), run.size(7, 2)
     log_writer, readers = LogWriter(), _enter(run.system, count)
     whole, sending = [], []
@@ -104,7 +104,7 @@ def idle_sockets(run: Run) -> list[Figure]:
 
 
 def a_stalled_reader(run: Run) -> list[Figure]:
-    """Measure the latency of 20 clients while much data is sent to a client that reads it, or to one that does not."""
+    """Measure the latency of 20 clients while another client is sent much data and reads it, or does not read it."""
     turns, rounds = run.size(6, 2), run.size(100, 5)
     log_writer, others = LogWriter(), _enter(run.system, OTHERS)
     taken: dict[bool, list[float]] = {True: [], False: []}

@@ -16,7 +16,7 @@ from tests.support.waiting import eventually
 from weelo_workers.contracts.statuses import Role
 
 CLIENTS = 8
-"""This many requests at most wait for their outcomes. A slow machine therefore gets them more slowly and sheds none."""
+"""At most this many requests wait for their outcomes at once, so a slow machine gets fewer and need not shed any."""
 PER_SECOND = 35
 """The highest rate at which requests are sent. Their timers become due at the same rate."""
 
@@ -37,7 +37,7 @@ def thousand_pending(run: Run) -> list[Figure]:
     ):
         mark = {"mark": connection.execute(text("SELECT clock_timestamp()")).scalar_one()}
         began, created = time.monotonic(), 0
-        while created < many:  # requests that were shed nevertheless are sent again
+        while created < many:  # requests that are shed nevertheless are replaced by new ones
             statuses = [
                 answer.status for answer in closed_loop(run.system.port, _requests(many - created), CLIENTS)
             ]
@@ -64,7 +64,7 @@ def thousand_pending(run: Run) -> list[Figure]:
 
 
 def _requests(many: int) -> Iterator[bytes]:
-    """Yield requests of different customers for a kind of truck that no fleet has, at PER_SECOND."""
+    """Yield requests of different customers for a kind of truck that no fleet has, PER_SECOND at most."""
     began = time.monotonic()
     body = {**BOOKING, **dict(zip(("vehicleType", "vehicleSubtype"), UNAVAILABLE_KIND, strict=True))}
     for number in range(many):

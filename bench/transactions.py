@@ -48,10 +48,10 @@ def _rate(seconds: float, act: Callable[[], None]) -> float:
 
 
 def _bare(engine: Engine) -> None:
-    """Insert the command. In a second transaction lock it, insert a driver and another command, and store the outcome."""
+    """Insert a command. In a second transaction lock it, insert a driver and another command, and store its outcome."""
     command, driver, user_id = uuid4(), uuid4(), uuid4()
     row = {"id": command, "driver": driver, "who": user_id, "delivery": uuid4()}
-    # No handler exists for these commands. They are due tomorrow, so that no sweep takes them up.
+    # No handler exists for these commands. They are due tomorrow, so that the sweep does not execute them.
     insert = "INSERT INTO mailbox (id, name, queue, payload, caller_id, due_at, wake_at) VALUES (:id, 'x', 'x', '{}', :who, now() + interval '1 day', now() + interval '1 day')"
     with engine.begin() as connection:
         connection.execute(text(insert), row)

@@ -1,6 +1,6 @@
-"""The documents openapi.json and asyncapi.json of this code. `python -m clients.documents FOLDER` writes them into a folder.
+"""Writes the API's documents openapi.json and asyncapi.json: `python -m clients.documents FOLDER`.
 
-No server runs, and none is needed: the API describes itself without its database.
+No server has to run, because the API needs no database to describe itself.
 """
 
 from __future__ import annotations

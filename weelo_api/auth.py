@@ -27,7 +27,7 @@ MAX_NAME = 100
 LEEWAY = timedelta(seconds=30)
 
 _INVALID = (jwt.InvalidTokenError, TypeError, ValueError, OverflowError, OSError)
-"""The errors of PyJWT, and of functions that get the claims of a token."""
+"""The errors of PyJWT, and of functions that convert the claims of a token, such as UUID."""
 
 # Some libraries encode "never expires" as the last second of the year 9999. Adding the leeway to it would overflow.
 _LATEST = datetime.max.replace(tzinfo=UTC)
@@ -64,7 +64,7 @@ def authenticate(token: str, *, wait: bool = True) -> Identity:
 
 
 async def authenticate_on_loop(token: str) -> Identity:
-    """Do the same as `authenticate`, without blocking the event loop."""
+    """Return the same identity as `authenticate`, and raise the same errors, without blocking the event loop."""
     with suppress(*_INVALID):
         if (key_id := _firebase_key_id(token)) is not None:
             _firebase_keys().find(key_id, wait=False)
@@ -114,7 +114,7 @@ def _text(claim: object) -> str | None:
 # --- Firebase -------------------------------------------------------------------------------------------
 
 FIREBASE_USERS = UUID("8fc83f33-98d0-444f-abfa-1cadabf9499b")
-"""The namespace of our ids of users that Firebase knows by another id (docs/contract.md, section 2)."""
+"""The namespace of our ids for Firebase users whose uid is no UUID (docs/contract.md, section 2)."""
 
 _ISSUER = "https://securetoken.google.com/"
 
@@ -162,7 +162,8 @@ def _by_firebase(token: str, key_id: str, *, wait: bool) -> Identity:
     )
     if not claims["sub"]:
         raise jwt.InvalidTokenError
-    # Firebase sets no role by itself, so it is often forgotten. The signature is verified, so this does not help to forge tokens.
+    # Firebase sets no role by itself, so the role is often forgotten, and the answer says so. The signature is verified
+    # already, so this does not help to forge tokens.
     if claims.get("role") not in tuple(Role):
         raise Rejected(
             Code.UNAUTHORIZED,

@@ -24,7 +24,7 @@ WAIT_SECONDS = 2.0
 """For this long a request waits for a fetch, counted from the start of the fetch."""
 READ_SECONDS = 2.0
 MAX_BYTES = 256 * 1024
-# Tokens with an invented key id must not cause a fetch each.
+# Seconds between fetches. Without this pause every token with an invented key id would cause one.
 PAUSE_SECONDS = 60.0
 PAUSE_WITHOUT_KEYS_SECONDS = 5.0
 MIN_AGE_SECONDS, USUAL_AGE_SECONDS, MAX_AGE_SECONDS = 60, 3_600, 86_400
@@ -51,8 +51,8 @@ class FirebaseKeys:
     def find(self, key_id: str, *, wait: bool = True) -> RSAPublicKey | None:
         """Return the key of this id; None if it is unknown.
 
-        An unknown id or outdated keys start a fetch. Only for an unknown id, and only with `wait`, this call waits for
-        it, until WAIT_SECONDS after its start.
+        Starts a fetch if the id is unknown or the keys are outdated. If the id is unknown and `wait` is true, waits for
+        the fetch until WAIT_SECONDS after its start.
         """
         if key_id not in self._keys or time.monotonic() >= self._fresh_until:
             self._start_fetch()
@@ -101,7 +101,7 @@ def _fetch(url: str) -> tuple[dict[str, RSAPublicKey], float]:
     deadline = time.monotonic() + READ_SECONDS
     body = b""
     with urlopen(url, timeout=READ_SECONDS) as response:  # noqa: S310 (the settings accept http and https only)
-        # The time-out is that of each read, and a server may send a byte now and then.
+        # The time-out limits single reads only, and a server may send a byte now and then, hence the deadline.
         while part := response.read1(MAX_BYTES):
             body += part
             if len(body) > MAX_BYTES:

@@ -1,4 +1,4 @@
-"""The one reader of Redis streams in each API process, and its subscribers: the hub, and the requests that wait for outcomes."""
+"""The one reader of Redis streams in each API process. The hub, waiting requests and the console subscribe to it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class StreamReader:
         self._outage = Outage("Redis (live stream)")
 
     def subscribe(self, stream: str, handler: Callable[[Any], None]) -> None:
-        """From now on call `handler` with each entry of this stream, in the reader's thread."""
+        """Call `handler` from now on with each decoded entry of this stream, in the reader's thread."""
         self._handlers[stream] = (*self._handlers[stream], handler)
 
     def call_on_return(self, function: Callable[[], None]) -> None:
@@ -56,7 +56,7 @@ class StreamReader:
         self._on_return = (*self._on_return, function)
 
     def read(self, stopped: threading.Event) -> None:
-        """Read until stopped. After an outage of Redis, continue."""
+        """Read entries until `stopped` is set, and continue after outages of Redis."""
         client = _connect()
         while not stopped.is_set():
             try:
@@ -82,7 +82,7 @@ class StreamReader:
         """Wait for entries and handle them. Returns their number, 0 if none arrived within BLOCK_SECONDS."""
         if not self._places:
             self._places = {stream: _end(client, stream) for stream in _DECODERS}
-        # After a failure the first read blocks for 1 ms only, so that `on_return` is called soon.
+        # After a failure the first read blocks for 1 ms only, so that `_on_return` is called soon.
         block = 1 if self._failures else int(BLOCK_SECONDS * 1000)
         answer: Any = client.xread(dict(self._places), count=BATCH, block=block)  # type: ignore[arg-type]
         for stream, entries in answer:
@@ -100,7 +100,7 @@ class StreamReader:
             log.exception("an entry of %s could not be read", stream)
 
     def _follow_restarted_streams(self, client: Redis) -> None:
-        """For each stream that ends before our position in it, move the position to the stream's end.
+        """Move our position in a stream to the stream's end, if the stream ends before this position.
 
         This happens after Redis was emptied, or after a failover to a server whose clock is behind. Otherwise the
         reader would wait for ids greater than the old position, which might never come.

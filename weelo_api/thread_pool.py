@@ -19,7 +19,7 @@ class ThreadPool(ThreadPoolExecutor):
         self.submit(int).result()
 
     def _adjust_thread_count(self) -> None:
-        # `submit` calls this when the work is in the queue already.
+        # `submit` has put the work into the queue already, so a running thread will execute it.
         try:
             super()._adjust_thread_count()
         except RuntimeError as refusal:

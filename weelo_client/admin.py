@@ -27,7 +27,8 @@ class AdminCommands(Commands):
     def market(self, start: str | None = None, end: str | None = None, area: str | None = None) -> Market:
         """Return the market figures of the requests that were created from `start` until before `end`.
 
-        By default these are the requests of the last 24 hours; at most 31 days. The times are in RFC 3339 with a zone.
+        By default these are the requests of the last 24 hours; a period may have 31 days at most. The times are in
+        RFC 3339 with a zone.
         `area`: only the requests of this area.
         """
         query = {"from": start, "to": end, "area": area}
@@ -73,7 +74,7 @@ class AdminCommands(Commands):
         return cast(TransporterDetails, self.get(f"/admin/transporters/{transporter_id}"))
 
     def stuck(self) -> list[Stuck]:
-        """Return everything that does not move, each with what to do."""
+        """Return everything that is stuck, and what to do about each."""
         return cast(list[Stuck], self.get("/admin/stuck")["items"])
 
     def audit(
@@ -124,7 +125,10 @@ class AdminCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Availability:
-        """Put a transporter online or offline. 409 TRANSPORTER_SILENT for one to be put online whose app is not running."""
+        """Put a transporter online or offline.
+
+        409 TRANSPORTER_SILENT if a transporter is put online whose app is not running.
+        """
         body = {"isAvailable": is_available, "reason": reason}
         path = f"/admin/transporters/{transporter_id}/availability"
         return cast(Availability, self.command("PUT", path, body, key=key, wait=wait).value())

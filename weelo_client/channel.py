@@ -42,8 +42,8 @@ class Channel:
         with client.listen() as channel:
             channel.wait_for("truck_confirmed", within=60, broadcastId=broadcast["id"])
 
-    It reconnects after 0.1 s, then backs off up to 15 s, with jitter. It ends, and waiting calls raise ChannelEnded, when
-    the server refuses it for good (see ChannelEnded) or `on_frame` has raised.
+    The channel reconnects after 0.1 s, then backs off up to 15 s, with jitter. When the server refuses it for good (see
+    ChannelEnded) or `on_frame` has raised, the channel ends, and waiting calls raise ChannelEnded.
     """
 
     def __init__(
@@ -93,7 +93,8 @@ class Channel:
     def __iter__(self) -> Iterator[Frame]:
         """Yield every frame, beginning with the oldest one kept, and wait for more until the channel is closed.
 
-        An iteration that falls behind by more than `remember` frames misses the oldest. `on_frame` gets all.
+        An iteration that falls behind by more than `remember` frames misses the oldest ones. `on_frame` receives all
+        frames.
         """
         return self._received.follow()
 
@@ -215,7 +216,7 @@ class Channel:
             raise
 
     def _past_proxies(self) -> dict[str, Any]:
-        """Return options with which a connection to this machine bypasses any proxy that the environment names.
+        """Return the options by which a connection to this machine bypasses any proxy that the environment names.
 
         websocket-client reads `http_no_proxy` only if `http_proxy_host` is given. The proxy named here is never used.
         """
@@ -232,7 +233,7 @@ class Channel:
         code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else 1005
         reason = payload[2:].decode("utf-8", "replace")
         reason_text = f"the server closed the channel: {code} {reason}".rstrip()
-        # If a token function exists, it replaces a token that has expired during the connection.
+        # If the token has expired during the connection, a token function returns a new one, so reconnecting helps.
         replaceable = code == EXPIRED_CODE and greeted and callable(self._token)
         if code in FINAL_CODES and not replaceable:
             raise ChannelEnded(reason_text, code)

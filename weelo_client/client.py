@@ -25,8 +25,8 @@ class WeeloClient(
     - `base_url`: the address of the API, such as `http://127.0.0.1:8000`; another text raises ValueError.
     - `token`: the JWT, or a function that returns a valid one (see `connection.Token`).
     - `wait`: for how many seconds a command waits for its outcome (0: not at all).
-    - `retry_for`: for how many seconds a request without a response, or with a 429 or 503, is repeated. Each attempt may
-      take 5 s to connect, and 10 s beyond the wait that the server was asked for.
+    - `retry_for`: for how many seconds a request is repeated if there is no response, or one that may be repeated (see
+      `connection`). Each attempt may take 5 s to connect, and 10 s beyond the wait that the server was asked for.
     - `http`: a connection pool to share between clients (see `open_pool`).
 
     Every command takes `key` (the Idempotency-Key; by default a new one for each call) and `wait`, and raises
@@ -54,7 +54,7 @@ class WeeloClient(
     ) -> Channel:
         """Open the socket and return when it is connected. For `after`, `remember`, `on_frame` see `Channel`.
 
-        Raises FrameTimeout or ChannelEnded if it does not connect within `within` seconds.
+        Raises FrameTimeout or ChannelEnded if the socket is not connected within `within` seconds.
         """
         connection = self._connection
         channel = Channel(

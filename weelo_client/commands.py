@@ -165,7 +165,7 @@ class Commands:
 
 
 def _json(answer: httpx.Response) -> Any:
-    """Return the JSON of a response. Raises Rejected if another server responded, such as a sign-in proxy."""
+    """Return the JSON of a response. Raises Rejected if it has none: another server responded, such as a proxy."""
     try:
         return answer.json()
     except ValueError:

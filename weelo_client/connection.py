@@ -27,9 +27,9 @@ CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0  # time limit for a response, beyond the wait that the server was asked for
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
-# Outcomes such as ACCEPT_RETRY_EXHAUSTED are 503, too, but they are stored under the key, and a retry with it would
-# only return them again. The codes below mean that nothing was stored, unless the response has the header
-# Preference-Applied, as every outcome has: a webhook's test may have the outcome RATE_LIMITED.
+# A response with one of these codes, or without a code (from a proxy), means that nothing is stored under the key.
+# Other responses with 429 or 503, such as ACCEPT_RETRY_EXHAUSTED, are stored outcomes: a retry with the same key would
+# only return them again. Every outcome has the header Preference-Applied, even RATE_LIMITED of a webhook's test.
 _UNRECORDED = {"SERVICE_UNAVAILABLE", "RATE_LIMITED", ""}
 
 
@@ -41,7 +41,7 @@ def back_off(
 
 
 class Connection:
-    """Sends requests, and repeats each of them for up to `retry_for` seconds. `http` is a connection pool to share."""
+    """Sends requests, and repeats failed ones for up to `retry_for` seconds. `http` is a connection pool to share."""
 
     def __init__(
         self, base_url: str, token: Token, *, retry_for: float = 15.0, http: httpx.Client | None = None
@@ -149,7 +149,7 @@ def current_token(token: Token) -> str:
 
 
 def refusal(response: httpx.Response) -> Rejected:
-    """Return the rejection in a response's problem+json, or a similar one if a proxy responded instead of the API."""
+    """Return the response's problem+json as a Rejected, or the status and text of a proxy that responded instead."""
     problem = _json_object(response) or {"title": response.reason_phrase, "detail": _text(response)}
     problem.setdefault("status", response.status_code)
     return Rejected(str(problem.get("code") or f"HTTP_{response.status_code}"), problem)

@@ -1,4 +1,7 @@
-"""The driver's commands: answer an assignment, report the trip, give it back. Also, for every role, the registration for pushes."""
+"""The driver's commands: answer an assignment, report the trip, give the truck back.
+
+This module also has the registration of devices for pushes, for every role.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ class DriverCommands(Commands):
     ) -> Assignment:
         """Accept an assignment.
 
-        409 ASSIGNMENT_EXPIRED once the time to answer has passed, DRIVER_REPLACED if it was given to another driver.
+        409 ASSIGNMENT_EXPIRED once the time to answer has passed, DRIVER_REPLACED if another driver has the trip now.
         """
         path = f"/assignments/{assignment_id}/accept"
         return cast(Assignment, self.command("POST", path, {}, key=key, wait=wait).value())

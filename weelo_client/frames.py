@@ -118,4 +118,6 @@ class FrameBuffer:
         details = "".join(f" {key}={value}" for key, value in data.items())
         names = ", ".join(frame.event for frame in list(self._frames)[-8:]) or "nothing"
         not_connected = f"; not connected: {self.connection_error}" if self.connection_error else ""
-        return f"{name}{details} did not come within {within:.1f} s; heard last: {names}{not_connected}"
+        return (
+            f"{name}{details} was not received within {within:.1f} s; the last frames: {names}{not_connected}"
+        )

@@ -1,4 +1,4 @@
-"""The client's reads. For another user's object they raise `Rejected` with 404, as if it did not exist."""
+"""The client's reads. For another user's object they raise `Rejected` with 404, as if the object did not exist."""
 
 from __future__ import annotations
 
@@ -70,7 +70,10 @@ class Reads(Commands):
     # --- any role -----------------------------------------------------------------------------------------
 
     def vehicle_kinds(self) -> list[VehicleKind]:
-        """Return the kinds that can be requested and registered. Another kind is a 400 that lists similar ones."""
+        """Return the kinds that can be requested and registered.
+
+        A request with another kind is rejected with 400, and `detail` names similar ones.
+        """
         return cast(list[VehicleKind], self.get("/vehicle-kinds")["items"])
 
     def reasons(self) -> list[Reason]:

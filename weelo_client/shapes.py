@@ -141,7 +141,7 @@ class CancelledTruck(TypedDict):
 
 
 class Truck(TypedDict):
-    """A truck and its driver for the slot `truckRequestId`. Without this field: for the first slot that fits."""
+    """A truck and its driver for the slot `truckRequestId`, or without this field for the first slot that fits."""
 
     vehicleId: str
     driverId: str
@@ -241,7 +241,10 @@ class TransitionDetails(TypedDict, total=False):
 
 
 class Webhook(TypedDict):
-    """An endpoint for the user's events. `deliveredSeq`: every line of the log up to it was delivered, or is of other events."""
+    """An endpoint for the user's events.
+
+    `deliveredSeq`: all lines of the log up to this `seq` are delivered, or are of events that are not in `events`.
+    """
 
     id: str
     url: str
@@ -330,7 +333,7 @@ class LoggedEvent(TypedDict):
 
 
 class Spread(TypedDict):
-    """How long it took, in seconds, over the requests for which it happened."""
+    """Percentiles of a duration in seconds, over the requests for which it is known; `requests` counts these."""
 
     requests: int
     p50: float | None

@@ -21,7 +21,7 @@ class WebhookCommands(Commands):
     ) -> WebhookWithSecret:
         """Register an endpoint for these events, or for all with `["*"]`. Keep the secret: it is not shown again.
 
-        409 WEBHOOK_LIMIT.
+        409 WEBHOOK_LIMIT if the user has the largest allowed number of webhooks.
         """
         body = {"url": url, "events": events} | given(description=description)
         made = self.command("POST", "/webhooks", body, key=key, wait=wait)
@@ -38,7 +38,10 @@ class WebhookCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Webhook:
-        """Change the given fields. `is_active=True` activates a webhook again: the lines after the last delivered one are posted."""
+        """Change the given fields.
+
+        `is_active=True` activates a webhook again: the lines after the last delivered one are posted.
+        """
         body = given(url=url, events=events, description=description, isActive=is_active)
         return cast(Webhook, self.command("PUT", f"/webhooks/{webhook_id}", body, key=key, wait=wait).value())
 
@@ -51,7 +54,10 @@ class WebhookCommands(Commands):
     def rotate_webhook_secret(
         self, webhook_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> WebhookWithSecret:
-        """Replace the secret. For 24 hours each message is signed with the earlier one as well. 409 TOO_EARLY after five within 24 hours."""
+        """Replace the secret. For 24 hours each message is signed with the earlier secret as well.
+
+        409 TOO_EARLY after five replacements within 24 hours.
+        """
         path = f"/webhooks/{webhook_id}/rotate-secret"
         return cast(WebhookWithSecret, self.command("POST", path, key=key, wait=wait).value())
 
@@ -64,7 +70,7 @@ class WebhookCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Resent:
-        """Request that these lines of the log are posted again, with the same ids."""
+        """Make the server post these lines of the log again, with the same ids."""
         body = {"fromSeq": from_seq, "toSeq": to_seq}
         path = f"/webhooks/{webhook_id}/resend"
         return cast(Resent, self.command("POST", path, body, key=key, wait=wait).value())
@@ -72,7 +78,7 @@ class WebhookCommands(Commands):
     def test_webhook(
         self, webhook_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> WebhookTest:
-        """Request that a test event is posted at once, and return the result."""
+        """Make the server post a test event at once, and return the result."""
         path = f"/webhooks/{webhook_id}/test"
         return cast(WebhookTest, self.command("POST", path, key=key, wait=wait).value())
 

@@ -195,7 +195,7 @@ class Act:
         after: Frame | None = None,
         **data: object,
     ) -> Frame:
-        """Return a frame that this person received later than `after`. Wait for it up to `within` seconds."""
+        """Return a frame that this person receives later than `after`. Waits for `within` seconds at most."""
         last = -1 if after is None else after.seq or 0
 
         def wanted(frame: Frame) -> bool:
@@ -207,7 +207,7 @@ class Act:
             raise NotAsItShould(f"{person.name} waits for {event}: {silence}") from None
 
     def refused(self, person: Person, does: str, call: Callable[[], object], *, code: str) -> Rejected:
-        """Assert that a call is rejected with this code."""
+        """Assert that a call is rejected with this code, and return the rejection."""
         try:
             call()
         except Rejected as answer:

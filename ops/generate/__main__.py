@@ -1,6 +1,6 @@
 """`python -m ops.generate`: bring the generated files of ops/ up to date.
 
-`--runbook URL`: print Prometheus' rules with links to this address instead, and write no file.
+With `--runbook URL`: print Prometheus' rules with links to the runbook at this address, and write no file.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The alerts. Each has an entry in docs/runbooks/alerts.md, and a test that breaks what it watches."""
+"""The alerts. Each has an entry in docs/runbooks/alerts.md, and a test that breaks what the alert watches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ QUEUE_OLD_SECONDS = 60
 TIMER_OLD_SECONDS = 30
 SWEEP_OLD_SECONDS = 20
 FALLEN = 0.7
-"""The share of the usual fill rate below which it has fallen."""
+"""An alert fires if the fill rate is below this share of the usual one."""
 
 RUNBOOK = "docs/runbooks/alerts.md"
 
@@ -41,7 +41,7 @@ class Alert:
     wait: float
     """Seconds for which the condition must hold."""
     why_wait: str
-    """Why it waits for this long, or why it does not."""
+    """Why the alert waits for this long, or why it does not wait."""
     summary: str
     action: str
     """What to do first. The runbook has the rest."""
@@ -122,7 +122,7 @@ def _processes(pace: Pace) -> Iterator[Alert]:
         "Restart the worker of this queue. `weelo doctor` prints what is known about it.",
     )
     window = pace.duration(900)
-    # A container that is restarted counts from 1 again, which is no increase, but its time of start changes.
+    # The counter of a restarted container is 1 again, which is no increase, but its time of start changes.
     yield Alert(
         "WeeloProcessesRestarting",
         "ticket",

@@ -48,7 +48,7 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number. `bad_from`: it is red from this value on; `bad_below`: below it."""
+    """One number. It is red from the value `bad_from` on, or below the value `bad_below`."""
 
     title: str
     meaning: str
@@ -60,7 +60,7 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A row of the dashboard. `repeat`: it is shown once for each value of this variable."""
+    """A row of the dashboard. `repeat`: a variable; the row is shown once for each of its values."""
 
     title: str
     panels: Sequence[Graph | Figure]
@@ -446,7 +446,7 @@ def _quantiles(histogram: str, labels: str = "") -> list[Query]:
 
 
 def _values(label: str, query: str) -> dashboard.QueryVariable:
-    """Return a variable with the values of a label; all of them at first."""
+    """Return a variable with the values of a label. At first all values are selected."""
     return (
         dashboard.QueryVariable(label)
         .label(label.replace("_", " "))

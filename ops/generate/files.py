@@ -31,14 +31,14 @@ def files() -> dict[Path, str]:
 
 def as_yaml(*documents: Any) -> str:
     """Return the documents as one YAML file."""
-    # A part that occurs several times is written each time, not as an alias: copies are different objects.
+    # YAML writes an object that occurs again as an alias. Copies are different objects, so each is written in full.
     copies = [json.loads(json.dumps(document)) for document in documents]
     text: str = yaml.safe_dump_all(copies, sort_keys=False, width=120, allow_unicode=True)
     return NOTE + text
 
 
 def write() -> list[Path]:
-    """Bring all files up to date, and delete those that are generated no longer. Return the paths that have changed."""
+    """Bring all files up to date, and delete files that are no longer generated. Return the paths that have changed."""
     changed = []
     wanted = {FOLDER / path: text for path, text in files().items()}
     for path, text in wanted.items():

@@ -18,7 +18,7 @@ Manifest = dict[str, Any]
 API_PORT, METRICS_PORT, FLOWER_PORT = 8000, 9540, 5555
 
 SECRET, OWNER_SECRET, FCM_SECRET, SETTINGS = "weelo", "weelo-owner", "weelo-fcm", "weelo-settings"
-"""Names of objects that the operator makes; docs/kubernetes.md lists their keys."""
+"""Names of objects that the operator creates; docs/kubernetes.md lists their keys."""
 
 FCM_FOLDER = "/run/secrets/fcm"
 
@@ -26,7 +26,7 @@ SCALE_AT_SECONDS = 5
 """KEDA adds workers while the oldest due row of a queue is older than this."""
 
 MAX_WORKERS = 8
-"""The most pods of one queue. All of them need connections to PostgreSQL."""
+"""The most pods of one queue. The limit is needed because every pod needs connections to PostgreSQL."""
 
 _COMMANDS = {
     program.name: ["python", *program.argv[1:]]
@@ -53,7 +53,7 @@ def files() -> dict[str, list[Manifest]]:
         "network.yaml": list(_network()),
     }
     keda = {"scaling.yaml": [_trigger_authentication(), *(_scaled_object(queue) for queue in QUEUES)]}
-    # The Job is applied first, so it brings the objects of `base` that it needs.
+    # The Job is applied before `base`, so its folder also has the objects of `base` that the Job needs.
     migrate = {"settings.yaml": base["settings.yaml"], "job.yaml": [_migration()]}
     return {
         **_kustomization("base", base, images=True),
@@ -85,7 +85,7 @@ def _api() -> Iterator[Manifest]:
     container = _container("api", role="DATABASE_API_URL")
     container["ports"] = [{"name": "http", "containerPort": API_PORT}]
     container |= _probes("http")
-    # Connections that arrive while the endpoints are still being updated are served.
+    # The pod goes on for 5 s, to serve connections that arrive while the endpoints are still being updated.
     container["lifecycle"] = {"preStop": {"sleep": {"seconds": 5}}}
     container["resources"] = _resources(cpu="250m", memory="384Mi", limit="768Mi")
     yield _deployment("api", container, replicas=2, port=API_PORT)
@@ -115,7 +115,7 @@ def _worker(queue: Queue) -> Iterator[Manifest]:
         container["volumeMounts"].append({"name": "fcm", "mountPath": FCM_FOLDER, "readOnly": True})
         key = {"key": "firebase.json", "path": "firebase.json"}
         volumes = [{"name": "fcm", "secret": {"secretName": FCM_SECRET, "optional": True, "items": [key]}}]
-    # No number of replicas: it would undo KEDA's number at every `kubectl apply`. Without KEDA it is 1.
+    # `replicas` is not set, because every `kubectl apply` would undo KEDA's number. Without KEDA it is 1.
     yield _deployment(queue, container, port=METRICS_PORT, volumes=volumes)
     yield _disruption_budget(queue)
 
@@ -125,8 +125,8 @@ def _beat() -> Iterator[Manifest]:
     container["ports"] = [{"name": "metrics", "containerPort": METRICS_PORT}]
     container |= _probes("metrics")
     container["resources"] = _resources(cpu="100m", memory="192Mi", limit="384Mi")
-    # Two sweeps at once are harmless: each takes up rows under SKIP LOCKED. With one beat, a lost node would leave lost
-    # timers waiting for the five minutes after which Kubernetes replaces its pods.
+    # Two sweeps at once are harmless: each takes up rows under SKIP LOCKED. With one beat, nothing would sweep after
+    # the loss of its node, until Kubernetes replaces the pod after five minutes.
     yield _deployment("beat", container, replicas=2, port=METRICS_PORT)
     yield _disruption_budget("beat")
 
@@ -143,7 +143,7 @@ def _flower() -> Iterator[Manifest]:
         "startupProbe": {**check, "periodSeconds": 5, "failureThreshold": 24},
     }
     container["resources"] = _resources(cpu="50m", memory="128Mi", limit="384Mi")
-    # No Service: Flower can stop workers, and some of its pages need no password. Use `kubectl port-forward`.
+    # Flower has no Service, because it can stop workers, and some pages need no password. Use `kubectl port-forward`.
     yield _deployment("flower", container, replicas=1)
 
 
@@ -235,9 +235,9 @@ def _pod(container: Manifest, spread: str | None = None, volumes: list[Manifest]
         "serviceAccountName": "weelo",
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        # The first process of the pod collects the processes whose parents have died, as `init: true` in Compose.
+        # The first process of the pod reaps the processes whose parents have died, as `init: true` does in Compose.
         "shareProcessNamespace": True,
-        # A handler may run as long as PostgreSQL lets a statement run (10 s). API: 5 s more, for its preStop.
+        # A handler may run as long as PostgreSQL lets a statement run (10 s). The preStop of an API pod takes 5 s more.
         "terminationGracePeriodSeconds": 30,
         "securityContext": {
             "runAsNonRoot": True,
@@ -274,7 +274,7 @@ def _probes(port: str) -> Manifest:
 
 
 def _resources(*, cpu: str, memory: str, limit: str) -> Manifest:
-    # No limit of the processor: the kernel would pause a process in the middle of a transaction.
+    # The processor has no limit, because the kernel would pause a process in the middle of a transaction.
     return {"requests": {"cpu": cpu, "memory": memory}, "limits": {"memory": limit}}
 
 
@@ -318,8 +318,8 @@ def _fixed_settings() -> Manifest:
 
 
 def _disruption_budget(component: str) -> Manifest:
-    # At most one pod at a time is moved to another node. A minimum number of pods would forbid to move the only pod of a
-    # queue; its rows wait meanwhile, and beat executes them.
+    # At most one pod at a time is moved to another node. A minimum number of pods would prevent moving the only pod of
+    # a queue. While that pod is moved, beat executes the commands of the queue.
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",
@@ -355,7 +355,7 @@ def _network() -> Iterator[Manifest]:
 
 
 def _trigger_authentication() -> Manifest:
-    """Return KEDA's access to PostgreSQL: by the role of the API, which cannot change rows."""
+    """Return KEDA's access to PostgreSQL: by the role of the API, which cannot change or delete rows."""
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "TriggerAuthentication",
@@ -367,8 +367,8 @@ def _trigger_authentication() -> Manifest:
 
 
 def _scaled_object(queue: Queue) -> Manifest:
-    """Return KEDA's rule for a queue: more pods while its oldest due row is old, by the mailbox itself."""
-    # `metricType: Value`: an age is not shared by the pods, as a number of rows would be.
+    """Return KEDA's rule for a queue: add pods while the oldest due row of the queue in the mailbox is old."""
+    # `Value`, because an age must not be divided by the number of pods, as a number of rows would be.
     trigger = {
         "type": "postgresql",
         "metricType": "Value",
@@ -387,7 +387,7 @@ def _scaled_object(queue: Queue) -> Manifest:
         "spec": {
             "scaleTargetRef": {"name": f"weelo-{queue}"},
             "pollingInterval": 5,
-            # Never 0: wake-ups need a consumer, and beat would execute the commands of the queue.
+            # With 0 pods no consumer would receive wake-ups, and beat would have to execute the commands of the queue.
             "minReplicaCount": 1,
             "maxReplicaCount": MAX_WORKERS,
             "advanced": {

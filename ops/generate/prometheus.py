@@ -12,7 +12,7 @@ from weelo_workers.contracts.queues import QUEUES
 API_PORT, METRICS_PORT = 8000, 9540
 
 USUAL_DAYS = (1, 2, 3, 7)
-"""The days before, with whose same hour the fill rate is compared. The last is the same day of the week."""
+"""The fill rate is compared with that of the same hour this many days before; 7 is the same day of the week."""
 
 
 def rules(pace: Pace, runbook: str = RUNBOOK) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def _fill_ratios(pace: Pace) -> list[dict[str, str]]:
 
 
 def configuration(pace: Pace) -> dict[str, Any]:
-    """Return the configuration for Docker Compose, in which each service's name leads to all its containers."""
+    """Return the configuration for Docker Compose, in which each service's name resolves to all its containers."""
     return {
         "global": {"scrape_interval": _seconds(pace), "evaluation_interval": _seconds(pace)},
         "rule_files": ["rules.yml"],

@@ -17,7 +17,7 @@ Source: "The Site Reliability Workbook", chapter "Alerting on SLOs", table 5-8.
 
 @dataclass(frozen=True, slots=True)
 class Slo:
-    """The share of events that must be good."""
+    """A service level objective: the share of events that must be good."""
 
     name: str
     """The value of the counters' label `slo`, and the name in recorded series: `weelo:NAME:burn_rate:5m`."""
@@ -68,7 +68,7 @@ class Slo:
 
     def _burn_over(self, window: str) -> str:
         good, total = (f"sum(rate({counter}[{window}]))" for counter in (self.good, self.total))
-        # Without events the division has no result: nothing burns.
+        # Without events the division has no result, so no alert fires.
         return f"(1 - {good} / ({total} > 0)) / {1 - self.objective:.4g}"
 
 

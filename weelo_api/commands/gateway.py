@@ -92,9 +92,10 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
 def record(
     command: Command, user: Caller, command_id: UUID, fingerprint: str, *, wait: float
 ) -> CommandOutcome:
-    """Store a command that did not come by a route of the API, and return its outcome, pending after `wait` seconds.
+    """Store a command that did not come by a route of the API, and return its outcome.
 
-    The limits are those of `submit`. Storing the same id again returns the first outcome. Raises Rejected.
+    The outcome is `pending` if the command is not settled within `wait` seconds. The limits are those of `submit`.
+    Storing the same id again returns the first outcome. Raises Rejected.
     """
     take_token(user)
     if (refusal := _shedder.refusal(command)) and not find(command_id, user):
@@ -110,7 +111,7 @@ def record(
 
 
 def _outcome(known: CommandOutcome, user: Caller, until: float, waiting: Waiting) -> CommandOutcome:
-    """Wait until the command is settled or it is `until` (monotonic clock), and return its latest known outcome.
+    """Wait until the command is settled, at most until `until` (monotonic clock), and return the latest known outcome.
 
     Raises nothing: the command is recorded already, so an error here must not become the response.
     """
@@ -177,7 +178,10 @@ def _post(command: Command, user: Caller, command_id: UUID, fingerprint: str) ->
 
 
 def find(command_id: UUID, user: Caller) -> CommandOutcome | None:
-    """Return the outcome of this caller's command, with the secret of a webhook if it shows one; None without a command."""
+    """Return the outcome of this caller's command; None if there is no such command.
+
+    The outcomes of CreateWebhook and RotateSecret include the secret.
+    """
     with autocommit_engine().connect() as connection:
         outcome = mailbox.find_outcome(connection, command_id, user.id)
     return with_secret(outcome) if outcome else None

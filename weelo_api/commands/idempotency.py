@@ -23,7 +23,10 @@ def has_idempotency_key() -> bool:
 
 
 def command_id_of_request(caller_id: UUID) -> UUID:
-    """Return a command id: derived from the caller and the Idempotency-Key, or random without a key."""
+    """Return a command id: derived from the caller and the Idempotency-Key, or random without a key.
+
+    Raises Rejected(VALIDATION_ERROR) if the key is malformed.
+    """
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return uuid4()
@@ -42,7 +45,7 @@ def id_of_key(caller_id: UUID, key: str) -> UUID:
 
 
 def fingerprint(body: BaseModel | None) -> str:
-    """Return a hash of the request.
+    """Return a hash of the method, path and body of the request.
 
     Default values are omitted, so that a retry has the same hash after a deploy that adds a field.
     """

@@ -1,4 +1,4 @@
-"""Commands that the API sends on the system's behalf, such as the search for missed broadcasts after a heartbeat."""
+"""Sends wake-ups, and commands that no caller requests, such as the search for missed broadcasts after a heartbeat."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weelo_workers.models.engine import autocommit_engine
 log = logging.getLogger(__name__)
 
 waker = PerProcess(CeleryWaker)
-"""Return this process's connection to the broker."""
+"""Return this process's CeleryWaker, which sends wake-ups to the broker."""
 
 
 def enqueue(command: Command) -> None:

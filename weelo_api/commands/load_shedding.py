@@ -60,7 +60,7 @@ class LoadShedder:
 
     def _is_full(self, queue: Queue) -> bool:
         if time.monotonic() - self._looked_at > STALE_AFTER_SECONDS:
-            return False  # the figures are out of date, and another thread is reading new ones
+            return False  # the figures are too old to refuse a command; another thread is reading new ones
         wait = self._waits.get(queue)
         return wait is not None and wait.count >= MANY
 

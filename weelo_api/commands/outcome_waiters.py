@@ -19,7 +19,7 @@ from weelo_workers.notifications.live_stream import STREAM_KEY
 class Waiting:
     """A request that waits. `outcome`: the outcome that the live stream announced.
 
-    It is None until the announcement, and stays None if this version cannot read the announcement.
+    `outcome` is None until the announcement, and stays None if this version cannot read the announcement.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Waiting:
         self._arrived = threading.Event()
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the outcome, at most this long. Return whether it was announced."""
+        """Wait for the outcome for at most `seconds`. Return whether it was announced."""
         return self._arrived.wait(seconds)
 
     def arrive(self, outcome: CommandOutcome | None) -> None:
@@ -79,7 +79,7 @@ class OutcomeWaiters:
         try:
             outcome = CommandOutcome.model_validate(settled, strict=False, extra="ignore")
         except ValidationError:
-            outcome = None  # another version of Weelo announced it, with other fields
+            outcome = None  # another version of Weelo announced the outcome, with other fields
         for each in waiting:
             each.arrive(outcome)
 

@@ -35,7 +35,7 @@ class Policy:
         return f'"{self.name}";q={self.quota};w={self.seconds}'
 
     def remaining(self, count: int, seconds: int) -> str:
-        """Return the item of the header `RateLimit`: how many requests are left, and after how many seconds all are."""
+        """Return the item of the header `RateLimit`: `count` requests are left, and the whole quota after `seconds`."""
         return f'"{self.name}";r={count};t={seconds}'
 
 
@@ -97,6 +97,6 @@ def take_token(user: Caller) -> None:
     try:
         buckets().take(user.id)
     except Rejected:
-        # A token may be added before the headers are written, which would then contradict the 429.
+        # A token may be added before the headers are written. Without this flag the headers would contradict the 429.
         g.refused_by_bucket = True
         raise

@@ -48,6 +48,6 @@ def _limits(response: Response) -> tuple[str, str]:
         refused = g.get("refused_by_bucket", False)
         remaining.append(buckets().policy.remaining(0 if refused else count, seconds))
         if own and response.status_code == 429 and not refused:
-            # Only for a refusal it is known how much is left: nothing. For other responses it would cost a query.
+            # After a refusal nothing is left. After other responses it would take a query to know how much is left.
             remaining.append(own.remaining(0, int(response.headers.get("Retry-After", own.seconds))))
     return ", ".join(map(str, policies)), ", ".join(remaining)

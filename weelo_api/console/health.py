@@ -8,5 +8,5 @@ from weelo_workers.doctor.current import current_findings
 
 @api.get("/health")
 def health() -> str:
-    """The badge in the bar. Pages load it every ten seconds."""
+    """Return the badge in the bar. Pages load it every ten seconds."""
     return page("health.html", health=current_findings())

@@ -28,13 +28,13 @@ from weelo_workers.contracts.statuses import EndOutcome
 from weelo_workers.contracts.trips import Ending, EndTrip
 from weelo_workers.lifecycles import broadcast as lifecycle
 
-# How long a form waits for the outcome. While it is pending, the page requests it again.
+# A form waits for the outcome for this long. While the outcome is pending, the page requests it again.
 WAIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Lever:
-    """A lever. `make`: the command, from the id of its subject and the reason. It may raise Rejected."""
+    """A lever. `make`: returns the command for the id of a subject and a reason, and may raise Rejected."""
 
     name: str
     label: str
@@ -42,7 +42,7 @@ class Lever:
     """What happens, in a few words, for the operator who has to confirm it."""
     make: Callable[[UUID, str], Command]
     is_of: Callable[[Any], bool]
-    """Whether it can have an effect: on a broadcast of this status, or on a fleet that is available or not."""
+    """Whether the lever can have an effect, by the status of a broadcast or the availability of a fleet."""
     is_final: bool = False
 
 
@@ -188,7 +188,7 @@ def _outcome_row(lever: str, outcome: CommandOutcome, back: str) -> Response:
 
 @api.get("/commands/<uuid:command_id>")
 def outcome(command_id: UUID) -> Response | str:
-    """The outcome of a command that this operator has sent."""
+    """Return the outcome of a command that this operator has sent, as a page or as a row of one."""
     found = gateway.find(command_id, console_session().user)
     if found is None:
         raise Rejected(Code.NOT_FOUND)

@@ -1,8 +1,8 @@
-"""`GET /console/live`: the socket on which open pages of the console get what has changed.
+"""`GET /console/live`: the socket over which open pages of the console receive changes.
 
-It uses the live stream, which the API process already reads, so a command costs no message and no query. A frame names the
-broadcasts of committed events; the page then loads what it shows of them. Frames may be lost, as entries of the stream may,
-so pages also load everything from time to time.
+The changes come from the live stream, which the API process reads anyway, so a command causes no further message or
+query. A frame names the broadcasts of committed events; the page then loads what it shows of these broadcasts. Frames
+may be lost, as entries of the stream may, so pages also load everything from time to time.
 
 Frames, as JSON: `{"event": "connected"}`, then `{"event": "changed", "broadcasts": [id, …]}`, `{"event": "trucks",
 "positions": [[trip id, latitude, longitude], …]}`, and `{"event": "reload"}` if too much has changed for a list.
@@ -40,7 +40,7 @@ COLLECT_SECONDS = 0.1
 LOOK_FOR_SIGN_OUT_SECONDS = 5.0
 # A frame names at most this many broadcasts.
 MAX_NAMED = 200
-# Positions of at most this many trucks are kept. A truck reports every few seconds.
+# Positions of at most this many trucks are kept.
 MAX_POSITIONS = 20_000
 POSITION_SECONDS = 900.0
 
@@ -48,7 +48,7 @@ Position = tuple[float, float]
 
 
 class Viewer:
-    """An open page, with the changes since the last frame to it."""
+    """An open page, with the changes that have not been sent to it yet."""
 
     def __init__(self, transport: WebSocketTransport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -96,7 +96,7 @@ class LiveFeed:
             self._viewers = tuple(each for each in self._viewers if each is not viewer)
 
     def position(self, trip_id: UUID) -> Position | None:
-        """Return where the truck was last, if it reported that to this process within POSITION_SECONDS."""
+        """Return the last position of the truck; None if this process received none within POSITION_SECONDS."""
         with self._lock:
             at, place = self._positions.get(str(trip_id), (0.0, None))
         return place if place and time.monotonic() - at < POSITION_SECONDS else None
@@ -171,7 +171,7 @@ async def _converse(transport: WebSocketTransport, session: sessions.Session) ->
         while True:
             await transport.wait(min(look_at - loop.time(), session.seconds_left))
             while transport.next_message() is not None:
-                pass  # pages send nothing
+                pass  # pages have nothing to send
             is_over = session.seconds_left <= 0
             if not is_over and loop.time() >= look_at:
                 is_over = await asyncio.to_thread(_is_signed_out, session)

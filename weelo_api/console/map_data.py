@@ -21,8 +21,8 @@ MAX_FLEETS = 10_000
 def map_data() -> Response:
     """Return the open broadcasts, the fleets that are online, and the trucks on the road.
 
-    With `?only=id,id` only these broadcasts: `broadcasts` has those of them that are open. Rows are lists, because there may
-    be thousands. The primary is read, because an event arrives before a replica has its rows.
+    With `?only=id,id`: return only those of these broadcasts that are open. Each row is a list, because there may be
+    thousands of rows. The primary is read, because an event may arrive before a replica has its rows.
     """
     only = _ids(request.args.get("only"))
     with primary_session() as session:

@@ -14,7 +14,7 @@ from weelo_workers.presence import Point
 from weelo_workers.queries.past_moments import FleetAtMoment, FleetState, Moment
 
 WIDTH, LEFT, RIGHT = 560, 16, 544
-_ROW = 11  # between two dots at the same distance
+_ROW = 11  # pixels between two dots at the same distance
 _MAX_STACKED = 8
 _HEIGHT = 132
 _AXIS = 100

@@ -52,7 +52,7 @@ WITHIN = {
 
 @api.get("")
 def start() -> str:
-    """The live map."""
+    """Return the page with the live map."""
     return page("map.html")
 
 
@@ -61,7 +61,7 @@ def start() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The filters of the list, as they stand in its address."""
+    """The filters of the list, as given in the address of the page."""
 
     q: str = ""
     status: str = "open"
@@ -142,13 +142,13 @@ def _time(text: str) -> datetime | None:
 
 @api.get("/broadcasts")
 def broadcasts() -> str:
-    """The list of broadcasts, with filters and search."""
+    """Return the list of broadcasts, with filters and search."""
     filters = Filters.of_request()
     with replica_session() as session:
         found = admin_broadcasts.broadcasts(session, filters.query(), _page_request())
         missed = filters.status if filters.q and not found.items else ""
         if missed:
-            # A caller often asks about a request that has ended, and the filter for open ones is preset.
+            # A caller often asks about a request that has ended, which the preset filter for open ones hides.
             filters = replace(filters, status="")
             found = admin_broadcasts.broadcasts(session, filters.query(), _page_request())
     return page(
@@ -170,7 +170,7 @@ def _page_request(rows: int = ROWS) -> PageRequest:
 
 @api.get("/broadcasts/<uuid:broadcast_id>")
 def broadcast(broadcast_id: UUID) -> str:
-    """One broadcast: its state, trucks, fleets, timeline, levers, and the moment of the slider."""
+    """Return the page of a broadcast: state, trucks, fleets, timeline, levers, and the moment of the slider."""
     with replica_session() as session:
         found = broadcast_queries.find(session, broadcast_id, console_session().user)
         if found is None or found.view is None:
@@ -210,7 +210,7 @@ def broadcast(broadcast_id: UUID) -> str:
 
 @api.get("/broadcasts/<uuid:broadcast_id>/moment")
 def moment(broadcast_id: UUID) -> str:
-    """The part of the page that shows the broadcast as it was at `?at=`, in milliseconds after its creation."""
+    """Return the part of the page that shows the broadcast as it was at `?at=`, in milliseconds after its creation."""
     with replica_session() as session:
         history = past_moments.history(session, broadcast_id)
         found = broadcast_queries.find(session, broadcast_id, console_session().user)
@@ -261,7 +261,7 @@ def _positions(fleets: list[UUID]) -> dict[UUID, presence.Point]:
 
 @api.get("/broadcasts/<uuid:broadcast_id>/fleets/<uuid:fleet_id>")
 def why(broadcast_id: UUID, fleet_id: UUID) -> str:
-    """Why a fleet has an offer of a broadcast, or has none."""
+    """Return the page that explains why a fleet has an offer of a broadcast, or has none."""
     with replica_session() as session:
         answer = explain(session, broadcast_id, fleet_id, acked([fleet_id]).get(fleet_id))
         found = broadcast_queries.find(session, broadcast_id, console_session().user)
@@ -282,7 +282,7 @@ def why(broadcast_id: UUID, fleet_id: UUID) -> str:
 
 @api.get("/broadcasts/<uuid:broadcast_id>/fleet")
 def find_fleet(broadcast_id: UUID) -> Response | str:
-    """Find the fleet of the text `?q=`, and show why it has an offer of the broadcast, or has none."""
+    """Return a redirect to the explanation for the one fleet that matches `?q=`, or a list of all that match."""
     text = request.args.get("q", "").strip()[:100]
     with replica_session() as session:
         found = (
@@ -299,7 +299,7 @@ def find_fleet(broadcast_id: UUID) -> Response | str:
 
 @api.get("/fleets")
 def fleets() -> str:
-    """The list of fleets, with their presence."""
+    """Return the list of fleets, with their presence."""
     text, online = request.args.get("q", "").strip()[:100], request.args.get("online", "")
     with replica_session() as session:
         found = admin_transporters.transporters(
@@ -315,7 +315,7 @@ def fleets() -> str:
 
 @api.get("/fleets/<uuid:fleet_id>")
 def fleet(fleet_id: UUID) -> str:
-    """One fleet: presence, trucks, drivers, open offers, last answers."""
+    """Return the page of a fleet: presence, trucks, drivers, open offers, last answers."""
     with replica_session() as session:
         found = admin_transporters.transporter(session, fleet_id)
         audit = admin_audit.audit(
@@ -332,7 +332,7 @@ def fleet(fleet_id: UUID) -> str:
 
 @api.get("/queues")
 def queues() -> str:
-    """The queues, and the commands that are parked or fail."""
+    """Return the page of the queues, with the commands that are parked or fail."""
     with read_engine().connect() as connection:
         return page(
             "queues.html",
@@ -344,7 +344,7 @@ def queues() -> str:
 
 @api.get("/stuck")
 def stuck() -> str:
-    """Everything that does not move and every check with a finding, with what to do."""
+    """Return the page of everything that is stuck and every check with a finding, with what to do."""
     with replica_session() as session:
         items = admin_stuck.stuck(session)
     return page("stuck.html", items=items, health=current_findings())
@@ -352,7 +352,7 @@ def stuck() -> str:
 
 @api.get("/audit")
 def audit() -> str:
-    """What operators have done."""
+    """Return the page of the audit log."""
     wanted = admin_audit.AuditFilter(
         actor_id=_id(request.args.get("actor")), subject_id=_id(request.args.get("subject"))
     )

@@ -81,11 +81,11 @@ def page(template: str, **content: Any) -> str:
 
 @api.before_request
 def _admit() -> Response | None:
-    """Let only admins in, and only forms of their own session."""
+    """Admit only admins, and only forms of their own session. Return None, or a response that leads to the sign-in."""
     if request.endpoint == "console.asset":
         return None
     if "Authorization" in request.headers:
-        # A token opens no page. One of another role gets 403.
+        # A token opens no page, but a token of another role is answered with 403.
         _refuse_other_roles(request.headers["Authorization"])
     g.console_session = sessions.find(request)
     if request.method not in ("GET", "HEAD", "OPTIONS"):
@@ -97,7 +97,7 @@ def _admit() -> Response | None:
 
 
 def _refuse_nul() -> None:
-    """Refuse an address with a NUL character: it is a parameter of a query, and PostgreSQL has no such character."""
+    """Refuse an address with a NUL character, because its values are used in queries, and PostgreSQL has no NUL."""
     for name, value in request.args.items(multi=True):
         if "\0" in name + value:
             raise Rejected(
@@ -120,12 +120,12 @@ def _refuse_forgery() -> None:
 
 
 def _to_sign_in() -> Response:
-    # A token in an address is not repeated. It is in the history of the browser and in logs already.
+    # An address with a token is not repeated in the redirect, so that the token gets into no further logs.
     is_page = request.method == "GET" and "token" not in request.args
     where = request.full_path.rstrip("?") if is_page else START
     address = f"{SIGN_IN}?next={quote(where)}"
     if request.headers.get("HX-Request") or request.headers.get("Accept") == "application/json":
-        # A redirect would put the sign-in into a part of the page.
+        # The browser would follow a redirect, and the sign-in would replace only a part of the page.
         response = problem_response(Rejected(Code.UNAUTHORIZED, f"Sign in at {SIGN_IN}.").problem())
         response.headers["HX-Redirect"] = SIGN_IN
         return response
@@ -169,7 +169,7 @@ def _unavailable(error: Exception) -> Response:
     if not (is_outage(error) or is_contention(error)):
         return _unexpected(error)
     server_errors.log_unavailable_database(error)
-    g.console_session = None  # it may be what could not be read
+    g.console_session = None  # reading the session may be what failed
     detail = "The database does not answer. Load the page again in a moment."
     # A page that is only read has submitted nothing, so the code's own title would mislead.
     title = "Not available at the moment" if request.method in ("GET", "HEAD") else None
@@ -188,13 +188,13 @@ def _unexpected(error: Exception) -> Response:
 
 @api.get("/")
 def start_with_a_slash() -> Response:
-    """Lead to the map."""
+    """Redirect to the map."""
     return redirect(START, 303)  # type: ignore[return-value]
 
 
 @api.get("/<path:unknown>")
 def unknown_page(**_address: str) -> Response:
-    """Refuse all other addresses below /console here, because only handlers of this blueprint answer with a page."""
+    """Answer all other addresses below /console with 404. Without this route the 404 would not be a page."""
     abort(404)
 
 
@@ -244,7 +244,7 @@ def _identity_in_form() -> Identity:
 
 
 def _next(address: str) -> str:
-    """Return the page to show after the sign-in: one of the console, whatever the address says."""
+    """Return the page to show after the sign-in: `address` if it is a page of the console, else the start page."""
     is_own = address == START or address.startswith((f"{START}/", f"{START}?"))
     return address if is_own and not address.startswith(SIGN_IN) and "\\" not in address else START
 

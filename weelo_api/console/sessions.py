@@ -1,7 +1,8 @@
-"""Sessions of the console: a signed cookie, made once from an admin's token, and the token of its forms against forgery.
+"""Sessions of the console: a signed cookie, made once from an admin's token, and a token against forged forms.
 
-The cookie is a JWT that is signed with a key of its own, so it is no token of the API, and the API's tokens are no cookie.
-It has an id and no secret of the user. Sign-outs are rows, because a copy of the cookie would stay valid otherwise.
+The cookie is a JWT that is signed with a key of its own, so the API does not accept it as a token, and the console does
+not accept a token of the API as a cookie. It contains the user's id and name, and no secret. Sign-outs are stored as
+rows, because otherwise a copy of the cookie would stay valid.
 """
 
 from __future__ import annotations
@@ -57,13 +58,13 @@ class Session:
 
 
 def begin(identity: Identity) -> Session:
-    """Return a new session of this admin. It ends with the token, after 12 h at the latest."""
+    """Return a new session of this admin. It ends when the token expires, after 12 h at the latest."""
     now = datetime.now(UTC)
     return Session(uuid4(), identity.caller, min(identity.expires_at, now + MAX_LIFE).replace(microsecond=0))
 
 
 def find(request: Request) -> Session | None:
-    """Return the session of the request's cookie; None if it has none, or one that is forged, over or signed out."""
+    """Return the session of the request's cookie; None if the cookie is missing, forged or expired, or signed out."""
     if (key := settings().console_key) is None or not (cookie := request.cookies.get(COOKIE)):
         return None
     try:
@@ -127,7 +128,7 @@ def delete_cookie(response: Response) -> None:
 
 
 def is_from_elsewhere(request: Request) -> bool:
-    """Return whether a page of another origin sent the request, as far as the browser says so.
+    """Return whether a page of another origin sent the request, by the headers that browsers add.
 
     Schemes are not compared, because a proxy may have ended TLS.
     """
@@ -139,7 +140,7 @@ def is_from_elsewhere(request: Request) -> bool:
 
 
 def command_id_of(session: Session, key: str) -> UUID:
-    """Return the id of the command that a form sends: sending the form again is the same command."""
+    """Return the id of the command that a form sends. It is the same if the form is sent again."""
     return uuid5(session.id, key)
 
 

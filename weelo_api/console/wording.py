@@ -26,7 +26,7 @@ _ACTIONS = {
 
 
 def action(command: str, details: Mapping[str, Any] | None = None) -> str:
-    """Return a command as words: `trips.expire_assignment` becomes `expire assignment`, an operator's the lever's name.
+    """Return a command as words: `trips.expire_assignment` becomes `expire assignment`, a lever's command its name.
 
     `details`: those of the audit log, such as `{"isAvailable": False}`.
     """
@@ -43,7 +43,7 @@ def field(name: str) -> str:
 
 
 def short(identifier: UUID | str | None) -> str:
-    """Return the first eight characters of an id, which the search finds."""
+    """Return the first eight characters of an id. The search finds an object by them."""
     return str(identifier)[:8] if identifier else "–"
 
 
@@ -62,7 +62,7 @@ def kilometres(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Return a length of time in its largest fitting units."""
+    """Return a duration in its largest fitting unit."""
     if value is None:
         return "–"
     if value < 10:

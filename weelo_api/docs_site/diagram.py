@@ -68,7 +68,7 @@ class _Arrow:
     end: _Box
     transitions: list[Transition[Any]]
     lane: int = 0
-    """The lane in which it runs beside its column, counted from the boxes."""
+    """The lane in which the arrow runs beside its column, counted from the boxes."""
 
     @property
     def between_columns(self) -> bool:
@@ -111,14 +111,14 @@ class _Arrow:
 
 
 def draw(lifecycle: Lifecycle[Any]) -> Markup:
-    """Return the drawing as an <svg> element, for the classes of the style sheet."""
+    """Return the drawing as an <svg> element. Its classes are those of the style sheet."""
     left, right = _columns(lifecycle)
     boxes = {box.state: box for box in (*left, *right)}
     arrows = _arrows(lifecycle, boxes)
     width, height = _place(left, right, arrows)
     shapes = [
         *_creation(boxes[lifecycle.initial], lifecycle.created_by),
-        # The labels of straight arrows stand on top of the others.
+        # Straight arrows are drawn last, so that no other arrow covers their labels.
         *(
             shape
             for arrow in sorted(arrows, key=lambda arrow: arrow.straight)
@@ -141,7 +141,7 @@ def _columns(lifecycle: Lifecycle[Any]) -> tuple[list[_Box], list[_Box]]:
 
 
 def _arrows(lifecycle: Lifecycle[Any], boxes: dict[str, _Box]) -> list[_Arrow]:
-    """Return one arrow for each two states, and attach it to their boxes."""
+    """Return one arrow for each pair of states with a transition, and attach it to their boxes."""
     merged: dict[tuple[str, str], list[Transition[Any]]] = defaultdict(list)
     for transition in lifecycle.transitions:
         for state in boxes:
@@ -172,7 +172,7 @@ def _order(arrow: _Arrow, end: Literal["start", "end"]) -> tuple[int, int]:
 
 
 def _place(left: list[_Box], right: list[_Box], arrows: list[_Arrow]) -> tuple[float, float]:
-    """Set the places of boxes and lanes. Returns the width and height of the drawing."""
+    """Set the positions of boxes and lanes, and return the width and height of the drawing."""
     total = sum(box.height for box in left) + _GAP * (len(left) - 1)
     needed = sum(box.height for box in right)
     total = max(total, needed + _GAP * (len(right) - 1))
@@ -194,7 +194,7 @@ def _place(left: list[_Box], right: list[_Box], arrows: list[_Arrow]) -> tuple[f
 
 
 def _assign_lanes(arrows: list[_Arrow]) -> int:
-    """Give each arrow beside a column a lane in which no other arrow runs. Returns the number of lanes."""
+    """Give each of these arrows a lane in which no arrow overlaps it, and return the number of lanes."""
     lanes: list[list[tuple[float, float]]] = []
     for arrow in sorted(arrows, key=lambda arrow: abs(arrow.heights[0] - arrow.heights[1])):
         low, high = sorted(arrow.heights)

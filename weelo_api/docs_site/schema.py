@@ -23,7 +23,7 @@ class Field:
 
 
 def resolve(document: Document, node: Any) -> Any:
-    """Follow `$ref`s within the document. Raises KeyError if one leads nowhere."""
+    """Return the node, or what it refers to by `$ref`. Raises KeyError if a reference leads nowhere."""
     while isinstance(node, Mapping) and isinstance(node.get("$ref"), str):
         found: Any = document
         for step in node["$ref"].removeprefix("#/").split("/"):
@@ -39,7 +39,7 @@ def fields(document: Document, schema: Schema, *, within: tuple[str, ...] = ()) 
             return ()
         within = (*within, reference)
     found = resolve(document, schema)
-    # Beside `properties`, such keywords only restrict which fields go together.
+    # Beside `properties`, `anyOf`, `oneOf` and `allOf` only restrict which fields go together.
     if "properties" not in found and (choices := _alternatives(found)):
         return _choices(document, choices, within)
     if "items" in found:
@@ -63,7 +63,7 @@ def _alternatives(schema: Schema) -> Sequence[Schema]:
 
 
 def _choices(document: Document, choices: Sequence[Schema], within: tuple[str, ...]) -> tuple[Field, ...]:
-    """Return the fields of the only choice that has fields, or else one entry for each choice that has some."""
+    """Return the fields if only one choice has fields, else one entry for each choice that has fields."""
     found = [(each, below) for each in choices if (below := fields(document, each, within=within))]
     if len(found) <= 1:
         return found[0][1] if found else ()

@@ -18,8 +18,8 @@ def register(app: Flask) -> None:
     """Make the app refuse other spellings of an address, and repeated query parameters. Call this before routes are added.
 
     By default Werkzeug redirects a request with another spelling to an absolute address, and clients that follow a
-    redirect turn POST into GET. It also treats several leading slashes as one, so that a request could bypass a proxy's
-    rule for a path.
+    redirect turn POST into GET. Werkzeug also treats several leading slashes as one, so that a request could bypass a
+    proxy's rule for a path.
     """
     app.url_map.merge_slashes = False
 

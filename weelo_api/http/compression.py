@@ -20,7 +20,7 @@ _FOR_LARGE = (2, zlib.DEFLATED, 16 + 15, 8)  # 16: the format of gzip
 
 
 def register(app: Flask) -> None:
-    """Compress responses. Call this before other functions that change bodies, because Flask runs the last one first."""
+    """Compress responses. Call this before all functions that change bodies: Flask runs them in reverse order."""
 
     @app.after_request
     def _compress(response: Response) -> Response:

@@ -45,7 +45,7 @@ def register(app: Flask) -> None:
 
     @app.before_request
     def _answer_preflight() -> Response | None:
-        # A preflight request has no token.
+        # A preflight request has no token, so it must be answered before tokens are checked.
         if (
             request.method == "OPTIONS"
             and "Access-Control-Request-Method" in request.headers
@@ -60,7 +60,7 @@ def register(app: Flask) -> None:
             response.vary.add("Origin")
             origin = request.headers.get("Origin")
             if origin is not None and is_allowed(origin):
-                # No Access-Control-Allow-Credentials: callers are known by their tokens, never by cookies.
+                # Without Access-Control-Allow-Credentials: callers are known by their tokens, never by cookies.
                 response.headers["Access-Control-Allow-Origin"] = origin
                 response.headers["Access-Control-Expose-Headers"] = _EXPOSED
         return response

@@ -1,4 +1,4 @@
-"""What a view answers, declared by decorators. `weelo_api.openapi` describes each route by it.
+"""Decorators that declare what a view answers. `weelo_api.openapi` describes each route by these declarations.
 
 What follows from other facts is not declared: a route with roles can answer 401, a route with a body 413 and 415, and a
 route of a command everything that `submit` answers (see `openapi/answers.py`).
@@ -23,7 +23,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer without a code. `model` is the shape of its JSON; None for any other content, and for no content."""
+    """An answer without an error code. `model` is the shape of its JSON; None for other content and for none."""
 
     status: int
     model: type[BaseModel] | None = None
@@ -92,7 +92,7 @@ def declared(view: Callable[..., Any]) -> Declared:
 
 
 def ensure_declared(command: Command) -> None:
-    """Raise TypeError if the view of this request does not declare that it submits such a command."""
+    """Raise TypeError if the view of this request does not declare that it submits commands of this class."""
     view = current_app.view_functions[request.endpoint or ""]
     if getattr(view, "command", None) is not type(command):
         raise TypeError(f"{request.endpoint}: mark the view with @submits({type(command).__name__})")

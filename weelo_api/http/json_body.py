@@ -22,7 +22,7 @@ class JsonBody(Request):
     """
 
     def get_json(self, *args: Any, **kwargs: Any) -> str:
-        """Return the body as text, or `{}` for an empty body, because routes without required fields need none.
+        """Return the body as text, or `{}` for an empty body, because routes without required fields need no body.
 
         Raises Rejected(UNSUPPORTED_MEDIA_TYPE | VALIDATION_ERROR).
         """
@@ -64,7 +64,7 @@ def _text(body: bytes) -> str:
 
 
 def refuse_duplicates(text: str) -> None:
-    """Raise Rejected(VALIDATION_ERROR) if an object in this JSON has a name twice, because parsers disagree which value counts.
+    """Raise Rejected(VALIDATION_ERROR) if an object in this JSON has a name twice: parsers disagree which value counts.
 
     Text that is no JSON passes: pydantic parses it next and reports the error.
     """

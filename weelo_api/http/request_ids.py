@@ -22,7 +22,7 @@ def accepted(sent: str | None) -> str:
 
 
 def register(app: Flask) -> None:
-    """Make the app know the id of each request. Call this first, so that the log lines of all other functions have it."""
+    """Set the id of each request. Call this first, so that the log lines of all other functions have the id."""
 
     @app.before_request
     def _begin() -> None:

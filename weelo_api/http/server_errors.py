@@ -17,10 +17,10 @@ log.addFilter(RateLimitFilter())
 
 
 def log_rejected(rejected: Rejected) -> None:
-    """Log a rejection with such a status."""
+    """Log a rejection if its status is 500 or more."""
     status = rejected.code.http_status
     if rejected.code is Code.SERVICE_UNAVAILABLE:
-        # The detail is a text of ours. As a part of the template it has a rate limit of its own.
+        # Lines are limited by template. The detail is part of it, so that each detail has a rate limit of its own.
         _log(logging.WARNING, f"a request is refused: {rejected.detail}", status=status)
     elif status >= 500:
         cause = rejected.__cause__ or rejected
@@ -38,7 +38,7 @@ def log_unexpected(error: Exception) -> None:
 
 
 def register(app: Flask) -> None:
-    """Log also the server errors that no handler of errors has made, such as that of a probe."""
+    """Also log responses with a server error that no error handler has logged, such as those of probes."""
 
     @app.after_request
     def _log_others(response: Response) -> Response:

@@ -1,6 +1,6 @@
-"""Files that pages load: styles, scripts and vendored files. Their addresses contain a hash of their content.
+"""Files that pages load: styles, scripts and vendored files.
 
-So browsers may keep them for ever.
+Their addresses contain a hash of their content, so browsers may keep the files for ever.
 """
 
 from __future__ import annotations

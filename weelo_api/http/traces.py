@@ -11,7 +11,7 @@ PREFIX = "/api/v1/"
 
 
 def register(app: Flask) -> None:
-    """Begin a span before each request. A request with the header `traceparent` goes on with the trace of its client."""
+    """Begin a span before each request. A request with the header `traceparent` continues the trace of its client."""
 
     @app.before_request
     def _begin() -> None:

@@ -1,4 +1,4 @@
-"""Figures of the whole system, read from PostgreSQL and Redis at each scrape, so that every API process shows the same."""
+"""Figures of the whole system, read from PostgreSQL and Redis at each scrape. Every API process shows the same."""
 
 from __future__ import annotations
 
@@ -116,13 +116,13 @@ def _keys() -> _Keys:
     seen = consumption()
     try:
         return _Keys(seen, count_online())
-    except ResponseError as refusal:  # Redis answers, and permits this user no scripts, for example
+    except ResponseError as refusal:  # Redis answers, but permits this user no scripts, for example
         log.warning("transporters online cannot be counted: %s", refusal)
         return _Keys(seen, None)
 
 
 class SystemCollector(Collector):
-    """Reads both servers at once, for at most about two seconds. The primary is read, because a replica may lag."""
+    """Reads PostgreSQL and Redis at once, for about 2 s at most. The primary is read, because a replica may lag."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         reading_rows, reading_keys = _begin(_rows), _begin(_keys)
@@ -164,8 +164,8 @@ def _from_keys(keys: _Keys) -> Iterator[GaugeMetricFamily]:
 def _checks(rows: _Rows | None, keys: _Keys | None) -> dict[str, float]:
     """Return 1 for each check with a finding, and 0 for the others.
 
-    Beat has stored the results of all checks. Those that are wrong while beat is stopped, or that change within seconds,
-    are made again here.
+    The results are those that beat has stored. Checks whose stored result is wrong while beat is stopped, or changes
+    within seconds, are made again here.
     """
     found: dict[str, float] = (
         {name: float(failing) for name, failing in rows.checks.failing.items()} if rows else {}

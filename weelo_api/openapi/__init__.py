@@ -24,7 +24,7 @@ def register(app: Flask) -> None:
 
 @lru_cache(maxsize=1)
 def document(app: Flask) -> dict[str, Any]:
-    """Return the document of this application. Do not change it: it is built once."""
+    """Return the document of this application. Do not change it: all calls return the same object."""
     return build(app)
 
 

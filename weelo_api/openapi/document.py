@@ -61,8 +61,8 @@ _REFINEMENTS: dict[str, dict[str, Any]] = {
 }
 """Rules of validators that pydantic does not describe, by the names of the schemas.
 
-Generators of clients make a union of `anyOf` and `oneOf`, and some fail at, or lose, the fields that stand beside it. They
-ignore `if`, and take the fields as they are.
+They use `if`, which generators of clients ignore. From `anyOf` or `oneOf` generators make a union, and some then fail
+at the fields beside it, or lose them.
 """
 
 
@@ -255,7 +255,7 @@ class _Builder:
         return {"$ref": f"#/components/responses/{name}"}
 
     def _headers_of(self, route: Route, status: int) -> dict[str, Any]:
-        """Return references to the headers of an answer. A header that is always there is a component of its own."""
+        """Return references to the headers of an answer. One that is always present has its own component."""
         found = {}
         for each in ANSWER_HEADERS:
             if (when := each.when(route, status)) is None:

@@ -14,7 +14,7 @@ from weelo_workers.contracts.rejections import Code
 
 @dataclass(frozen=True, slots=True)
 class RequestHeader:
-    """`applies`: whether this route reads the header."""
+    """A header of requests. `applies`: returns whether a route reads the header."""
 
     name: str
     description: str
@@ -25,7 +25,7 @@ class RequestHeader:
 
 @dataclass(frozen=True, slots=True)
 class AnswerHeader:
-    """`when`: whether an answer of this route and status has the header: `always`, `sometimes` or None."""
+    """A header of answers. `when`: whether an answer of a route and status has it: ALWAYS, SOMETIMES or None."""
 
     name: str
     description: str
@@ -77,7 +77,7 @@ REQUEST_HEADERS = (
 
 
 def _of_commands(route: Route, status: int) -> str | None:
-    """Return when an answer is the outcome of a command, and not a refusal to store it."""
+    """Return whether an answer is the outcome of a stored command: ALWAYS, SOMETIMES, or None for never."""
     if not route.is_command or status == 202:
         return None
     codes = rejections(route).get(status, [])
@@ -90,7 +90,7 @@ def _of_commands(route: Route, status: int) -> str | None:
 def _rate_limit_policy(route: Route, status: int) -> str | None:
     if not route.is_command:
         return None
-    # An id with a slash leads to no route, and a request that is no valid HTTP is answered by the server alone.
+    # An id with a slash leads to no route, and a request that is no valid HTTP does not reach the application.
     without_route = status == 400 or Code.NOT_FOUND in rejections(route).get(status, [])
     return SOMETIMES if without_route else ALWAYS
 

@@ -23,7 +23,10 @@ _ADDED_BY_FLASK = {"HEAD", "OPTIONS"}
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A path and a method. `path`, `query`, `body`: the models by which they are validated. `roles`: empty if it is open to all."""
+    """A path and a method.
+
+    `path`, `query`, `body`: the models that validate these parts of a request. `roles`: empty if no token is needed.
+    """
 
     address: str
     method: str

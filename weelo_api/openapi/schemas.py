@@ -15,10 +15,10 @@ Key = tuple[type[BaseModel], JsonSchemaMode]
 
 
 class Schemas(GenerateJsonSchema):
-    """Generates schemas without titles. In answers every field is required, because none is left out.
+    """Generates schemas without titles. In answers every field is required, because the server sends all of them.
 
-    A default of null is not mentioned: a request need not contain the field. Generators of clients would otherwise make
-    such a field required.
+    A default of null is left out of the schema, because generators of clients make a field with a default required. A
+    request need not contain such a field.
     """
 
     def field_is_required(
@@ -74,7 +74,10 @@ def parameters(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _inlined(field: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the field with its definition in place of the reference, because parameters are outside of the schema that has the definition."""
+    """Return the field with its definition in place of the reference.
+
+    Parameters are outside of the schema that contains the definitions.
+    """
     name = field.get("$ref", "").rpartition("/")[2]
     rest = {key: value for key, value in field.items() if key != "$ref"}
     return {**_without_title(definitions.get(name, {})), **rest}

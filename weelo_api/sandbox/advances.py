@@ -38,7 +38,7 @@ def clock() -> ClockState:
 
 
 def advance(advance_id: UUID, seconds: float) -> int | None:
-    """Store an advance unless its id is stored, and wait for its end. Return how many timers were executed.
+    """Store an advance unless one with this id is stored, and wait for its end. Return how many timers were executed.
 
     Return None if it is not finished after WAIT_SECONDS. Raises Rejected: IDEMPOTENCY_CONFLICT if an advance with this id and
     other seconds is stored, SERVICE_UNAVAILABLE if a reset has deleted it meanwhile.

@@ -10,7 +10,7 @@ from weelo_workers.contracts.statuses import AssignmentStatus
 
 
 class Behaviour(StrEnum):
-    """How a robot fleet acts. Its drivers accept and do not set out, unless the behaviour names something else."""
+    """How a robot fleet acts. Unless a behaviour names another action, fleet and drivers accept, and do not set out."""
 
     ACCEPTS = "accepts"
     DECLINES = "declines"

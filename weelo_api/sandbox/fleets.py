@@ -69,7 +69,7 @@ def remove(transporter_id: UUID) -> bool:
 
 
 def post(connection: Connection, sent: Sent, user_id: UUID, role: Role) -> None:
-    """Store a command of a robot, as the API stores those of apps. The same id a second time has no effect."""
+    """Store a command of a robot, as the API stores those of apps. Posting the same id again has no effect."""
     command_id, command = sent
     mailbox.post(connection, command, Caller(user_id, role, "Robot"), command_id, "robot")
 
@@ -78,7 +78,10 @@ def post(connection: Connection, sent: Sent, user_id: UUID, role: Role) -> None:
 
 
 def set_up() -> None:
-    """Continue the setup of each fleet that is not ready: first its vehicles and drivers, then its availability, then its position."""
+    """Continue the setup of each fleet that is not ready.
+
+    The steps are: register vehicles and drivers, go online, send the position. Each waits for the one before.
+    """
     with autocommit_engine().connect() as connection:
         unready = connection.execute(select(FLEETS).where(FLEETS.c.ready_at.is_(None))).all()
     for fleet in unready:
@@ -136,7 +139,7 @@ class Heartbeats:
         self._sent_at: datetime | None = None
 
     def next_at(self) -> datetime | None:
-        """Return when the next heartbeats are sent; None if there have been none."""
+        """Return when the next heartbeats are due; None if none have been sent yet."""
         if self._sent_at is None:
             return None
         return self._sent_at + timedelta(seconds=settings().presence_ttl_seconds / 3)
@@ -144,7 +147,7 @@ class Heartbeats:
     def send(self, now: datetime) -> None:
         """Send the heartbeats if they are due."""
         next_at = self.next_at()
-        # A reset moves the clock back.
+        # If a reset has moved the clock back, `now` is before `_sent_at`, and the heartbeats are due.
         if next_at is not None and self._sent_at is not None and self._sent_at <= now < next_at:
             return
         with autocommit_engine().connect() as connection:

@@ -16,7 +16,7 @@ log.addFilter(RateLimitFilter())
 
 # The lock ends with its transaction, and so with the connection of a killed process.
 _ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended('weelo sandbox', 0))")
-# One query for all of it, because most turns find nothing to do.
+# One query looks for all kinds of work, because most turns find nothing to do.
 _TO_DO = text(f"""
     SELECT clock_timestamp() AS now,
            EXISTS ({mover.IN_FLIGHT["a fleet is being set up"]}) AS fleets,
@@ -43,8 +43,8 @@ class Loop:
             log.warning("the sandbox waits for PostgreSQL or Redis: %s", str(problem).splitlines()[0])
 
     def _turn(self) -> None:
-        # This is not the connection that holds the lock. A transaction that has read tables would block a reset, and the
-        # waiting reset would block the other connections of this turn.
+        # The connection that holds the lock is not used here: a transaction that has read tables would block a reset,
+        # and the waiting reset would block the other connections of this turn.
         with autocommit_engine().connect() as connection:
             to_do = connection.execute(_TO_DO).one()
         if to_do.fleets:

@@ -1,7 +1,7 @@
 """Moves the clock from one due time to the next, so that everything happens in the order of real time.
 
-Between two steps the clock is not moved until everything due has been executed; it runs on meanwhile. An advance is a row, so
-if the process is killed, its successor continues to the same target.
+The clock makes its next step only after everything due has been executed; meanwhile it runs at normal speed. An advance
+is a row, so if the process is killed, its successor continues to the same target.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, func, select, text, update
 from weelo_api.commands.internal import wake
 from weelo_workers import redis_clock
 
-# `WakeUps` needs every command to be in the registry. Nothing else in this process imports these two modules.
+# `WakeUps` needs every command to be in the registry. Nothing else in this process imports these modules.
 from weelo_workers.contracts import notifications, person, webhooks  # noqa: F401
 from weelo_workers.contracts.command import REGISTRY, is_batched
 from weelo_workers.models.engine import autocommit_engine, engine
@@ -23,26 +23,26 @@ from weelo_workers.models.mailbox import MAILBOX, active, as_sql, pause_is_over
 from weelo_workers.models.sandbox import ADVANCES, CLOCK, FLEETS
 
 # --- what the clock waits for -----------------------------------------------------------------------------
-# Work that is stored outside of the mailbox has to be added here.
+# A new table of work outside of the mailbox needs a query here.
 
 NEXT_DUE = {
     "commands, timers and pushes": f"""
         SELECT min(GREATEST(due_at, COALESCE(retry_at, due_at))) FROM mailbox WHERE {as_sql(active())}""",
     "reactions of robots": "SELECT min(due_at) FROM sandbox.reactions",
 }
-"""Queries of the next time at which something is due. The clock does not step over it."""
+"""Queries of the next time at which something is due. The clock does not step over this time."""
 
 IN_FLIGHT = {
     "a robot has not read its log to the end": """
         SELECT FROM sandbox.robots JOIN log_heads USING (user_id) WHERE seq > seen_seq""",
     "a fleet is being set up": "SELECT FROM sandbox.fleets WHERE ready_at IS NULL",
-    # A lease is measured by the real time. A sender that was killed holds the clock until its lease ends.
+    # A lease ends by the real time. After a sender was killed, the clock makes no step until its lease ends.
     "a message is being posted to a webhook": """
         SELECT FROM webhooks WHERE lease_until > pg_catalog.statement_timestamp()""",
 }
-"""Queries with a row while something is going on that has no due time yet. The clock does not step meanwhile."""
+"""Queries that return a row while work without a due time is going on. The clock makes no step meanwhile."""
 
-# One statement reads all of it, so that it misses nothing that is moved from one table to another meanwhile.
+# One statement reads everything, so that no work is missed that moves from one table to another meanwhile.
 _STATE = text(f"""
     SELECT clock_offset, resets, pg_catalog.clock_timestamp() AS plain,
            LEAST({", ".join(f"({query})" for query in NEXT_DUE.values())}) AS next_due,
@@ -65,7 +65,7 @@ _NEWLY_DUE = select(MAILBOX.c.id, MAILBOX.c.name, MAILBOX.c.due_at, MAILBOX.c.re
 
 
 class Heartbeats(Protocol):
-    """When the robots send their next heartbeats. While a broadcast is searching, a heartbeat may lead to offers."""
+    """When the robots send their next heartbeats, which may lead to offers while a broadcast is searching."""
 
     def next_at(self) -> datetime | None: ...
 
@@ -75,7 +75,7 @@ def move(heartbeats: Heartbeats) -> bool:
     with engine().begin() as connection:
         advance = connection.execute(_FIRST).one_or_none()
         if advance is None:
-            # Redis may have been emptied, or a process may have been killed in the middle of its last step.
+            # Set the offset in Redis again: Redis may have been emptied, or a process killed in the middle of a step.
             redis_clock.move_redis(*connection.execute(select(CLOCK.c.clock_offset, CLOCK.c.resets)).one())
             return False
         target = advance.target if advance.target is not None else _begin(connection, advance)
@@ -84,7 +84,7 @@ def move(heartbeats: Heartbeats) -> bool:
 
 
 def _begin(connection: Connection, advance: Row[tuple[object, ...]]) -> timedelta:
-    """Store when the advance began, and the offset at its end, which is counted from the present one."""
+    """Store the begin and the target of the advance, and return the target: the present offset plus its seconds."""
     target: timedelta = connection.execute(
         update(ADVANCES)
         .where(ADVANCES.c.id == advance.id)
@@ -109,11 +109,11 @@ def _step(
         return
     stops = [state.next_due, heartbeats.next_at() if state.searching else None]
     wanted = min([target, *(stop - state.plain for stop in stops if stop is not None)])
-    # A heartbeat may have come due since this turn began. The clock never goes back.
+    # `wanted` is too small if a heartbeat has come due since this turn began. The clock never goes back.
     offset = max(wanted, state.clock_offset)
     robots = connection.scalars(select(FLEETS.c.transporter_id)).all()
-    # Redis first: if the process is killed in between, the clock of Redis is ahead, and the presence of the robots is not too
-    # old by it.
+    # Redis is moved first, with the robots' heartbeats. If the process is killed in between, the clock of Redis is
+    # ahead, and the robots' presence is as new as this clock.
     redis_clock.move_redis(offset, state.resets, robots)
     connection.execute(update(CLOCK).values(clock_offset=offset))
 
@@ -131,7 +131,7 @@ def _end(connection: Connection, advance: Row[tuple[object, ...]]) -> None:
 
 
 class WakeUps:
-    """Wakes workers for timers that have become due: the countdowns of their messages follow the plain clock."""
+    """Wakes workers for timers that have become due, because the countdowns of their messages follow the real time."""
 
     def __init__(self) -> None:
         self._sent: set[tuple[UUID, datetime | None]] = set()

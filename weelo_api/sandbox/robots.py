@@ -23,7 +23,7 @@ from weelo_workers.models.mailbox import MAILBOX, unsettled
 from weelo_workers.models.sandbox import REACTIONS, ROBOTS
 
 AT_ONCE = 200
-"""How many lines or reactions one turn reads at most."""
+"""One turn reads at most this many lines, and at most this many reactions."""
 
 _UNREAD = text(f"""
     SELECT robot.user_id, robot.fleet_id, line.seq, fleet.behaviour, event.id, event.event,
@@ -75,7 +75,7 @@ def _act(row: Row[Any]) -> Command | None:
     """Replace the reaction by its command, in one transaction. Return the command; None if there is none."""
     with engine().begin() as connection:
         if row.action == Action.ACCEPT_OFFER and _is_accepting(connection, row.fleet_id):
-            return None  # The next turn tries again: until the earlier accept is executed, its trucks still look free.
+            return None  # Until the earlier accept is executed, its trucks still look free. The next turn tries again.
         if connection.execute(delete(REACTIONS).where(REACTIONS.c.id == row.id)).rowcount == 0:
             return None
         command = _command_of(connection, row)

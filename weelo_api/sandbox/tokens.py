@@ -11,7 +11,7 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.settings import settings
 
-# The expiry of tokens is compared with the plain clock, so an advance does not end them.
+# The expiry of tokens is compared with the real time, so an advance does not end them.
 LIFETIME = timedelta(days=30)
 
 

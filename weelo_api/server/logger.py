@@ -14,7 +14,7 @@ class GunicornLogger(Logger):  # type: ignore[misc]
     """Leaves gunicorn's lines to the handler of this process. gunicorn's options about logs have no effect."""
 
     def setup(self, cfg: Any) -> None:
-        """Configure the process, because gunicorn logs before it calls `start` of its settings."""
+        """Configure the logs here, because gunicorn logs before it calls `start` of its settings."""
         super().setup(cfg)
         for logger in (self.error_log, self.access_log):
             logger.handlers.clear()

@@ -54,7 +54,7 @@ _head: ContextVar[bytes] = ContextVar("head", default=b"")
 
 @contextmanager
 def reporting_no_threads() -> Iterator[None]:
-    """If a thread cannot be started, raise AppImportError, for which gunicorn prints one line and ends."""
+    """Raise AppImportError if the block cannot start a thread. gunicorn then prints one line and ends."""
     try:
         yield
     except RuntimeError as refusal:

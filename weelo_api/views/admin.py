@@ -54,7 +54,7 @@ api = blueprint("admin", "/admin")
 
 
 class Period(Paging):
-    """A page of a list, of a period of time."""
+    """A page of a list, limited to a period of time."""
 
     since: DeviceTime | None = Field(default=None, alias="from")
     """Only what happened at this time or later. Left out: from the beginning."""
@@ -100,7 +100,7 @@ class AuditQuery(Period):
 
 
 def widen_command(broadcast_id: UUID, reason: str) -> WidenByOperator:
-    """Return the command that makes the step of the search that is the next one now."""
+    """Return the command that makes the next step of the search, as of now."""
     with primary_session() as session:
         following = admin_broadcasts.next_step(session, broadcast_id)
     return WidenByOperator(
@@ -111,7 +111,7 @@ def widen_command(broadcast_id: UUID, reason: str) -> WidenByOperator:
 def availability_command(
     transporter_id: UUID, reason: str, *, is_available: bool
 ) -> SetAvailabilityByOperator:
-    """Return the command that puts a transporter online or offline, with whether a socket of the app is open now."""
+    """Return the command that puts a transporter online or offline. It records whether a socket of the app is open."""
     return SetAvailabilityByOperator(
         transporter_id=transporter_id,
         is_available=is_available,

@@ -48,7 +48,7 @@ class Parameters(BaseModel):
 
 
 class ById(Parameters):
-    """A path with one id, of what the path names: `bookings`, `orders`, `broadcasts`, `assignments` and so on."""
+    """A path with the id of the object that the path names: a booking, an order, an assignment and so on."""
 
     id: UUID
     """The id of the object that the path names."""
@@ -124,7 +124,10 @@ class PageOf(Wire, Generic[Item]):
 
 
 class Api(APIBlueprint):
-    """A blueprint that keeps the declared responses with each view. flask-openapi3 only validates requests; `weelo_api.openapi` describes them."""
+    """A blueprint that keeps the declared responses with each view.
+
+    flask-openapi3 only validates requests. `weelo_api.openapi` describes the routes.
+    """
 
     def _collect_openapi_info(self, rule: str, func: Any, *, responses: Any = None, **options: Any) -> Any:
         func.responses = responses or {}
@@ -158,7 +161,7 @@ def json_or_404(thing: dict[str, Any] | None, code: Code) -> Response:
 
 
 def has_tag(tag: str) -> bool:
-    """Return whether the client has the response of this ETag (`If-None-Match`, RFC 9110, section 13.1.2)."""
+    """Return whether the client has the response with this ETag (`If-None-Match`, RFC 9110, section 13.1.2)."""
     return request.if_none_match.contains_weak(tag)
 
 

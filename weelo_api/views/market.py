@@ -20,7 +20,7 @@ api = blueprint("market")
 
 
 def _as_text(value: Any) -> Any:
-    # pydantic would also accept seconds since 1970.
+    # Without this check pydantic would also accept seconds since 1970.
     if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt]", value):
         raise ValueError("must be a date and a time with a zone, such as 2026-02-19T10:00:00Z")
     return value

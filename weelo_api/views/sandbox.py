@@ -40,7 +40,7 @@ POLL_SECONDS = 0.03
 # Callers of these routes are anonymous, so all of them share the Idempotency-Keys of one caller.
 _ANY_CALLER = UUID(int=0)
 
-# The codes of `_expect_nothing`, beside VALIDATION_ERROR. A route with a described body has them without a declaration.
+# The codes that `_expect_nothing` raises beside VALIDATION_ERROR. Routes with a described body need not declare them.
 _WITHOUT_FIELDS = (Code.PAYLOAD_TOO_LARGE, Code.UNSUPPORTED_MEDIA_TYPE)
 
 api = blueprint("sandbox", "/sandbox")

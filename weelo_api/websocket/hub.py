@@ -45,7 +45,7 @@ STUCK_SECONDS = 1.2
 QUERY_THREADS = 4
 READ_BYTES = 16 * 1024
 
-# An idle socket takes 48 KiB of memory.
+# An idle socket takes 48 KiB of memory, so this many take about 1 GB.
 MAX_SOCKETS = 20_000
 MIN_SOCKETS = 50
 MAX_UNAUTHENTICATED = 1_000

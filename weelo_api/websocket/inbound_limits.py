@@ -29,7 +29,7 @@ class RateCounter:
 
 
 class InboundLimits:
-    """Counts received frames and bytes. `refused` is the close code once a limit is exceeded.
+    """Counts received frames and bytes. `refused` is the close code once a limit is exceeded, and None before.
 
     Fragments count as frames, because each of them costs the server as much as a frame, even an empty one. Control
     frames are counted separately, so that answers to our pings cost a client none of its frames.

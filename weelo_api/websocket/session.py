@@ -56,7 +56,7 @@ class FrameCounters:
     sent: int = 0
     failed: int = 0
     accept_seconds: deque[float] = field(default_factory=lambda: deque(maxlen=MAX_UNPUBLISHED))
-    """Seconds from the storing of an accept to the writing of the frame with its outcome, since they were last published."""
+    """Seconds from storing an accept to writing the frame with its outcome, for outcomes that are not published yet."""
 
 
 async def identify(token: str) -> auth.Identity:
@@ -174,7 +174,7 @@ class SocketSession:
         self._frames.sent += 1
 
     def _time_accept(self, frame: dict[str, Any]) -> None:
-        """If the frame is the outcome of an accept, record how long the transporter has waited for it.
+        """Record how long the transporter has waited, if the frame is the outcome of an accept.
 
         An accept that was stored before the socket was opened is left out, because its outcome had to wait for the
         client.

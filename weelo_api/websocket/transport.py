@@ -86,12 +86,12 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         self._awake.set()
 
     def request_close(self, code: CloseCode, reason: str) -> None:
-        """Ask the session to close the socket. Later calls have no effect."""
+        """Make the session close the socket. Later calls have no effect."""
         self._requested_close = self._requested_close or Disconnect(code, reason)
         self._awake.set()
 
     async def wait(self, seconds: float) -> None:
-        """Wait for `wake`, at most this long. May return early."""
+        """Wait for `wake`, for at most `seconds`. May return early."""
         # A running timer that ends before this time is kept, because a new timer for each frame would be costly. The
         # wait then returns early, which does no harm.
         if self._alarm is None or self._loop.time() + seconds < self._alarm.when():

@@ -14,7 +14,7 @@ TITLE = "A truck breaks down and another fleet takes over"
 
 
 def play(act: Act) -> str:
-    """The slot is offered to other fleets at once, and not to the fleet that gave it back. Another truck delivers."""
+    """Check that the slot is offered at once, not to the fleet that gave it back, and that another truck delivers."""
     customer = act.customer()
     unlucky, steady, saviour = act.transporters(OPEN, GHAZIABAD, 3)
     act.watch(unlucky, saviour)
@@ -59,7 +59,7 @@ def play(act: Act) -> str:
 
 
 def _assigned(act: Act, fleet: Transporter, booking: Broadcast) -> Assignment:
-    """Accept with the fleet's truck and as its driver, and return the assignment."""
+    """Accept as the fleet with its truck, then as the truck's driver, and return the assignment."""
     truck = _truck(fleet)
     driver = act.driver(truck)
     act.watch(driver)

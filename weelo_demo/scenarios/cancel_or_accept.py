@@ -17,7 +17,7 @@ TITLE = f"{len(HEAD_STARTS)} times a cancel in the face of an accept"
 
 
 def play(act: Act) -> str:
-    """Whichever commits first, the booking is cancelled in the end, no truck is assigned, and both users are notified."""
+    """Check that the booking ends as cancelled and without a truck, whichever commits first, and both are notified."""
     customer = act.customer()
     (transporter,) = act.transporters(TIPPER, CONNAUGHT_PLACE)
     truck = transporter.truck(TIPPER)

@@ -14,7 +14,7 @@ TITLE = "A double tap makes one broadcast"
 
 
 def play(act: Act) -> str:
-    """Both taps return the same broadcast. A different request is refused until the first is cancelled."""
+    """Check that both taps return the same broadcast, and a different request is rejected until it is cancelled."""
     customer = act.customer()
     (transporter,) = act.transporters(LCV, CONNAUGHT_PLACE)
     act.watch(transporter)
@@ -46,7 +46,7 @@ def play(act: Act) -> str:
 
 
 def _is_refused(act: Act, customer: Customer, open_id: str) -> None:
-    """Check that a different request is refused while the customer has an open broadcast."""
+    """Check that a different request is rejected while the customer has an open broadcast."""
     try:
         other = _tap(customer, LCV, 2)
     except Rejected as refused:

@@ -12,7 +12,7 @@ TITLE = "One booking finds its truck and is driven"
 
 
 def play(act: Act) -> str:
-    """The customer is notified of every change of status; the driver gets the trip, accepts it and drives."""
+    """Check that the customer is notified of every change of status, and the driver gets the trip and can drive it."""
     customer = act.customer()
     (transporter,) = act.transporters(CONTAINER, CONNAUGHT_PLACE)
     truck = transporter.truck(CONTAINER)

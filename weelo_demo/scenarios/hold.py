@@ -13,9 +13,9 @@ TITLE = "A hold keeps a rival away until it runs out"
 
 
 def play(act: Act) -> str:
-    """During the hold a second transporter is refused.
+    """Check that the hold keeps the slot from a second transporter.
 
-    When the hold expires, both transporters are notified, and the second one gets the slot.
+    When the hold expires, both transporters must be notified, and the second one must get the slot.
     """
     customer = act.customer()
     holder, rival = act.transporters(OPEN, GURUGRAM, 2)

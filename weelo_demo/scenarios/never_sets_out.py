@@ -12,11 +12,11 @@ from weelo_demo.towns import NARELA
 TITLE = "A driver who never sets out loses the trip"
 PATIENCE_SECONDS = 60.0
 """How long to wait for each timer of the server. Apps cannot read START_REMINDER_SECONDS and START_LIMIT_SECONDS, which are
-15 min and 1 h by default."""
+15 min and 1 h by default, so the scenario waits this long before it is skipped."""
 
 
 def play(act: Act) -> str:
-    """Driver and transporter are reminded, then the system gives the truck back, and another fleet gets the slot."""
+    """Check that driver and transporter are reminded, the truck is given back, and another fleet gets the slot."""
     customer = act.customer()
     first, second = act.transporters(OPEN, NARELA, 2)
     idle, willing = first.truck(OPEN), second.truck(OPEN)

@@ -14,7 +14,7 @@ TITLE = "One that nobody takes expires, and disappears everywhere"
 
 
 def play(act: Act) -> str:
-    """At the deadline the customer gets the reason, and every transporter with an offer gets the withdrawal."""
+    """Check that at the deadline the customer gets the reason, and all transporters with an offer the withdrawal."""
     customer = act.customer()
     transporters = act.transporters(OPEN, MEERUT, LISTENERS)
     act.watch(transporters[0])

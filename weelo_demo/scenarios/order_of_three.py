@@ -16,7 +16,7 @@ TITLE = "An order of three kinds is filled by two fleets"
 
 
 def play(act: Act) -> str:
-    """One fleet accepts two kinds at once. The other accepts the remaining slots by the ids in its list of offers."""
+    """Check that one fleet can accept two kinds at once, and another the remaining slots by their ids."""
     customer = act.customer()
     (first,) = act.transporters(CONTAINER, CONNAUGHT_PLACE)
     second = next(fleet for fleet in act.transporters(TIPPER, CONNAUGHT_PLACE, 2) if fleet is not first)

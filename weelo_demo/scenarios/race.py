@@ -19,7 +19,7 @@ FAIR_ANSWERS = {"BROADCAST_FILLED", "REQUEST_ALREADY_TAKEN"}
 
 
 def play(act: Act) -> str:
-    """As many accepts succeed as there are slots, each on its own slot. Every other accept is rejected."""
+    """Check that as many accepts succeed as there are slots, each on its own slot, and all others are rejected."""
     customer = act.customer()
     racers = act.transporters(OPEN, CONNAUGHT_PLACE, RACERS)
     asked = time.monotonic()

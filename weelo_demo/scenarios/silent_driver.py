@@ -14,7 +14,7 @@ TITLE = "A driver who does not answer loses the trip to another"
 
 
 def play(act: Act) -> str:
-    """The transporter is notified, the slot is offered again, and the driver of another fleet accepts."""
+    """Check that the transporter is notified, the slot is offered again, and another fleet's driver can accept."""
     customer = act.customer()
     first, second = act.transporters(OPEN, FARIDABAD, 2)
     silent, willing = first.truck(OPEN), second.truck(OPEN)

@@ -1,4 +1,4 @@
-/** Compiles src/ to dist/. The compiler does not copy declarations, and the licence is kept in the project's folder only. */
+/** Compiles src/ to dist/, and copies the declarations, which the compiler does not, and the licence of the project. */
 import { execFileSync } from "node:child_process";
 import { cpSync, existsSync, readdirSync, rmSync } from "node:fs";
 

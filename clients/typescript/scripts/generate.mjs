@@ -1,8 +1,8 @@
 /**
  * Writes src/openapi.d.ts and src/frames.d.ts: `node scripts/generate.mjs OPENAPI ASYNCAPI [FOLDER]`.
  *
- * openapi-typescript reads no AsyncAPI, but the schemas of both documents are JSON Schema. So the payloads of the socket's
- * messages are put into an OpenAPI document that has only schemas.
+ * openapi-typescript cannot read AsyncAPI, but the schemas of both documents are JSON Schema. So this program puts the
+ * payloads of the socket's messages into an OpenAPI document that has only schemas.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -33,7 +33,7 @@ function resolve(document, value) {
   return resolve(document, parts.reduce((found, part) => found[part], document));
 }
 
-/** Return an object schema with one property for each message that the system sends or receives on the socket. */
+/** Return an object schema with one property for each message that the server sends or receives (`action`). */
 function messages(asyncapi, action) {
   const found = Object.values(asyncapi.operations)
     .filter((operation) => operation.action === action)

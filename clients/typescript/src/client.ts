@@ -18,13 +18,13 @@ export interface ClientOptions {
   token: Token;
   /** For how many seconds a command waits for its outcome (default 10). 0: not at all. */
   wait?: number;
-  /** For how many seconds a request is repeated that had no response, or a 429 or 503 (default 15). */
+  /** For how many seconds a request is repeated if there is no response, or one that may be repeated (default 15). */
   retryFor?: number;
   /** By default the global `fetch`. */
   fetch?: RetryOptions["fetch"];
 }
 
-/** What a command answers that is accepted, and not executed yet. */
+/** The response to a command that is accepted but not executed yet. */
 export interface Receipt {
   commandId: string;
   command: string;
@@ -63,11 +63,11 @@ export class WeeloClient {
   }
 
   /**
-   * Return what a request answered: the result of a command, or the data of a read.
+   * Return the result of a command, or the data of a read.
    *
    *     const booking = await client.result(client.api.POST("/api/v1/bookings", { body }));
    *
-   * If a command is accepted and not executed yet, its outcome is polled for `wait` seconds more. Throws Rejected,
+   * If the command is accepted but not executed yet, this polls its outcome for `wait` seconds. Throws Rejected,
    * StillPending, Unreachable.
    */
   async result<Data>(answer: Promise<ApiAnswer<Data>>): Promise<Exclude<Data, Receipt>> {
@@ -93,7 +93,7 @@ export class WeeloClient {
   }
 }
 
-/** Return the rejection in a response's problem, or a similar one if a proxy responded instead of the API. */
+/** Return the response's problem as a Rejected, or the status and text of a proxy that responded instead. */
 function rejection(response: Response, error: unknown): Rejected {
   if (isProblem(error)) return new Rejected({ ...error, status: error.status ?? response.status });
   return new Rejected({

@@ -1,9 +1,9 @@
 /** HTTP requests with retries for unreliable networks. */
 
-/** A bearer token, or a function that returns a valid one. It is called for each attempt and each connection. */
+/** A bearer token, or a function that returns a valid one and is called for each attempt and each connection. */
 export type Token = string | (() => string | Promise<string>);
 
-/** An RFC 9457 problem, as the API answers it. Some codes add members, such as `remaining` or `errors`. */
+/** An RFC 9457 problem, as the API returns it. Some codes have more members, such as `remaining` or `errors`. */
 export interface Problem {
   type: string;
   title: string;
@@ -56,7 +56,7 @@ export interface RetryOptions {
   token: Token;
   /** For how many seconds a command waits for its outcome. 0: not at all. */
   wait: number;
-  /** For how many seconds a request is repeated that had no response, or a 429 or 503. */
+  /** For how many seconds a request is repeated if there is no response, or one that may be repeated. */
   retryFor: number;
   fetch: (request: Request, init?: RequestInit) => Promise<Response>;
 }
@@ -66,14 +66,14 @@ const ANSWER_SECONDS = 10; // time limit for a response, beyond the wait that th
 const FIRST_PAUSE_SECONDS = 0.1;
 const LONGEST_PAUSE_SECONDS = 2;
 
-// Outcomes such as ACCEPT_RETRY_EXHAUSTED are 503, too, but they are stored under the key, and a retry with it would only
-// return them again. With the codes below, or the answer of a proxy, nothing was stored, unless the response has the header
-// Preference-Applied, as every outcome has: a webhook's test may have the outcome RATE_LIMITED.
+// A response with one of these codes, or without a code (from a proxy), means that nothing is stored under the key.
+// Other responses with 429 or 503, such as ACCEPT_RETRY_EXHAUSTED, are stored outcomes: a retry with the same key would
+// only return them again. Every outcome has the header Preference-Applied, even RATE_LIMITED of a webhook's test.
 const UNRECORDED = new Set(["SERVICE_UNAVAILABLE", "RATE_LIMITED", undefined]);
 
 /** Return the address of an API, without a slash or `/api/v1` at its end. Throws a TypeError if it is no such address. */
 export function checkedBaseUrl(baseUrl: string): string {
-  // Not with URL: that of React Native is incomplete.
+  // The class URL is not used, because React Native's is incomplete.
   const parts = /^(https?):(\/\/[^\s/?#]+(?:\/[^\s?#]*)?)$/i.exec(baseUrl.trim());
   if (parts === null) {
     throw new TypeError(
@@ -100,8 +100,8 @@ export async function currentToken(token: Token): Promise<string> {
  * Return a `fetch` that adds the token and, for writes, an Idempotency-Key and `Prefer: wait`.
  *
  * It repeats a request whose response was lost, or that was answered 500 `INTERNAL_ERROR`, 503 `SERVICE_UNAVAILABLE` or 429
- * `RATE_LIMITED`, with the same key, so that a repetition has no second effect. It waits for `Retry-After`, or longer each
- * time. Throws Unreachable.
+ * `RATE_LIMITED`, with the same key, so that a repetition has no second effect. Before each repetition it waits for
+ * the back-off, or for `Retry-After` if that is longer. Throws Unreachable.
  */
 export function retryingFetch(options: RetryOptions): (request: Request) => Promise<Response> {
   return async (original) => {
@@ -130,7 +130,7 @@ export function retryingFetch(options: RetryOptions): (request: Request) => Prom
   };
 }
 
-/** Send one attempt. Throws if there is no response in time. The time limit ends with the headers of the response. */
+/** Send one attempt. Throws if the headers of the response are not received in time. The body has no time limit. */
 async function fetchOnce(request: Request, { fetch }: RetryOptions): Promise<Response> {
   const serverWaits = Number(/\bwait=(\d+)/.exec(request.headers.get("Prefer") ?? "")?.[1] ?? 0);
   const controller = new AbortController();
@@ -178,7 +178,7 @@ function setDefault(headers: Headers, name: string, value: () => string): void {
   if (!headers.has(name)) headers.set(name, value());
 }
 
-/** Return a new Idempotency-Key. React Native has no `crypto` without a polyfill; the key is no secret. */
+/** Return a new Idempotency-Key. The key is no secret, so Math.random replaces `crypto`, which React Native lacks. */
 export function newKey(): string {
   if (typeof globalThis.crypto?.randomUUID === "function") return globalThis.crypto.randomUUID();
   const digits = Array.from({ length: 32 }, () => Math.floor(Math.random() * 16).toString(16));

@@ -5,12 +5,12 @@ import { backOff, checkedBaseUrl, currentToken, type Token } from "./http.js";
 type ServerFrames = components["schemas"]["ServerFrames"];
 type ClientMessages = components["schemas"]["ClientMessages"];
 
-/** A frame that the server sends. Its `event` tells which one. Frames of the user's log have a `seq`. */
+/** A frame that the server sends. Its `event` names its kind. Frames of the user's log have a `seq`. */
 export type Frame = ServerFrames[keyof ServerFrames];
 export type FrameNamed<Event extends Frame["event"]> = Extract<Frame, { event: Event }>;
 export type ClientMessage = ClientMessages[keyof ClientMessages];
 
-/** The part of a WebSocket that is used: that of browsers, React Native, Node 22 and the package `ws`. */
+/** The part of a WebSocket that this client uses. Browsers, React Native, Node 22 and the package `ws` have it. */
 export interface WebSocketLike {
   onopen: ((event: never) => void) | null;
   onmessage: ((event: never) => void) | null;
@@ -26,16 +26,17 @@ export interface SocketOptions {
   /** The address of the API, such as `https://api.example.com`. Another text throws a TypeError. */
   baseUrl: string;
   token: Token;
-  /** The last `seq` that you have stored, to receive every later event. Without it the next event is the first. */
+  /** The last `seq` that you have stored: you receive every later event. Without it you receive only new events. */
   after?: number;
   /**
-   * Called for each new frame, in order; the next call waits until the promise is settled. After it a frame counts as
-   * received and is acknowledged, so store here what you must not lose, with its `seq`. If it throws, the socket ends.
+   * Called for each new frame, in order. The next call waits until the promise of this one is settled. The frame then
+   * counts as received and is acknowledged, so store here what you must not lose, with its `seq`. If `onFrame` throws,
+   * the socket ends.
    */
   onFrame?: (frame: Frame) => void | Promise<void>;
-  /** Called if events were deleted before you received them: read your state again. The log goes on with the oldest left. */
+  /** Called if events were deleted before you received them: read your state again. The oldest event left is next. */
   onResync?: (oldestSeq: number) => void | Promise<void>;
-  /** Called when the connection changes. `ended`: it does not reconnect; `reason` says why. */
+  /** Called when the connection changes. `ended`: the socket does not reconnect. `reason` is the cause. */
   onState?: (state: "connected" | "disconnected" | "ended", reason: string, code?: number) => void;
   /** By default the global WebSocket. Node 20 has none: pass the one of the package `ws`. */
   WebSocket?: WebSocketClass;
@@ -60,7 +61,7 @@ interface Waiter {
   timer: ReturnType<typeof setTimeout>;
 }
 
-/** Connects at once, and reconnects with back-off until `close` is called or the server refuses it for good. */
+/** Connects at once, and reconnects with back-off until `close` is called or the server closes it with a final code. */
 export class WeeloSocket {
   private readonly url: string;
   private readonly WebSocket: WebSocketClass;
@@ -100,7 +101,7 @@ export class WeeloSocket {
     return this.seq ?? 0;
   }
 
-  /** Resolve with the next matching frame that is handled after this call. Rejects after `within` seconds, or at the end. */
+  /** Resolve with the next matching frame that is handled from now on. Rejects after `within` seconds or at the end. */
   waitFor<Event extends Frame["event"]>(
     event: Event,
     matches: (frame: FrameNamed<Event>) => boolean = () => true,
@@ -132,7 +133,7 @@ export class WeeloSocket {
     return this.send({ op: "auth", token: await currentToken(token) });
   }
 
-  /** Acknowledge what was handled, and close for good. */
+  /** Acknowledge the handled frames, and close for good. */
   close(): void {
     if (this.finished) return;
     this.acknowledge();
@@ -151,14 +152,14 @@ export class WeeloSocket {
     this.connection = connection;
     this.greeted = false;
 
-    /** Leave this connection, at most once. A dead peer may never let `onclose` happen, so nothing waits for it. */
+    /** Leave this connection, at most once, without waiting for `onclose`, which a dead peer may never cause. */
     const leave = (reason: string, code?: number): void => {
       if (gone) return;
       gone = true;
       clearInterval(watch);
       if (this.connection === connection) this.connection = null;
       if (this.finished) return;
-      // If the token is a function, it replaces a token that has expired during the connection.
+      // If the token has expired during the connection, a token function returns a new one, so reconnecting helps.
       const replaceable = code === EXPIRED && this.greeted && typeof this.token === "function";
       if (code !== undefined && FINAL_CODES.has(code) && !replaceable) return this.end(reason, code);
       // `connected` alone is no success: a socket that is accepted and closed at once must back off.
@@ -174,7 +175,7 @@ export class WeeloSocket {
       try {
         connection.close();
       } catch {
-        // some implementations throw while they connect
+        // some implementations throw if they are not connected yet
       }
     };
     const watch = setInterval(() => {
@@ -201,7 +202,8 @@ export class WeeloSocket {
         this.greeted = true;
         this.options.onState?.("connected", "connected");
       }
-      // One after another, because `onFrame` may wait. Frames of a connection that is gone come again after the resume.
+      // Frames are handled one after another, because `onFrame` may wait. Frames of a lost connection are sent again
+      // after `resume`.
       this.handled = this.handled.then(async () => {
         if (gone || this.finished) return;
         try {
@@ -265,7 +267,8 @@ export class WeeloSocket {
         this.resume();
         return false; // the server sends this line again, after the missing ones
       }
-      // A live event may arrive before the requested lines. If these start after the gap, the missing ones were purged.
+      // A larger `seq` is a live event that arrived before the requested lines. Otherwise this is the first requested
+      // line, and the lines before it were purged.
       if (seq > this.gapSeenAt) return false;
     }
     return true;
@@ -284,7 +287,7 @@ export class WeeloSocket {
     this.send({ op: "resume", after: this.lastSeq });
   }
 
-  /** Acknowledge in a moment, so that a long replay does not exceed the messages that the server accepts per second. */
+  /** Acknowledge after ACK_SECONDS: an `ack` per frame of a long replay would exceed the server's message limit. */
   private acknowledgeSoon(): void {
     this.ackTimer ??= setTimeout(() => this.acknowledge(), ACK_SECONDS * 1000);
   }

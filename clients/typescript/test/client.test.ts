@@ -31,7 +31,7 @@ class Peer {
     });
   }
 
-  /** Return the next message with this op, counted from the first one. */
+  /** Wait for message number `count` with this op, and return it. */
   async receive(op: string, count = 1): Promise<Record<string, unknown>> {
     for (;;) {
       const found = this.heard.filter((each) => each["op"] === op)[count - 1];

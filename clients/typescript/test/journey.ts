@@ -1,5 +1,5 @@
 /**
- * A customer books, a transporter accepts, a driver drives to the end, against the running system at WEELO_URL.
+ * Runs a trip on the system at WEELO_URL: a customer books, a transporter accepts, a driver drives to the end.
  *
  * The customer's connection is cut in the middle and refused for a while. The socket must reconnect and deliver every event
  * of the customer's log exactly once. Exits with 1 if it does not.
@@ -105,7 +105,7 @@ const socket = new WeeloSocket({
 const offers = new WeeloSocket({ baseUrl, token: variable("TRANSPORTER_TOKEN"), WebSocket });
 await Promise.all([socket.waitFor("connected"), offers.waitFor("connected")]);
 
-// The booking. The same key twice is one booking.
+// The booking. Two requests with the same key create one booking.
 const body = {
   pickup: { latitude: 12.97, longitude: 77.59, address: "Bengaluru" },
   drop: { latitude: 13.08, longitude: 80.27, address: "Chennai" },

@@ -25,7 +25,7 @@
   // --- keys -------------------------------------------------------------------------------------------
   const pages = { m: "/console", b: "/console/broadcasts", f: "/console/fleets", q: "/console/queues", s: "/console/stuck", a: "/console/audit" };
   let goTo = 0;
-  // Keys in a field: Escape leaves it, and Enter sends a text of which a line is enough.
+  // Keys in a field: Escape leaves the field, and Enter sends the form if the field has `data-submit`.
   function typed(event) {
     if (event.key === "Escape") { const lever = event.target.closest("details.lever"); if (lever) leave(lever); else event.target.blur(); }
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing && event.target.matches("textarea[data-submit]")) {
@@ -34,7 +34,7 @@
     }
   }
   function leave(lever) { lever.open = false; lever.querySelector("summary").focus(); }
-  // An opened lever begins with its first field. `toggle` does not bubble.
+  // Opening a lever focuses its first field. `toggle` does not bubble, so it is captured.
   document.addEventListener("toggle", event => {
     if (event.target.matches?.("details.lever[open]")) event.target.querySelector("select, textarea")?.focus();
   }, true);
@@ -85,7 +85,7 @@
   // --- the live socket --------------------------------------------------------------------------------
   const frame = detail => document.body.dispatchEvent(new CustomEvent("weelo-frame", { detail }));
   const emit = name => document.body.dispatchEvent(new CustomEvent(name));
-  // At most once in this many milliseconds, and always once more after the last change.
+  // Return a function that calls `act` at most once in this many milliseconds, and always after its last call.
   function atMostEvery(milliseconds, act) {
     let timer = 0, last = 0;
     return () => { timer ||= setTimeout(() => { timer = 0; last = Date.now(); act(); }, Math.max(0, last + milliseconds - Date.now())); };
@@ -96,7 +96,7 @@
   function show(state, text) {
     const at = document.getElementById("live");
     liveState = [state, text];
-    // Without Redis the socket is open, and nothing comes through it.
+    // Without Redis the socket is open, but receives no changes.
     if (state === "live" && document.getElementById("health")?.dataset.redis === "away") [state, text] = ["away", "not live"];
     if (at && at.dataset.state !== state) { at.dataset.state = state; at.lastElementChild.textContent = text; }
   }
@@ -107,7 +107,7 @@
       const data = JSON.parse(event.data);
       if (data.event === "connected") {
         show("live", "live");
-        // What changed while there was no socket is not known.
+        // Changes while there was no socket were not received, so load everything.
         if (failures) { listChanged(); thisChanged(); }
         failures = 0;
       }
@@ -134,18 +134,18 @@
     showZone();
     if (signedIn) {
       connect();
-      // Frames may be lost.
+      // Frames may be lost, so load everything from time to time.
       setInterval(() => { if (!document.hidden) { listChanged(); thisChanged(); } }, 15_000);
     }
     for (const each of all("[data-map]")) window.weeloMaps[each.dataset.map]?.(each);
     document.body.addEventListener("htmx:afterSettle", event => { localTimes(document); follow(); show(...liveState); });
-    // A form in which something may have been typed stays as it is, as long as the page still has it.
+    // An open form may contain typed text, so it is not replaced as long as the new page has it, too.
     document.body.addEventListener("htmx:oobBeforeSwap", event => {
       const open = event.detail.target.querySelector(".lever[open]");
       if (open && event.detail.fragment.querySelector(`#${CSS.escape(open.id)}`)) event.detail.shouldSwap = false;
     });
     document.body.addEventListener("htmx:oobAfterSwap", () => { localTimes(document); follow(); });
-    // A form that was sent gets a new key, because sending the same key again is the same command.
+    // After a form was sent it gets a new key: the same key would repeat the same command.
     document.body.addEventListener("htmx:afterRequest", event => {
       const form = event.target.closest?.(".lever form");
       if (!form || !event.detail.successful) return;
@@ -153,7 +153,7 @@
       for (const each of all("textarea", form)) each.value = "";
       leave(form.closest("details"));
     });
-    // A refused form is shown, too.
+    // Announce the status of error responses, which htmx does not insert into the page.
     document.body.addEventListener("htmx:responseError", event => {
       if (event.target.id === "health") {
         event.target.hidden = false;

@@ -1,2 +1,2 @@
-// A library in the viewer tries whether it may compile code at run time. The policy of the page forbids it.
+// Without this a library in the viewer would try to compile code at run time, which the policy of the page forbids.
 globalThis.__zod_globalConfig = { jitless: true };

@@ -11,7 +11,7 @@ for (const code of document.querySelectorAll("pre > code")) {
     try {
       await navigator.clipboard.writeText(code.textContent);
     } catch {
-      // Without https browsers give no access to the clipboard.
+      // Without https, browsers give no access to the clipboard.
       getSelection().selectAllChildren(code);
       done = "Selected";
     }

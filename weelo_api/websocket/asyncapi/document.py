@@ -28,7 +28,7 @@ _UUID = {"type": "string", "format": "uuid"}
 _TIME = {"type": "string", "format": "date-time"}
 _AT = {**_TIME, "description": "When it happened, by the server's clock."}
 
-# The readers of frames that are no part of the log, which the catalog does not have.
+# The readers of frames outside the log. The catalog has only the events of the log.
 _TO_THIS_SOCKET = "the client of this socket"
 _EPHEMERAL_READERS = {"location_updated": "the customer of the booking or order"}
 

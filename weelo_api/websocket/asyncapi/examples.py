@@ -1,7 +1,7 @@
 """Examples of all frames, ops and pushes: the story of one booking of two trucks in Delhi.
 
-They are values of the models that the server sends, so an example cannot lack a field of its model. Offers and assignments,
-which get new fields most often, may leave out fields that may be null.
+They are values of the models that the server sends, so an example cannot lack a field of its model. For offers and
+assignments, which get new fields most often, `_with_nulls` fills in the fields that may be null.
 """
 
 from __future__ import annotations

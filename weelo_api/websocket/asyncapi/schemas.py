@@ -80,7 +80,7 @@ def _draft_7(schema: Any) -> Any:
 
 
 def _with_id_by_kind(schema: dict[str, Any]) -> None:
-    """Require `bookingId` of a booking and `orderId` of an order. The serializer leaves out or adds the other."""
+    """Require `bookingId` of a booking and `orderId` of an order, and forbid the other, which is never sent."""
     for name in ("bookingId", "orderId"):
         field = schema["properties"][name]
         if "anyOf" in field:  # null stands for the absent one in the model, and never leaves the server
@@ -93,7 +93,7 @@ def _with_id_by_kind(schema: dict[str, Any]) -> None:
 
 
 def _either_result_or_error(schema: dict[str, Any]) -> None:
-    """Give a settled command the result of its kind, or an error. Both the status and the time are known by then."""
+    """Require the result of its command from a succeeded outcome, and an error from a rejected one."""
     results = dict.fromkeys(RESULTS.values())
     properties = schema["properties"]
     properties["command"] |= {"enum": sorted(command.name for command in RESULTS)}
