@@ -84,7 +84,7 @@ class VehicleKindView(Wire):
 
 @dataclass(frozen=True, slots=True)
 class CatalogueNames:
-    """A kind as it leaves the server."""
+    """The names of a kind in responses and events."""
 
     vehicle_type: str
     vehicle_subtype: str

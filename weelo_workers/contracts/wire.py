@@ -31,7 +31,7 @@ def rfc3339(moment: datetime) -> str:
 
 
 def _without_nul(text: str) -> str:
-    # PostgreSQL's text cannot hold NUL, so it is refused at validation instead of failing in a command.
+    # PostgreSQL's text cannot hold NUL. Validation refuses it, because otherwise the command would fail.
     if "\x00" in text:
         raise ValueError("must not contain NUL characters")
     return text
@@ -47,14 +47,14 @@ def _encodable(text: str) -> str:
 
 
 def two_decimals(km: float) -> float:
-    """Return a distance as it leaves the server. Inside, distances are compared in full precision."""
+    """Return a distance rounded to two decimals, for responses and events. The server compares unrounded distances."""
     return round(km, 2)
 
 
 Timestamp = Annotated[
     datetime,
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
-    # The serializer returns a text, of which pydantic does not know the format.
+    # The serializer returns a text, whose format pydantic cannot know, so it is stated here.
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-02-19T10:00:00.000Z"]}),
 ]
 DeviceTime = Annotated[
@@ -270,7 +270,8 @@ class Wire(BaseModel):
         populate_by_name=True,
         extra="ignore",
         use_attribute_docstrings=True,
-        # A field with a default may be left out of what is received. What is sent contains it.
+        # In requests a field with a default may be left out, so it is not required. Responses and events always contain
+        # it.
         json_schema_serialization_defaults_required=True,
     )
 

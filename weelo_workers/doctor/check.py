@@ -55,8 +55,8 @@ Find = Callable[[Examination], Iterator[str]]
 class Check:
     """A check by its name.
 
-    `needs`: checks that must have no finding, because this one would fail as well. `every_seconds`: how often beat runs
-    it; one that reads whole tables runs rarely.
+    `needs`: checks that must have no finding, because otherwise this one would fail as well. `every_seconds`: the time
+    between two runs by beat; long for checks that read whole tables.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a check has found: one line per finding, none if all is well. `was_run`: whether it could be run to its end."""
+    """What a check has found: one line per finding, none if all is well. `was_run`: whether the check ran to its end."""
 
     check: Check
     findings: tuple[str, ...]
