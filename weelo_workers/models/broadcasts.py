@@ -215,7 +215,7 @@ class Offer(Base):
 
 
 class PassedOver(Base):
-    """A transporter to whom a step made no offer, and why. Their number per step is limited."""
+    """A transporter to whom a step made no offer, and why. The number of these rows per step is limited."""
 
     __tablename__ = "passed_over"
 
@@ -286,6 +286,6 @@ class TransitionRecord(Base):
 
     __table_args__ = (
         Index("history_of_a_broadcast", "broadcast_id", "id"),
-        # The market figures read from these few transitions why slots ended (queries/market.py).
+        # For the market figures, which need to know why slots ended (queries/market.py). Few transitions end a slot.
         Index("history_of_ended_slots", "broadcast_id", postgresql_where=text(ENDS_A_SLOT)),
     )

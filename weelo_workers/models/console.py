@@ -10,7 +10,7 @@ from weelo_workers.models.base import Base, Id
 
 
 class ConsoleSignOut(Base):
-    """Ends a session of the console. The session itself is in its signed cookie, so only its early end is stored."""
+    """A sign-out from the console. The session itself is in a signed cookie, so only its early end is stored."""
 
     __tablename__ = "console_sign_outs"
 
