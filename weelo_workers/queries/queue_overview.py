@@ -21,7 +21,7 @@ LATENESS_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """How many commands were settled, and the seconds from due to settled of the median and of all but 5 %."""
+    """How many commands were settled, and how many seconds after their due time: the median and the 95th percentile."""
 
     settled: int
     median: float

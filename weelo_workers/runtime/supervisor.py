@@ -115,7 +115,7 @@ class Supervisor:
         ]
 
     def last_lines(self, names: Iterable[str]) -> list[str]:
-        """Return the last line of each of these programs that has printed any."""
+        """Return the last line of each of these programs that has printed a line."""
         children = [self._children[name] for name in names if name in self._children]
         return [f"{child.program.name} printed: {child.last_line}" for child in children if child.last_line]
 
