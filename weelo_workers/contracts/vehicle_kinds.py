@@ -67,7 +67,7 @@ VehicleKey = Annotated[
         examples=["open:17ft"],
     ),
 ]
-"""The three fields that name a kind wherever it leaves the server. `catalogue_names` returns their values."""
+"""The types of the three fields that name a kind in responses and events. `catalogue_names` returns their values."""
 
 
 class VehicleKindView(Wire):

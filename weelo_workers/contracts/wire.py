@@ -89,7 +89,7 @@ Rupees = Annotated[
 Kilometres = Annotated[
     float, PlainSerializer(two_decimals, return_type=float, when_used="json"), Field(examples=[4.27])
 ]
-"""A distance in JSON that leaves the server, with two decimals. Python keeps the full precision."""
+"""A distance in km. JSON has two decimals; Python keeps the full precision."""
 
 # The lengths are set in StringConstraints. If a length came after a validator, pydantic's error messages would say
 # "items" instead of "characters".

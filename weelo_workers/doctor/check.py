@@ -23,7 +23,7 @@ EVERY_SECONDS = 60.0
 HOURLY = 3_600.0
 
 OVERDUE = f"clock_timestamp() - interval '{OVERDUE_SECONDS} s'"
-"""SQL for a time. A timer or a command that was due before it is reported."""
+"""A time in SQL. Timers and commands that were due before this time are reported."""
 
 
 class Severity(StrEnum):

@@ -26,7 +26,7 @@ Read = TypeVar("Read")
 
 NO_ANSWER = f"it has not answered within {PROBE_SECONDS:g} s"
 _SEEN_HERE = frozenset({"database", "beat-not-sweeping", "worker-not-consuming"})
-"""Checks whose stored results are never used. A stopped process cannot store that it is stopped."""
+"""Checks whose stored results are never used, because a stopped process cannot store that it is stopped."""
 
 
 @dataclass(frozen=True, slots=True)

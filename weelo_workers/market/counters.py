@@ -72,7 +72,7 @@ SECONDS_TO_FULL = _histogram(
 
 
 def initialize() -> None:
-    """Set these series to zero, when a process that executes commands starts.
+    """Create these series with the value zero. Called when a process that executes commands starts.
 
     Then a ratio such as won to asked has a value even before the first slot is won.
     """

@@ -29,7 +29,7 @@ class Settled:
     outcome: dict[str, Any]
     broadcast_id: UUID | None
     swept: bool
-    """Whether the sweep executed it, and not a worker that was woken."""
+    """Whether the sweep executed the command, and not a woken worker."""
 
 
 def bind_command(row: ClaimedRow) -> None:
@@ -89,7 +89,7 @@ def _subject(payload: Any) -> dict[str, str]:
     if not isinstance(payload, dict):
         return {}  # The payload is of another version, and the command will fail.
     found = {name: payload.get(name) for name in _SUBJECTS}
-    if isinstance(data := payload.get("data"), dict):  # A push names the id as its content does.
+    if isinstance(data := payload.get("data"), dict):  # A push has the id in its content.
         found["broadcast_id"] = data.get("broadcastId")
     return {
         name: value for name, value in found.items() if isinstance(value, str) and len(value) == _UUID_LENGTH

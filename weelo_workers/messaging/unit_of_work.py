@@ -398,7 +398,7 @@ class UnitOfWork:
         self.continues_at = max(at, self.now) if at else self.now
 
     def after_commit(self, act: Callable[[], None], *, first: bool = False) -> None:
-        """Call `act` after the commit; `first`: before all others. If the process ends before the call, it is not made."""
+        """Call `act` after the commit; `first`: before all others. If the process ends before the call, the call is lost."""
         self._after_commit.insert(0 if first else len(self._after_commit), act)
 
     # --- called by the bus ------------------------------------------------------------------------

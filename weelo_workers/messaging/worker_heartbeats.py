@@ -24,7 +24,8 @@ _PREFIX = "weelo:consumer:"
 _INDEX = "weelo:consumers"
 _CONSUMED = "weelo:consumed:"
 CONSUMPTION_TTL_SECONDS = 86_400
-"""The age of a record of consumption is this time less the key's remaining time to live, so no clocks are compared."""
+"""A record of consumption expires after this time. So its age is this time less the key's remaining time to live, and
+no clocks are compared."""
 
 NO_COMMAND = UUID(int=0)
 """An id that no mailbox row has. A message with it has no effect, but it proves that its queue is consumed."""

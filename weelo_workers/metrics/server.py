@@ -27,7 +27,8 @@ WhyNotReady = Callable[[], str | None]
 """Returns why this program is not ready; None if it is. It has to return within 3 s."""
 
 ClockSkew = Callable[[], float | None]
-"""Returns how far the clock of this machine is ahead of PostgreSQL's; None if it is not known. Within 3 s as well."""
+"""Returns how far (seconds) the clock of this machine is ahead of PostgreSQL's; None if that is not known. It has to
+return within 3 s."""
 
 
 class ProgramCollector(Collector):

@@ -57,7 +57,8 @@ class Broadcast(Base):
     notes: Mapped[str | None]
     trucks_needed: Mapped[int] = mapped_column(SmallInteger)
     request: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    """The request as received. The same request while this broadcast is open is a double tap."""
+    """The request as received. If the same request comes again while this broadcast is open, it is taken for a double
+    tap."""
     keyed: Mapped[bool]
     radius_step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     radius_km: Mapped[float | None]
@@ -259,7 +260,7 @@ ENDS_A_SLOT = "name IN ({})".format(
         )
     )
 )
-"""The condition, in SQL, that a transition ends a slot without a delivery, or says why a slot ended so."""
+"""The condition, in SQL, that a transition ends a slot without a delivery, or shows why a slot ended without one."""
 
 
 class TransitionRecord(Base):

@@ -16,4 +16,4 @@ class ConsoleSignOut(Base):
 
     session_id: Mapped[Id]
     expires_at: Mapped[datetime] = mapped_column(index=True)
-    """When the cookie is refused in any case, so that this row can be deleted."""
+    """When the cookie expires. From then on it is refused in any case, so this row can be deleted."""

@@ -36,8 +36,8 @@ MOST = 100
 """How many statements a connection keeps. Each takes some tens of kilobytes of the server process's memory."""
 
 KEPT_SECONDS = 10.0
-"""After this time a statement is prepared anew. PostgreSQL keeps its plan until the table is analyzed, and a plan for a table
-of a few rows reads all rows of the table that it has become."""
+"""After this time a statement is prepared anew. PostgreSQL keeps a plan until the table is analyzed. A plan that was
+made for a table of a few rows would still read all rows after the table has grown."""
 
 _STATEMENTS = "prepared statements"
 """The key under which a connection keeps the names of its prepared statements, the most recently used last, each with the

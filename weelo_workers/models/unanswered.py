@@ -22,7 +22,8 @@ from psycopg2 import extensions
 from weelo_workers.logs.outages import Outage
 
 LONGER_SECONDS = 5.0
-"""This process waits so much longer than a statement may take, so a server that runs ends its statements itself."""
+"""This process waits this much longer than the time limit of a statement, so that a running server ends the statement
+itself."""
 
 LIMIT_SECONDS = 10.0 + LONGER_SECONDS
 """The limit of the usual `statement_timeout`."""
@@ -59,7 +60,7 @@ class WatchedConnection(extensions.connection):  # type: ignore[misc]
         self.cursor_factory = WatchedCursor
         self.server: Server | None = None
         self.usual_limit_seconds = self.limit_seconds = LIMIT_SECONDS
-        """How long one wait may last: usually, and in the present transaction."""
+        """How many seconds one wait may last: usually, and in the present transaction."""
         # The waiting thread writes these.
         self.waits = self.answers = 0
         self._is_waiting = False

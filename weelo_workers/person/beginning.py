@@ -37,7 +37,7 @@ from weelo_workers.presence_sync import sync_after_commit
 
 LOOK_AGAIN_AFTER = timedelta(seconds=1)
 MOST_NAMED = 10
-"""A refusal names at most this many things under way."""
+"""A rejection names at most this many open broadcasts, live assignments and open holds each."""
 
 
 def begin(command: ErasePerson, uow: UnitOfWork, *, first: str) -> Erasure | None:
@@ -55,8 +55,8 @@ def begin(command: ErasePerson, uow: UnitOfWork, *, first: str) -> Erasure | Non
     uow.lock_in_order(
         Vehicle, vehicles, Driver, [person]
     )  # in the same order as in those commands, to avoid a deadlock
-    # Waiting commands are searched for first: what a command creates that ends between the two queries is found by the
-    # second.
+    # Waiting commands are searched for first. If one ends between the two queries, the second query finds what it has
+    # created.
     waiting = select(exists().where(_is_waiting(person, uow.command_id)))
     if uow.session.scalar(waiting, {"person": person}):
         uow.continue_later(at=uow.now + LOOK_AGAIN_AFTER)

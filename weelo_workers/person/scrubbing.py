@@ -78,8 +78,8 @@ def scrub(model: type[BaseModel], data: Json, person: UUID, *, is_theirs: bool) 
     """Return an object of this model without the person's data.
 
     `is_theirs`: whether the whole object belongs to the person, and not only the objects in it that name the person. In
-    the person's own objects, fields that the model does not have (another version has written them) remain only if
-    `_is_plain`.
+    the person's own objects, a field that the model does not have (another version has written it) remains only if its
+    value is plain (`_is_plain`).
     """
     if not isinstance(data, dict):
         return data

@@ -28,7 +28,7 @@ class Status(Enum):
     UNKNOWN = auto()
     """Nothing is stored about the id."""
     UNFINISHED = auto()
-    """It goes on, or waits for an operator."""
+    """The erasure goes on, or waits for an operator."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from weelo_workers.person.rows import (
 from weelo_workers.person.scrubbing import scrub_row
 
 PORTION = 1_000
-"""So many rows are read by one transaction. It takes less than a second or two, and locks these rows for so long."""
+"""How many rows one transaction reads. It locks them for a second or two at most."""
 MOST_REQUEST_IDS = 1_000
 
 _PARTS = {part.name: part for part in (*PARTS, COMMANDS_THAT_FOLLOWED)}

@@ -24,7 +24,7 @@ class AuditFilter:
     since: datetime | None = None
     until: datetime | None = None
     subject_ids: tuple[UUID, ...] = ()
-    """Of what the actions were about, if several things are wanted."""
+    """The ids of what the actions were about, to list actions about several things."""
 
 
 def audit(session: Session, wanted: AuditFilter, page_request: PageRequest) -> Page:

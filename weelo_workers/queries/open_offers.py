@@ -136,8 +136,8 @@ def leaves_room(
 ) -> ColumnElement[bool]:
     """Return the condition that these open offers leave room for an offer of a `Broadcast` whose pickup is `km` away.
 
-    This is `lifecycles.offer_cap.has_room` in SQL. If `km` is null or inexact, the condition may be true although there
-    is no room.
+    This is `lifecycles.offer_cap.has_room` in SQL. The condition is only as exact as `km`. If `km` is null, the
+    condition may be true although there is no room.
     """
     if len(open_offers) < cap:
         return true()

@@ -16,7 +16,7 @@ from weelo_workers.models import MailboxRow
 from weelo_workers.queries.backlog import Backlog, by_queue
 
 LATENESS_SECONDS = 60
-"""Lateness is that of commands settled within this time."""
+"""The lateness is that of the commands which were settled within this many seconds before now."""
 
 
 @dataclass(frozen=True, slots=True)

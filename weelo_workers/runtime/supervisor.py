@@ -66,7 +66,7 @@ class Child:
     failed_starts: int = 0
     """The number of starts that have failed in a row."""
     ended: float | None = None
-    """The time (monotonic) when it last ended without being stopped."""
+    """The time (monotonic) when the program last ended without being stopped."""
     last_line: str = ""
     exit_code: int | None = None
     reader: threading.Thread | None = field(default=None, repr=False)

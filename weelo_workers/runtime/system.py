@@ -41,7 +41,7 @@ SERVER_STOP_SECONDS = 1.0
 """The time for each server to stop. If PostgreSQL is killed after it, the next start recovers the data from the log."""
 TICK_SECONDS = 0.1
 WATCH_SECONDS = 0.25
-"""The time between two looks at the children of a system that is ready. Rarer looks cost an idle system less."""
+"""The time between two checks of the children of a system that is ready. A longer time costs an idle system less."""
 LAST_PORT = 65_535
 MIN_FILES = 128
 """The least limit of open files. With 64 files the embedded Valkey accepts fewer connections than the processes open."""
