@@ -120,7 +120,7 @@ class _OneLinePerOutage(logging.Filter):
 
 
 class BackoffConsumer(Consumer):
-    """Celery's consumer, but it retries only once a second while Redis accepts connections and refuses commands.
+    """Celery's consumer, limited to one retry per second while Redis accepts connections but refuses commands.
 
     Redis refuses commands if it is a replica, is loading, is full, or denies this user a command. Celery's own consumer
     would reconnect several times a second and log each attempt.
@@ -138,7 +138,7 @@ class BackoffConsumer(Consumer):
             self._tried_at = time.monotonic()
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection once its Redis accepts writes. Logs one line at the first refusal, and one at the end."""
+        """Return the connection once its Redis accepts writes. Log when Redis first refuses, and when it accepts again."""
         refused = False
         while True:
             conn = super().ensure_connected(conn)
@@ -174,7 +174,7 @@ class BackoffConsumer(Consumer):
 
 
 def load_handlers() -> None:
-    """Import every module of every domain, so that each handler's @handles runs, and the function that counts outcomes."""
+    """Import the modules that register functions when they are imported: all handlers, and the counter of outcomes."""
     import_module("weelo_workers.market.counting")
     for domain in DOMAINS:
         for module in iter_modules([str(Path(__file__).parent / domain)]):
@@ -274,10 +274,11 @@ class SweepingScheduler(Scheduler):
             self._probe_queues()
 
     def _probe_queues(self) -> None:
-        """Send a message without a command to each queue of which no message has been consumed for some seconds.
+        """Send a message without a command to each queue from which no message was consumed for some seconds.
 
-        Its consumption proves that workers and database respond also while there is nothing to do. The message stays in
-        its queue until a worker consumes it. Further messages follow at growing intervals, in case one was lost.
+        The consumption of this message proves that workers and database respond, even while there are no commands. The
+        message stays in its queue until a worker consumes it. Further messages follow at growing intervals, in case one
+        was lost.
         """
         now = time.monotonic()
         self._probe_next = now + 1.0
@@ -298,7 +299,7 @@ class SweepingScheduler(Scheduler):
                     _waker.wake(WakeUp(NO_COMMAND, _PROBE_NAMES[queue], queue))
 
     def _has_swept_lately(self) -> bool:
-        """Return whether the database answered a moment ago."""
+        """Return whether a sweep ended a moment ago, which means that the database answered."""
         swept_at = self._heartbeats.swept_at
         return swept_at is not None and time.monotonic() - swept_at < SWEPT_LATELY_SECONDS
 
@@ -332,7 +333,7 @@ def _own_metrics() -> MetricsServer | None:
 
 @signals.setup_logging.connect
 def _keep_our_logging(**_: Any) -> None:
-    """With a receiver of this signal Celery configures no logging, neither in a worker and beat nor after a fork."""
+    """Do nothing. If this signal has a receiver, Celery does not configure logging: in workers, in beat or after a fork."""
 
 
 @signals.worker_init.connect
@@ -362,8 +363,8 @@ def _serve_metrics(**_: Any) -> None:
 
 @signals.worker_init.connect
 def _before_fork(**_: Any) -> None:
-    # The collector writes into each object that it visits. Then the forked processes could no longer share the memory
-    # of imported objects, which are never freed.
+    # The garbage collector writes into each object that it visits, so forked processes would get copies of the memory
+    # of imported objects. These objects are never freed, so the collector need not visit them.
     gc.collect()
     gc.freeze()
 
@@ -377,8 +378,9 @@ def _after_fork(**_: Any) -> None:
     counters.count_start("child")
     drop_inherited_connections()
     bus.cache_clear()
-    # No command has this id. The search for it opens the connection and prepares the statements before the first real
-    # command. If the database cannot be reached, the bus logs it and continues.
+    # No command has this id, so nothing is executed. The search for the id opens the connection and prepares the
+    # statements before the first real command arrives. If the database cannot be reached, the bus logs this and
+    # returns.
     bus().execute(NO_COMMAND)
 
 
@@ -394,7 +396,8 @@ def _start_heartbeat(sender: Any, **_: Any) -> None:
     monitor = _health.consumers = ConsumerMonitor(queues)
 
     def observe() -> None:
-        # Threads of the pool change these sets. If that happens here, the next observation counts.
+        # Threads of the pool change these sets. If one changes while it is read (RuntimeError), this observation is
+        # skipped.
         with suppress(RuntimeError):
             waiting = {each.id: each.name for each in state.reserved_requests - state.active_requests}
             monitor.tick(waiting, state.total_count)

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 
 def tune_garbage_collector() -> None:
-    """Let the garbage collector run more rarely, and not at exit.
+    """Make the garbage collector run more rarely, and not at exit.
 
-    Objects made by imports live until the process ends, but with its default thresholds the collector visits them about
-    a hundred times during the imports and twice at exit. These visits take a third of the time in which a process
-    starts and ends (docs/performance.md).
+    Objects made by imports live until the process ends. With Python's default thresholds, the collector still visits
+    them about a hundred times during the imports and twice at exit. These visits take a third of the time that a
+    process needs to start and end (docs/performance.md).
     """
     gc.set_threshold(10_000, 20, 20)
     atexit.register(gc.freeze)
@@ -26,10 +26,10 @@ def tune_garbage_collector() -> None:
 def start_server(
     process: str, queue: str | None = None, *, always_share_metrics: bool = False, share_metrics: bool = True
 ) -> None:
-    """Prepare a process that serves: tune it, make it log, and let it share its metrics with the processes that it forks.
+    """Prepare a server process: its garbage collector, its logging, the directory of its metrics, and its channel to Redis.
 
     `process` and `queue`: its kind, and its queue if it has only one, for log lines.
-    `share_metrics`: False for a program whose metrics are not ours (Flower). They would appear at /metrics.
+    `share_metrics`: False for Flower, whose own metrics would otherwise appear at /metrics.
 
     prometheus_client reads PROMETHEUS_MULTIPROC_DIR while it is imported, so call this function before that import.
     Raises RuntimeError if prometheus_client was imported already.
@@ -51,7 +51,7 @@ def start_server(
 
 
 def origin_of_celery(arguments: Sequence[str]) -> tuple[str, str | None]:
-    """Return the kind of a process of Celery, and its queue if it consumes only one: `worker --queues=offers` → worker, offers."""
+    """Return the kind of a Celery process, and its queue if it has only one: `worker --queues=offers` → worker, offers."""
     kind = next((word for word in arguments if word in {"worker", "beat", "flower"}), "celery")
     queues = next((word.partition("=")[2] for word in arguments if word.startswith("--queues=")), "")
     return kind, queues if kind == "worker" and queues and "," not in queues else None

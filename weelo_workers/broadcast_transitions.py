@@ -45,9 +45,9 @@ from weelo_workers.queries.views import assignment_view, broadcast_header, place
 
 
 def slots_of(uow: UnitOfWork, broadcast_id: UUID) -> list[TruckRequest]:
-    """Return the broadcast's slots in their order, read anew, because rows read before the lock may have changed.
+    """Return the broadcast's slots in their order. They are read again, because rows read before the lock may have changed.
 
-    No transaction changes a slot without the broadcast's lock.
+    Call this under the broadcast's lock. No other transaction can then change a slot.
     """
     query = (
         select(TruckRequest)
@@ -123,7 +123,7 @@ def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[
 def trucks_taken(uow: UnitOfWork, transporter_id: UUID) -> None:
     """Update presence for a fleet with fewer free trucks, within about a second.
 
-    It is not updated at once: a ring that still finds the fleet reads from the rows that its trucks are not free.
+    The delay is harmless: if a step still finds the fleet in presence, the database shows that its trucks are not free.
     """
     presence_sync.sync_soon(uow, transporter_id)
 
@@ -155,7 +155,7 @@ def announce_assignments(
     *,
     occurred_at: datetime | None = None,
 ) -> None:
-    """Publish the new status of each of these assignments. `occurred_at`: when it was reached by a phone's clock."""
+    """Publish the new status of each of these assignments. `occurred_at`: the time of the change, by a phone's clock."""
     for assignment in assignments:
         uow.publish(
             AssignmentStatusChanged(

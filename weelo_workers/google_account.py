@@ -46,7 +46,7 @@ def _credentials(path: str, info: dict[str, Any]) -> Any:
 
 
 def _of_kind(info: dict[str, Any]) -> Any:
-    """Return the credentials. google-auth's own loader is not used: it would ask a server for the project's id."""
+    """Return the credentials. google-auth's own loader is not used, because it would send a request for the project's id."""
     from google.auth import aws, identity_pool, impersonated_credentials
     from google.oauth2 import credentials, service_account
 

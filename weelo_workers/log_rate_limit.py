@@ -8,7 +8,7 @@ import time
 
 
 class RateLimitFilter(logging.Filter):
-    """Passes one warning per message template and period of `seconds`. The next one states how many were dropped."""
+    """Passes one warning per message template and period of `seconds`, and adds to it how many were dropped before."""
 
     def __init__(self, seconds: float = 10.0) -> None:
         super().__init__()

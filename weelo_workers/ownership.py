@@ -1,7 +1,7 @@
-"""Locks a row together with its broadcast, for the caller to whom it belongs.
+"""Locks a row together with its broadcast, for the caller to whom the row belongs, for operators and for timers.
 
-To any other caller the row does not exist (CONTRACT section 2), so all these functions raise Rejected with a "not
-found" code. Like every handler, they lock the broadcast first.
+For any other caller the row does not exist (CONTRACT section 2), so the functions for callers raise Rejected with a
+"not found" code. Like every handler, all functions lock the broadcast first.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def lock_offered(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> t
 
 @dataclass(frozen=True, slots=True)
 class OfferedBroadcast:
-    """A locked broadcast that was offered to the caller, with all its slots, in order, and all its assignments, oldest first."""
+    """A locked broadcast that was offered to the caller, with all slots in order and all assignments, oldest first."""
 
     broadcast: Broadcast
     slots: list[TruckRequest]

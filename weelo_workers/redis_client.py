@@ -39,7 +39,7 @@ class FailFastRedis(Redis):
 
     @contextmanager
     def breaker(self) -> Iterator[None]:
-        """Raise RedisConnectionError at once if a call has failed recently. If the block fails, later calls do so."""
+        """Raise RedisConnectionError at once if a call has failed recently. If the block fails, so do the calls after it."""
         if time.monotonic() < self._open_until:
             raise RedisConnectionError("Redis did not answer a moment ago")
         try:

@@ -22,14 +22,15 @@ local function now()
 end
 """
 
-# Keys whose time to live follows the moved clock. That of the keys of sockets and processes is real time.
+# Keys whose time to live follows the moved clock. The keys of sockets and processes live for a real time.
 _EXPIRING = ("weelo:open:*", "weelo:acked:*")
 # Keys with times of the clock in them.
 _TIMED = ("weelo:open:*", "weelo:presence:*")
 
-# Arguments: the offset in seconds, the number of resets so far, transporters who stay online. A forward move shortens the
-# life of the keys that expire by the same time, so that they end when they would have ended without the move. If no
-# offset is stored, Redis was emptied, and its keys are new. After a reset the rows to which these keys belong are deleted.
+# Arguments: the offset in seconds, the number of resets so far, transporters who stay online. A forward move shortens
+# the time to live of keys by the same time, so that they expire at the same time of the moved clock. If no offset is
+# stored, Redis was emptied and its keys are newer than the move, so nothing is shortened. After a reset, keys are
+# deleted whose rows the reset has deleted.
 _MOVE = f"""
 local function each(patterns, act)
   for _, pattern in ipairs(patterns) do
@@ -73,7 +74,7 @@ def _moved(script: str) -> str:
 def move_redis(offset: timedelta, resets: int, stay_online: Collection[UUID] = ()) -> None:
     """Set the offset for scripts in Redis. `resets`: if this number has changed, presence is deleted.
 
-    `stay_online`: transporters whose last heartbeat is set to the new time. It happens in the same step, because a search in
-    between would remove these transporters. Raises RedisError.
+    `stay_online`: transporters whose last heartbeat is set to the new time. The same script does both, because a search
+    in between would remove these transporters. Raises RedisError.
     """
     redis().eval(_MOVE, 0, repr(offset.total_seconds()), str(resets), *map(str, stay_online))

@@ -303,13 +303,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _metrics_have_an_address(self) -> Self:
-        # `weelo up` chooses ports for its children, so a METRICS_HOST is checked without METRICS_PORT as well.
+        # A METRICS_HOST without METRICS_PORT is checked as well, because `weelo up` chooses ports for its children.
         if self.metrics_port is not None or "metrics_host" in self.model_fields_set:
             try:
                 found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)
                 family, kind, protocol, _, address = found[0]
                 with socket.socket(family, kind, protocol) as probe:
-                    # The port of this address is 0, so workers start even if METRICS_PORT is in use.
+                    # Only the host is checked: the port of this address is 0, because workers are to start even if
+                    # METRICS_PORT is in use.
                     probe.bind(address)
             except (OSError, UnicodeError):
                 raise ValueError(
@@ -329,7 +330,7 @@ class Settings(BaseSettings):
             return self.webhook_secret_key.encode()
         if self.jwt_secret is None:
             raise ConfigurationError("WEBHOOK_SECRET_KEY: must be set if there is no JWT_SECRET")
-        # The label keeps the two uses of the secret apart: no derived key is also a signature of a token.
+        # The label separates the two uses of the secret, so that no derived key is also the signature of a token.
         return hmac.new(self.jwt_secret.encode(), b"weelo webhooks", hashlib.sha256).digest()
 
     @property

@@ -23,8 +23,8 @@ class WithTimeout(Generic[Result]):
 
     Statement time-outs are enforced by PostgreSQL's server process, and TCP keepalives are answered by the kernel of
     its machine. So neither ends a query whose server process is stopped or waits for a hung disk. Callers that arrive
-    while the function runs wait for the same result, until the time of the call that has begun it is over. So neither
-    hanging calls nor waiting callers pile up.
+    while the function runs wait for the same result. The time limit is that of the call which began the function, so
+    neither hanging calls nor waiting callers pile up.
     """
 
     def __init__(self, function: Callable[[], Result], seconds: float = PROBE_SECONDS) -> None:
@@ -37,7 +37,7 @@ class WithTimeout(Generic[Result]):
     def begin(self) -> Callable[[], Result]:
         """Begin a call unless one is running. Return a function that waits for its result, as `__call__` does.
 
-        So several functions can be called at once. Raises NoThread.
+        So a caller can begin several functions, and then wait for all results. Raises NoThread.
         """
         with self._lock:
             if self._call is None or self._call.done():

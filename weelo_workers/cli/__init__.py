@@ -173,8 +173,8 @@ def _migration_name(_context: click.Context, _parameter: click.Parameter, value:
 def migration(name: str) -> None:
     """Write the migration for changed models.
 
-    This is for developers. It compares the models with the migrations in a temporary database of its own, and refuses
-    if they match. Exit code 1 if something has to be added by hand.
+    This is for developers. It compares the models with the migrations in a temporary database of its own. If they
+    match, it writes nothing and fails. Exit code 1: the migration is written, and something has to be added by hand.
     """
     import shutil
     import tempfile

@@ -20,8 +20,8 @@ def events() -> None:
 def restart(data_dir: Path) -> None:
     """Delete the event logs after a restore, while no process runs.
 
-    Apps have read lines that the backup does not contain. Each app then reads the present state again, instead of
-    taking new lines for those that it has read.
+    An app may have read lines that the backup does not contain. New lines would get the same numbers, and the app would
+    ignore them as read. After this command each app reads the present state again.
     """
     use_running_system(data_dir, "DATABASE_URL")
     from weelo_workers.models.engine import engine

@@ -68,8 +68,8 @@ def show(command_id: UUID, data_dir: Path) -> None:
 def retry(command_ids: tuple[UUID, ...], reason: str, data_dir: Path) -> None:
     """Retry parked commands, with their counts of failures reset.
 
-    Also retries a failing timer at once. Each is recorded in the audit log. Exit code 1 if any of the commands cannot
-    be retried.
+    Also retries a failing timer at once. Each attempt to retry a command is recorded in the audit log. Exit code 1 if
+    any of the commands cannot be retried.
     """
     use_running_system(data_dir, "DATABASE_URL")
     from weelo_workers.contracts.rejections import Code

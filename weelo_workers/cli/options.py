@@ -55,7 +55,7 @@ class HttpUrl(click.ParamType[str]):
 
 
 class Utf8(click.ParamType[str]):
-    """Text in UTF-8. Other bytes would get into a token as surrogates, which no other program accepts."""
+    """Text in UTF-8. Python reads other bytes as surrogates, and other programs accept no token that contains those."""
 
     name = "text"
 
@@ -73,7 +73,7 @@ def use_running_system(data_dir: Path, *variables: str) -> None:
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import given, settings
 
-    # In production nothing is taken from a data dir. `settings()` raises if a setting cannot be used.
+    # In production no value is taken from a data dir.
     production = settings().weelo_env == "production"
     running = None if production else DataDir.at(data_dir).running()
     for variable in variables:

@@ -26,7 +26,8 @@ def person() -> None:
 def export(person_id: UUID, out: Path | None, data_dir: Path) -> None:
     """Print everything that is stored about the user as JSON, grouped by table.
 
-    The file can be read by its owner only. Exit code 2: nothing is stored about this id, or the file exists already.
+    Only its owner can read the file that --out names. Exit code 2: nothing is stored about this id, or the file exists
+    already.
     """
     use_running_system(data_dir, "DATABASE_URL", "REDIS_URL")
     import json
@@ -59,7 +60,7 @@ def export(person_id: UUID, out: Path | None, data_dir: Path) -> None:
     if out is None:
         click.echo(text)
         return
-    # The mode is given at the creation, so that no other account can open the file before it changes.
+    # The file is created with its final mode, so at no time can another account open it.
     with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         file.write(text + "\n")
 
@@ -80,8 +81,9 @@ def export(person_id: UUID, out: Path | None, data_dir: Path) -> None:
 def erase(person_id: UUID, reason: str, wait: int, data_dir: Path) -> None:
     """Replace the user's personal data everywhere, for good. Ids, times and states stay.
 
-    Refused while a request, a trip or a hold of the user is open; the text says what to wait for, or how to end it. Exit code 1: refused for
-    now, or not finished in time (it goes on). Exit code 2: nothing is stored about this id.
+    Refused while a request, a trip or a hold of the user is open; the text says what to wait for, or how to end it.
+    Exit code 1: refused for now, or not finished within --wait seconds (the erasure continues). Exit code 2: nothing is
+    stored about this id.
     """
     use_running_system(data_dir, "DATABASE_URL")
     from weelo_workers.models.engine import engine

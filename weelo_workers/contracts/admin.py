@@ -236,9 +236,9 @@ class AnswerView(Wire):
     answer: AnswerKind
     """How the answer ended."""
     broadcast_id: BroadcastId | None
-    """The id of the broadcast; null if the command is too old to be kept, or was about a hold and was refused."""
+    """The id of the broadcast; null if the command is too old to be kept, or was about a hold and was rejected."""
     code: Annotated[str | None, Field(examples=["REQUEST_ALREADY_TAKEN"])]
-    """The code of the refusal; null if there was none."""
+    """The code of the rejection; null if there was none."""
     reason_code: ReasonCode | None
     """The transporter's reason for declining; null if no code was given."""
     note: Annotated[str | None, Field(examples=["Too far"])]

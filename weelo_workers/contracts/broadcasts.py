@@ -207,9 +207,9 @@ class CancelBroadcast(
 
 
 class WidenBroadcast(Command, name="broadcasts.widen", queue=TIMERS):
-    """Timer: offer the broadcast in the next step. `step` counts from 1. A step is not made a second time.
+    """Timer: offer the broadcast in this step. `step` counts from 1. A step that was already made is not repeated.
 
-    `round`: how often the rings had started again when this timer was set.
+    `round`: how many new rounds the broadcast had had when this timer was set.
     """
 
     broadcast_id: UUID

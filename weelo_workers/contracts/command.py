@@ -31,8 +31,8 @@ class Caller:
 class Audit:
     """How the audit log describes an operator's command.
 
-    `subject`: what it is about, such as `broadcast`. `subject_id`, `reason`: the command's fields with the id of that, and
-    with the operator's own words.
+    `subject`: the kind of object that the command is about, such as `broadcast`. `subject_id`, `reason`: the names of
+    the command's fields that contain the object's id and the operator's own words.
     """
 
     subject: str

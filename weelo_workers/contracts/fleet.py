@@ -48,7 +48,8 @@ CapacityKg = Annotated[
     int, Field(description="The load that the vehicle can carry, in kg; null if not known.", examples=[5000])
 ]
 
-# More changes of the availability come from a stuck button or a script.
+# A transporter may change the availability this often in this time. Only a stuck button or a script causes more
+# changes.
 MAX_CHANGES = 10
 CHANGES_WINDOW_SECONDS = 300
 

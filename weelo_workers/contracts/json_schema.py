@@ -44,7 +44,7 @@ def model_schema(
 ) -> JsonSchemaValue:
     """Return the tidied schema of a model, as if it had no serializer of its own.
 
-    With a serializer, pydantic would describe what leaves the server as an untyped object. The serializers of the API's
+    With the serializer, pydantic would describe the model's JSON as an untyped object. The serializers of the API's
     models only leave out fields. `may_be_absent`: the names of these fields in JSON.
     """
     schema = handler(

@@ -16,8 +16,9 @@ Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]  # the range of PostgreSQL's big
 class DeliverEvents(Command, name="notifications.deliver"):
     """Write the events of one transaction into their recipients' logs.
 
-    Only versions before 0.2.0 sent this command. Since then the transaction writes the events itself. Beat also uses the
-    name of this command to find out whether the queue `notifications` is consumed: pushes run in the background.
+    Only versions before 0.2.0 sent this command. Since then the transaction writes the events itself. Beat's probe
+    messages to the queue `notifications` have the name of this command, because the queue's other command, a push, runs
+    in the background.
     """
 
     events: tuple[EventEnvelope, ...]
@@ -26,8 +27,9 @@ class DeliverEvents(Command, name="notifications.deliver"):
 class SendPushes(Command, name="notifications.push", runs_in_background=True):
     """Push one event to the phones of these users. `to`: user → seq of the event in the user's log.
 
-    `data`: the content of the push beside type, eventId and seq. `waited`: the time for a socket to acknowledge has
-    passed. `devices`: if set, push to these only, because FCM did not accept the earlier pushes to them.
+    `data`: the content of the push apart from type, eventId and seq. `waited`: whether the time in which a socket can
+    acknowledge the event has passed. `devices`: if set, push to these only, because FCM did not accept the earlier
+    pushes to them.
     """
 
     event_id: UUID

@@ -45,11 +45,11 @@ class CommandOutcome(Outcome):
     """The outcome of a command, as far as it is known."""
 
     status: Literal["pending", "succeeded", "rejected"]
-    """`pending`: accepted, and not executed yet. `succeeded`: executed. `rejected`: refused, with `error`."""
+    """`pending`: accepted, and not executed yet. `succeeded`: executed. `rejected`: had no effect; see `error`."""
 
 
 class CommandSettled(Outcome, Event, to=ToCaller):
-    """A command of the user was executed or refused."""
+    """A command of the user was executed or rejected."""
 
     status: Literal["succeeded", "rejected"]
-    """`succeeded`: executed. `rejected`: refused, with `error`."""
+    """`succeeded`: executed. `rejected`: had no effect; see `error`."""

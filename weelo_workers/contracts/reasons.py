@@ -54,7 +54,10 @@ _BY_VALUE: dict[str, ReasonCode] = {code.value: code for code in ALL_CODES}
 
 
 def stored_code(value: str | None) -> ReasonCode | None:
-    """Return the reason code of a row. Codes with one value, such as `price`, mean the same. Raises KeyError."""
+    """Return the code with this stored value. Codes of several parties with one value, such as `price`, mean the same.
+
+    Raises KeyError.
+    """
     return None if value is None else _BY_VALUE[value]
 
 

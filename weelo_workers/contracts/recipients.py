@@ -48,7 +48,7 @@ class ToTransportersWithTrucks(Recipients):
 class OfferedTo(BaseModel):
     """What one transporter is offered: the distance to the pickup, and the kinds of trucks that they have free.
 
-    `gave_back`: slots of the broadcast that the transporter gave back. They are left out.
+    `gave_back`: slots of the broadcast that the transporter gave back. They are not offered to this transporter.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)

@@ -67,7 +67,7 @@ VehicleKey = Annotated[
         examples=["open:17ft"],
     ),
 ]
-"""The three fields that name a kind wherever it leaves the server. `catalogue_names` returns their values."""
+"""The types of the three fields that name a kind in responses and events. `catalogue_names` returns their values."""
 
 
 class VehicleKindView(Wire):
@@ -84,7 +84,7 @@ class VehicleKindView(Wire):
 
 @dataclass(frozen=True, slots=True)
 class CatalogueNames:
-    """A kind as it leaves the server."""
+    """The names of a kind in responses and events."""
 
     vehicle_type: str
     vehicle_subtype: str

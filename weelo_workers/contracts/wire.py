@@ -31,7 +31,7 @@ def rfc3339(moment: datetime) -> str:
 
 
 def _without_nul(text: str) -> str:
-    # PostgreSQL's text cannot hold NUL, so it is refused at validation instead of failing in a command.
+    # PostgreSQL's text cannot hold NUL. Validation refuses it, because otherwise the command would fail.
     if "\x00" in text:
         raise ValueError("must not contain NUL characters")
     return text
@@ -47,14 +47,14 @@ def _encodable(text: str) -> str:
 
 
 def two_decimals(km: float) -> float:
-    """Return a distance as it leaves the server. Inside, distances are compared in full precision."""
+    """Return a distance rounded to two decimals, for responses and events. The server compares unrounded distances."""
     return round(km, 2)
 
 
 Timestamp = Annotated[
     datetime,
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
-    # The serializer returns a text, of which pydantic does not know the format.
+    # The serializer returns a text, whose format pydantic cannot know, so it is stated here.
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-02-19T10:00:00.000Z"]}),
 ]
 DeviceTime = Annotated[
@@ -89,7 +89,7 @@ Rupees = Annotated[
 Kilometres = Annotated[
     float, PlainSerializer(two_decimals, return_type=float, when_used="json"), Field(examples=[4.27])
 ]
-"""A distance in JSON that leaves the server, with two decimals. Python keeps the full precision."""
+"""A distance in km. JSON has two decimals; Python keeps the full precision."""
 
 # The lengths are set in StringConstraints. If a length came after a validator, pydantic's error messages would say
 # "items" instead of "characters".
@@ -270,7 +270,8 @@ class Wire(BaseModel):
         populate_by_name=True,
         extra="ignore",
         use_attribute_docstrings=True,
-        # A field with a default may be left out of what is received. What is sent contains it.
+        # In requests a field with a default may be left out, so it is not required. Responses and events always contain
+        # it.
         json_schema_serialization_defaults_required=True,
     )
 

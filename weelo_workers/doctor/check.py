@@ -23,7 +23,7 @@ EVERY_SECONDS = 60.0
 HOURLY = 3_600.0
 
 OVERDUE = f"clock_timestamp() - interval '{OVERDUE_SECONDS} s'"
-"""SQL for a time. A timer or a command that was due before it is reported."""
+"""A time in SQL. Timers and commands that were due before this time are reported."""
 
 
 class Severity(StrEnum):
@@ -55,8 +55,8 @@ Find = Callable[[Examination], Iterator[str]]
 class Check:
     """A check by its name.
 
-    `needs`: checks that must have no finding, because this one would fail as well. `every_seconds`: how often beat runs
-    it; one that reads whole tables runs rarely.
+    `needs`: checks that must have no finding, because otherwise this one would fail as well. `every_seconds`: the time
+    between two runs by beat; long for checks that read whole tables.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a check has found: one line per finding, none if all is well. `was_run`: whether it could be run to its end."""
+    """What a check has found: one line per finding, none if all is well. `was_run`: whether the check ran to its end."""
 
     check: Check
     findings: tuple[str, ...]

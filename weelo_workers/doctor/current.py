@@ -26,7 +26,7 @@ Read = TypeVar("Read")
 
 NO_ANSWER = f"it has not answered within {PROBE_SECONDS:g} s"
 _SEEN_HERE = frozenset({"database", "beat-not-sweeping", "worker-not-consuming"})
-"""Checks whose stored results are never used. A stopped process cannot store that it is stopped."""
+"""Checks whose stored results are never used, because a stopped process cannot store that it is stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +40,13 @@ class Finding:
 
     @property
     def remedy(self) -> str:
-        """What to do. A check of another version is not known here; the runbook of that version has it."""
+        """What to do about the finding. For a check that only another version has, it refers to the runbook."""
         known = CHECKS.get(self.check)
         return known.remedy if known else "see the runbook"
 
     @property
     def runbook(self) -> str:
-        """The file and the anchor of the check's entry."""
+        """The file and the anchor of the check's entry in the runbook."""
         return f"{RUNBOOK}#{self.check}"
 
 
@@ -60,7 +60,7 @@ class Findings:
 
     @property
     def failing(self) -> list[Finding]:
-        """Those that need action."""
+        """The findings that need action."""
         return [each for each in self.all if not each.is_warning]
 
 
@@ -84,10 +84,11 @@ def _consumption() -> Mapping[Queue, Consumption]:
 
 
 def current_findings() -> Findings:
-    """Return what checks find, after about two seconds at most, also if a server hangs.
+    """Return what the checks find. This takes about two seconds at most, even if a server hangs.
 
-    Whether the database and Redis answer, beat sweeps and each queue is consumed is looked at now, so it is right also
-    while beat is stopped. The other checks are as beat found them in its last run; without a database they are not known.
+    Four checks run now, so their results are right even while beat is stopped: the database answers, Redis answers,
+    beat sweeps, each queue is consumed. The results of the other checks are those of beat's last run; without a
+    database they are unknown.
     """
     reading_rows, reading_keys = _begin(_rows), _begin(_consumption)
     rows, keys = _answer(reading_rows), _answer(reading_keys)
@@ -105,7 +106,8 @@ def current_findings() -> Findings:
     elif idle := list(idle_queues(keys, is_probed=sweeps)):
         found.append(Finding("worker-not-consuming", "\n".join(idle)))
     if not isinstance(rows, str):
-        # What beat has found of Redis stays if Redis answers: it may be that it refuses writes.
+        # If Redis answers, beat's finding about Redis is shown all the same, because Redis may answer and refuse
+        # writes.
         seen = _SEEN_HERE | {each.check for each in found}
         found += [_stored(each) for each in rows.stored if each.name not in seen]
     found.sort(key=lambda each: (each.is_warning, each.check))

@@ -24,7 +24,7 @@ class IdleQueueLog:
         self._logged: set[Queue] = set()
 
     def note(self, seen: Mapping[Queue, Consumption]) -> None:
-        """Take note of the consumption of the queues now."""
+        """Record whether each queue is consumed now, and log the changes."""
         now = time.monotonic()
         for queue, consumption in seen.items():
             why = next(idle_queues({queue: consumption}, is_probed=False), None)
@@ -38,6 +38,6 @@ class IdleQueueLog:
                 log.warning("%s; beat executes its commands one by one", why)
 
     def forget(self) -> None:
-        """Begin to count anew for queues that are not logged: an outage of the database explains that they wait."""
+        """Forget since when queues that are not logged were idle: an outage of the database explains why they were."""
         for queue in self._idle_since.keys() - self._logged:
             del self._idle_since[queue]

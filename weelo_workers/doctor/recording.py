@@ -40,7 +40,7 @@ _STORE = text("""
         ON CONFLICT (name) DO UPDATE
        SET severity = EXCLUDED.severity, detail = EXCLUDED.detail, checked_at = EXCLUDED.checked_at
 """)
-# Results of checks that no version in use has any more.
+# Deletes the results of checks that no running version has.
 _DELETE_OLD = text("""
     DELETE FROM check_results WHERE checked_at < pg_catalog.clock_timestamp() - interval '1 day'
 """)
@@ -71,9 +71,9 @@ def run_once(
 ) -> list[Result] | None:
     """Run the checks that are due, store their results and return them; None if another process runs them.
 
-    `pause`: how long ago (seconds) the last run has to be. A check that could not be run keeps its earlier result.
-    `failed_at`: when (monotonic clock) this process could not run a check; this function changes it. One that reads whole
-    tables and takes too long then also runs once an hour only.
+    `pause`: the minimum number of seconds since the last run. A check that could not be run keeps its earlier result.
+    `failed_at`: when (monotonic clock) this process could not run a check; this function updates it. So a check that
+    reads whole tables is not repeated before its usual time, even if it was too slow to give a result.
     """
     failed_at = {} if failed_at is None else failed_at
     with engine.begin() as connection:

@@ -23,7 +23,7 @@ class Ring:
     step: int
     reach: Reach
     last: bool = False
-    """Whether this is (a portion of) the last step."""
+    """Whether this is the last step or a portion of it."""
 
 
 LAST_RING = "last"

@@ -23,7 +23,7 @@ class MailboxState(StrEnum):
     """The row has failed too often. It is tried again only after `weelo mailbox retry`."""
     SUCCEEDED = "succeeded"
     REJECTED = "rejected"
-    """The handler refused the command. That is an outcome, not a failure."""
+    """The handler rejected the command. That is an outcome, not a failure."""
 
 
 class Actor(StrEnum):
@@ -60,7 +60,8 @@ REQUEUE = LIFECYCLE.transition("requeue", when={S.RETRYING, S.PARKED}, to=S.WAIT
 MARK_CRASH = LIFECYCLE.transition(
     "mark_crash", when={S.WAITING, S.RETRYING}, to=S.RETRYING, by=(A.WORKER, A.SWEEP)
 )
-"""A crash cannot record itself, so it is recorded before a risky attempt. The first mark leaves the row waiting."""
+"""A process cannot record its own crash, so a possible crash is recorded before a risky attempt. The first mark leaves
+the row waiting."""
 UNMARK_CRASH = LIFECYCLE.transition("unmark_crash", when={S.RETRYING}, to=S.WAITING, by=(A.WORKER, A.SWEEP))
 """The attempt returned, so it did not crash."""
 

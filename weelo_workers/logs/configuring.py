@@ -17,16 +17,16 @@ from weelo_workers.settings import ConfigurationError, settings
 log = logging.getLogger(__name__)
 
 OWN = ("weelo_workers", "weelo_api", "weelo_demo")
-# What these log at INFO is about the process: it has started, it is connected again, it ends.
+# At INFO these loggers report events of the process: that it has started, is connected again, or ends.
 OF_PROCESSES = ("celery", "gunicorn")
-# These log two lines for each message, and the bus logs one for each command.
+# These loggers write two lines for each message. They are not needed, because the bus logs one line for each command.
 OF_MESSAGES = ("celery.worker.strategy", "celery.app.trace")
-# The commands of `weelo` print what they cannot reach.
+# These processes print an error of their own if a server cannot be reached, so outages are not logged as well.
 REPORT_OUTAGES_THEMSELVES = ("up", "cli")
 
 
 class _LineHandler(logging.Handler):
-    """Passes each formatted record to a function. A class of its own, so that `configure` finds the handler it has made."""
+    """Passes each formatted record to a function. By this class `configure` recognises the handler that it made earlier."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         super().__init__()

@@ -28,7 +28,7 @@ _LEVEL_WIDTH = len("WARNING")
 _PROCESS_WIDTH = len("worker/offers")
 _RECORD = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}[+-]\d{4} [A-Z]+ +\S+ +\| (?P<message>.*)")
 _JSON_BEGINS = '{"time":"'
-# Control characters could change what a terminal shows. Line breaks are replaced before.
+# Control characters, which could change what a terminal shows. Line breaks were removed earlier.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]")
 _PLAIN = re.compile(r"[^\s\"=]+")
 
@@ -100,7 +100,8 @@ def json_line(
         **fields,
         **({"exception": exception} if exception else {}),
     }
-    # Unlike json.dumps this writes UUIDs; and a surrogate, which UTF-8 cannot encode, must not lose the line.
+    # `to_json` can write UUIDs, and raises ValueError for a surrogate, which UTF-8 cannot encode. `json.dumps` escapes
+    # it.
     try:
         return to_json(line, fallback=str).decode()
     except ValueError:
@@ -133,7 +134,7 @@ def formatter(log_format: LogFormat, origin: Origin) -> logging.Formatter:
 
 
 def is_formatted(line: str, log_format: LogFormat) -> bool:
-    """Return whether a line is one of a record, so that it can be passed on unchanged."""
+    """Return whether this format has produced the line already, so that the line can be passed on unchanged."""
     if log_format == "json":
         return line.startswith(_JSON_BEGINS)
     return line.startswith(CONTINUES) or _RECORD.match(line) is not None
@@ -171,7 +172,7 @@ def _visible(text: str) -> str:
     return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
-# Most lines of a busy process have the same second as the line before.
+# The last result is cached, because most lines of a busy process have the same second as the line before.
 @lru_cache(maxsize=1)
 def _utc(second: int) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"

@@ -10,10 +10,12 @@ import time
 log = logging.getLogger(__name__)
 
 AT_MOST_EVERY_SECONDS = 1.0
-"""The limit on logged outages of one server. One that accepts connections and then ends them has many outages a second."""
+"""The shortest time between two logged outages of one server: one that accepts and ends connections has many a
+second."""
 
 UNKNOWN_FROM_SECONDS = 10.0
-"""If a server was not used for longer than this before it answered, it may have been back much earlier."""
+"""If a server was not used for longer than this before it answered, it may have been back much earlier, which the log
+line then states."""
 
 
 class Outage:

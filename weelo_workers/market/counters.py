@@ -72,9 +72,9 @@ SECONDS_TO_FULL = _histogram(
 
 
 def initialize() -> None:
-    """Publish these series as zero when a process that executes commands starts.
+    """Create these series with the value zero. Called when a process that executes commands starts.
 
-    A ratio such as won to asked then has a value, also if nothing was won yet.
+    Then a ratio such as won to asked has a value even before the first slot is won.
     """
     for area in AREAS:
         for vehicle_type in TYPES:

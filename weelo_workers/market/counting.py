@@ -1,9 +1,10 @@
 """Counts the market's figures from the transitions and the rejections of commands, after their commit.
 
-Every transition passes the unit of work, so it passes here. Each one is either counted by the function that `COUNTED`
-names for it, or listed in `NOT_COUNTED`; a test compares both with the lifecycles. What a transaction counts is counted
-only after it was committed: once, also if it is repeated or its command is delivered twice. It is lost if the process
-ends between the commit and the count. The figures of `queries/market.py` come from the rows and lose nothing.
+The unit of work records every transition, so this module sees each of them. A transition is either counted by the
+function that `COUNTED` names for it, or listed in `NOT_COUNTED`; a test compares both with the lifecycles. Counters are
+changed only after the commit: once, even if the transaction is repeated or the command is delivered twice. If the
+process ends between the commit and the count, the count is lost. The figures of `queries/market.py` are computed from
+the rows, so they lose nothing.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Count(NamedTuple):
 
 
 class Transaction:
-    """The transitions of one command, and the broadcasts and slots that they belong to, for the rules."""
+    """The transitions of one command, with the broadcasts and slots to which they belong: the argument of the rules."""
 
     def __init__(self, uow: UnitOfWork) -> None:
         self._uow = uow
@@ -85,14 +86,14 @@ class Transaction:
         }
 
     def of_broadcast(self, broadcast_id: UUID, name: str) -> dict[str, Any] | None:
-        """Return the record of this transition of the broadcast, if the command has made it."""
+        """Return the record of this transition of the broadcast; None if the command has not made it."""
         for row, record in self._uow.transitions:
             if row.id == broadcast_id and record["name"] == name:
                 return record
         return None
 
     def kind_of(self, row: TruckRequest | Assignment) -> tuple[str, str]:
-        """Return area and vehicle type of a slot, or of an assignment whose slot has changed with it."""
+        """Return area and vehicle type of a slot, or of an assignment whose slot the same command has changed."""
         slot = self.slots[row.truck_request_id] if isinstance(row, Assignment) else row
         return area_of(self.broadcasts[row.broadcast_id]), slot.vehicle_type
 
@@ -124,7 +125,7 @@ def _offered(row: Broadcast, record: dict[str, Any], _: Transaction) -> Iterator
 
 
 def _taken(row: Broadcast, record: dict[str, Any], _: Transaction) -> Iterator[Count]:
-    # The two times are set once, by the transition that is the first of its kind.
+    # Each of the two times is set only once. So if it equals the time of this transition, this transition has set it.
     at: datetime = record["at"]
     seconds = max(0.0, (at - row.created_at).total_seconds())
     if row.first_won_at == at:
@@ -168,7 +169,7 @@ def _given_back(row: Assignment, record: dict[str, Any], transaction: Transactio
 def _replacement_declined(
     row: Assignment, record: dict[str, Any], transaction: Transaction
 ) -> Iterator[Count]:
-    """Count a truck that was given back because its new driver declined, or did not answer, which is a time-out as well."""
+    """Count a truck given back because its new driver declined or did not answer. No answer also counts as a time-out."""
     if _code(record) == SystemReason.DRIVER_TIMEOUT:
         yield Count(counters.DRIVER_TIMEOUTS, transaction.kind_of(row))
     yield from _given_back(row, record, transaction)
@@ -201,12 +202,13 @@ COUNTED: dict[tuple[str, str], Rule] = {
 
 NOT_COUNTED: frozenset[tuple[str, str]] = frozenset(
     {
-        # The slots of these broadcasts are counted, one by one, as expired or cancelled.
+        # Instead of these transitions, the transitions of the broadcast's slots are counted: each slot expires or is
+        # cancelled.
         ("broadcast", broadcasts.EXPIRE.name),
         ("broadcast", broadcasts.CANCEL.name),
         ("broadcast", broadcasts.LAPSE.name),
         ("broadcast", broadcasts.CANCEL_LAST_TRUCK.name),
-        # The assignment that was lost is counted.
+        # Instead of these, the transition of the lost assignment is counted.
         ("broadcast", broadcasts.REOPEN_SOME.name),
         ("broadcast", broadcasts.REOPEN_ALL.name),
         ("broadcast", broadcasts.LOSE_TRUCK.name),
@@ -215,14 +217,14 @@ NOT_COUNTED: frozenset[tuple[str, str]] = frozenset(
         ("broadcast", broadcasts.LOSE_ONLY_TRUCK_WHILE_OPEN.name),
         ("broadcast", broadcasts.LOSE_TRUCK_AFTER_EXPIRY.name),
         ("truck_request", slots.REOPEN.name),
-        # A slot is cancelled with each of these assignments, and counted.
+        # Instead of these, the cancellation of the assignment's slot is counted.
         ("assignment", assignments.CANCEL.name),
         ("assignment", assignments.CANCEL_TRUCK.name),
         ("assignment", assignments.REPORT_NO_SHOW.name),
         ("assignment", assignments.END_FAILED.name),
-        # An assignment is won with each of these slots, and counted.
+        # Instead of this, the creation of the slot's assignment is counted.
         ("truck_request", slots.ASSIGN.name),
-        # Steps on the way that change no figure.
+        # These transitions change no figure.
         ("broadcast", broadcasts.ACTIVATE.name),
         ("broadcast", broadcasts.NONE_UNDER_WAY.name),
         ("broadcast", broadcasts.SET_OUT.name),

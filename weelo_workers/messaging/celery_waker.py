@@ -31,13 +31,14 @@ class CeleryWaker:
     # The time-out of one call to the broker. The connections of consumers have a longer time-out, because they wait for
     # messages.
     TIMEOUT_SECONDS = 1.0
-    # The number of kombu's connections for sending, and of callers that may send at once. If more callers were
-    # admitted, kombu would let them wait for a connection without a time limit.
+    # The number of kombu's connections for sending, and the number of callers that may send at once. With more callers
+    # than connections, some would wait in kombu for a connection, without a time limit.
     AT_ONCE = 10
 
-    # A worker keeps a message until its countdown ends. Redis delivers it again after its visibility timeout (an hour),
-    # and RabbitMQ closes the worker's channel after its consumer_timeout (30 min). If a wake-up comes before its command
-    # is due, the worker sends another one with the remaining time.
+    # A worker holds a message unacknowledged until the countdown ends. After the visibility timeout (an hour) Redis
+    # would deliver the message again, and after the consumer_timeout (30 min) RabbitMQ would close the worker's
+    # channel. So longer countdowns are shortened to this. If a wake-up comes before its command is due, the worker
+    # sends another one with the remaining time.
     LONGEST_COUNTDOWN_SECONDS = 1500.0
 
     def __init__(self) -> None:
@@ -88,12 +89,12 @@ class CeleryWaker:
                 queue=wake_up.queue,
                 countdown=min(wake_up.countdown, self.LONGEST_COUNTDOWN_SECONDS) or None,
                 priority=self._priority_of(wake_up.name),
-                # A connection to RabbitMQ that was idle during its restart fails at the next message. redis-py connects
-                # again by itself.
+                # A connection that was idle while RabbitMQ restarted fails at the next message, so sending is tried
+                # twice. redis-py connects again by itself.
                 retry=self._on_rabbitmq,
                 retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0},
-                # A queue is a list in Redis, which needs no declaration. By default Celery declares the queue for each
-                # message, and makes these texts in a slower way.
+                # By default Celery declares the queue for each message, and builds the two texts below in a slower way.
+                # In Redis a queue is a list, which needs no declaration.
                 declare=None if self._on_rabbitmq else [],
                 argsrepr=f"['{wake_up.id}']",
                 kwargsrepr="{}",
@@ -103,8 +104,8 @@ class CeleryWaker:
                 self.outages_ended += 1
                 self._outage.answered()
         except Exception as error:
-            # The row is committed already, so the sweep will find it. So every error becomes BrokerUnavailable, which
-            # callers handle.
+            # The row is committed already, so the sweep will find it, whatever the error is. Callers expect
+            # BrokerUnavailable only.
             self._paused_until = time.monotonic() + self.PAUSE_SECONDS
             self._is_away = True
             known = isinstance(error, KombuError | RedisError | OSError)

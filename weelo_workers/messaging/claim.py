@@ -19,7 +19,7 @@ ClaimedRow = Row[Any]
 
 @lru_cache(maxsize=2)
 def _claim(*, traced: bool) -> Select[Any]:
-    """Return the statement that claims a row. `traced`: with the column `traceparent`, which is empty otherwise."""
+    """Return the statement that claims a row. `traced`: whether to read `traceparent`, which is null if traces are off."""
     columns = [column for column in MAILBOX.c if traced or column.name != "traceparent"]
     # If another transaction has changed the row while this one waited for its lock, PostgreSQL checks the conditions
     # again on the new version.
@@ -28,7 +28,7 @@ def _claim(*, traced: bool) -> Select[Any]:
         .where(
             MAILBOX.c.id == bindparam("id"),
             active(),
-            # A row in its pause after a failure is not claimed, except by a marked attempt: its own crash mark began the
+            # A row in its pause after a failure is claimed only by a marked attempt, whose own crash mark began the
             # pause.
             or_(bindparam("marked", type_=Boolean()), pause_is_over()),
         )
@@ -42,7 +42,8 @@ def claim(session: Session, command_id: UUID, *, marked: bool) -> ClaimedRow | N
     """Lock the row of the command until the transaction ends, and return it.
 
     Return None if the row is settled, parked, deleted, or in its pause after a failure. `marked`: this attempt has been
-    recorded as a possible crash, which began the pause. Waits while another transaction has the row.
+    recorded as a possible crash. The record itself began a pause, so the pause is ignored. Waits while another
+    transaction has locked the row.
     """
     parameters = {"id": command_id, "marked": marked}
     return session.connection().execute(_claim(traced=tracing.are_on()), parameters).one_or_none()

@@ -29,7 +29,7 @@ class Settled:
     outcome: dict[str, Any]
     broadcast_id: UUID | None
     swept: bool
-    """Whether the sweep executed it, and not a worker that was woken."""
+    """Whether the sweep executed the command, and not a woken worker."""
 
 
 def bind_command(row: ClaimedRow) -> None:
@@ -64,7 +64,8 @@ def settled(command: Settled, seconds: float) -> None:
 def failed(row: MailboxRow, error: Exception, seconds: float) -> None:
     """Log that an attempt has raised an unexpected error, which is recorded in the row.
 
-    The first attempts are logged with their tracebacks. A timer may fail for ever, so each later one has one line.
+    The first attempts are logged with their tracebacks, later ones with one line each, because a timer may fail for
+    ever.
     """
     outcome = "parked" if row.parked_at is not None else "failed"
     fields = extra(outcome=outcome, attempt=row.attempts, duration=round(seconds, 4))
@@ -88,7 +89,7 @@ def _subject(payload: Any) -> dict[str, str]:
     if not isinstance(payload, dict):
         return {}  # The payload is of another version, and the command will fail.
     found = {name: payload.get(name) for name in _SUBJECTS}
-    if isinstance(data := payload.get("data"), dict):  # A push: the names are those of its content.
+    if isinstance(data := payload.get("data"), dict):  # A push has the id in its content.
         found["broadcast_id"] = data.get("broadcastId")
     return {
         name: value for name, value in found.items() if isinstance(value, str) and len(value) == _UUID_LENGTH

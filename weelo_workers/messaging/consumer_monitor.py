@@ -29,8 +29,8 @@ class ConsumerMonitor:
     def tick(self, handed: Mapping[str, str], counts: Mapping[str, int]) -> None:
         """Record the messages that wait for a child process now.
 
-        `handed`: their command names by message id. `counts`: how many messages of each command children have accepted
-        so far.
+        `handed`: the names of the commands of these messages, by message id. `counts`: how many messages of each
+        command children have accepted so far.
         """
         now = time.monotonic()
         with self._lock:

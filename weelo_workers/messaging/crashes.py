@@ -1,8 +1,8 @@
 """Commands that may crash the process that executes them.
 
-A crash cannot record itself. So before an attempt that may crash the process, `crashes + 1` is committed together with
-the pause that follows a crash. If the attempt returns, both are undone. The first attempt at a command is not marked,
-so the usual path costs nothing.
+A process that crashes cannot record its crash. So before an attempt that may crash the process, the bus commits
+`crashes + 1` and the pause that follows a crash: it marks the attempt. If the attempt returns, the bus undoes both. The
+first attempt at a command is not marked, so a command that succeeds at once costs nothing more.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def mark_possible_crash(session: Session, command_id: UUID) -> CrashMark | None:
     before = {name: getattr(row, name) for name in ("last_error", "wake_at", "retry_at", "sweep_count")}
     crashed_before = row.crashes
     row.crashes = min(row.crashes + 1, failures.MAX_COUNTED)
-    # The number of sweeps is lowered to one, so that the sweep wakes a worker for the next attempt instead of executing
+    # The count of sweeps is lowered to one, so that the next sweep wakes a worker for the command instead of executing
     # it.
     row.sweep_count = min(row.sweep_count, 1)
     then = failures.begin_pause(row, now)
@@ -119,11 +119,11 @@ class CrashGuard:
 
     @contextmanager
     def attempt(self, command_id: UUID, suspected: CrashSuspected) -> Iterator[bool]:
-        """Mark an attempt for as long as the block runs. Yields False if it must not be made.
+        """Mark an attempt, which is made in the block of this context manager. Yield False if no attempt may be made now.
 
-        The mark is undone if the block raises. If the block settles the command, the mark remains. Commands that may
-        have crashed a process before run one at a time. Otherwise one crash would be counted for all of them that run
-        at that moment.
+        The mark is undone if the block raises. If the block settles the command, the mark remains. Commands with an
+        earlier possible crash run one at a time in this process. Otherwise one crash would be counted for each of them
+        that is running.
         """
         with self._one_at_a_time if suspected.crashed_before else nullcontext():
             self.undo_marks()

@@ -1,4 +1,4 @@
-"""Records failed attempts, pauses after each of them, parks a command after five, and requeues it for an operator.
+"""Records failed attempts: a command pauses after each failure, and is parked after five. An operator can requeue it.
 
 A failing row delays no other row: during its pause no worker and no sweep executes it.
 """

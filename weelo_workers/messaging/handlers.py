@@ -58,7 +58,7 @@ _event_writers: list[EventWriter] = []
 
 
 def writes_events(writer: EventWriter) -> EventWriter:
-    """Register the function that writes the events of a transaction. It is called when all other rows are written."""
+    """Register the function that writes the events of a transaction. It is called after all other rows are written."""
     if _event_writers:
         raise TypeError("two functions write events")
     _event_writers.append(writer)
@@ -78,10 +78,10 @@ _observers: list[Observer] = []
 
 
 def observes_outcomes(observer: Observer) -> Observer:
-    """Register a function that is called for every command when its handler has returned or rejected it.
+    """Register a function that is called for every command after its handler has returned or has rejected the command.
 
-    It gets the unit of work with all transitions, and the rejection or None. It executes no statement, and returns what
-    to do after the commit, or None.
+    Its arguments are the unit of work with all transitions, and the rejection or None. It must execute no statement. It
+    returns a function to call after the commit, or None.
     """
     if _observers:
         raise TypeError("two functions observe outcomes")
@@ -90,7 +90,10 @@ def observes_outcomes(observer: Observer) -> Observer:
 
 
 def observe_outcome(uow: UnitOfWork, refusal: Rejected | None) -> Callable[[], None] | None:
-    """Return what the observer has returned: the action after the commit, or None. Its errors are logged, and do not fail the command."""
+    """Call the observer, and return its result: a function to call after the commit, or None.
+
+    Errors of the observer are logged, and do not fail the command.
+    """
     for observer in _observers:
         try:
             return observer(uow, refusal)

@@ -1,4 +1,4 @@
-"""kombu's channel on Redis, which keeps its client of Redis."""
+"""A variant of kombu's channel on Redis that keeps one Redis client."""
 
 from __future__ import annotations
 

@@ -66,7 +66,10 @@ class Posted:
 def post(
     connection: Connection, command: Command, caller: Caller, command_id: UUID, fingerprint: str
 ) -> Posted:
-    """Store a caller's command. If `command_id` is stored already, this changes nothing and returns its outcome so far."""
+    """Store a caller's command. If `command_id` is stored already, return its outcome so far.
+
+    A repetition of the same request is recorded in `replays`. The row in the mailbox does not change.
+    """
     values = {
         **_values(command, command_id),
         "caller_id": caller.id,
@@ -111,7 +114,7 @@ def find_outcome(connection: Connection, command_id: UUID, caller_id: UUID) -> C
 
 
 def outcome(row: Mapping[Any, Any]) -> CommandOutcome:
-    """Return the outcome that a row holds. Its element `repeated` states whether a client has repeated the request."""
+    """Return the outcome that a row holds. `row["repeated"]`: whether a client has repeated the request."""
     return CommandOutcome(
         command_id=row["id"],
         command=row["name"],

@@ -33,7 +33,7 @@ class ProgramHealth:
         return reason or _why_no_database()
 
     def clock_skew(self) -> float | None:
-        """Return how far the clock of this machine is ahead of PostgreSQL's (seconds); None if it does not answer in 2 s."""
+        """Return how far (seconds) this machine's clock is ahead of PostgreSQL's; None without an answer within 2 s."""
         try:
             return _ask_database()
         except (TimeoutError, NoThread, *DATABASE_ERRORS):
@@ -68,7 +68,7 @@ def _ask_database() -> float:
 
 @lru_cache(maxsize=1)
 def _engine() -> Engine:
-    # An engine of its own: all connections of the others may be in use or may hang.
+    # The other engines are not used, because all their connections may be in use or may hang.
     return connect(
         settings().database_url, pool_size=1, isolation="AUTOCOMMIT", sandbox=settings().is_sandbox
     )

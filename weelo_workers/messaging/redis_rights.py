@@ -1,6 +1,6 @@
 """Checks whether a Redis permits this user the commands of Celery and presence.
 
-Celery's own error names no command or key.
+Celery's own error does not name the command or the key that is not permitted.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def missing_right(client: Redis, *, presence: bool = True, broker: bool = True) 
 def refused_write(client: Redis) -> str | None:
     """Return why Redis refuses writes although the user has the right, None if it accepts them. Changes nothing.
 
-    It refuses them if its memory is full, if its disk is full, or if it is a replica.
+    Redis refuses writes if its memory is full, if its disk is full, or if it is a replica.
     """
     try:
         client.set("weelo:rights", "", xx=True)

@@ -36,8 +36,8 @@ _LOCK_KEY = 0x666F72676574
 # changes during the statement, and would read the whole table every minute.
 
 # Events are deleted in the order in which they were written, so that each log stays without a gap from its oldest line
-# on. An event may have an earlier time than events before it; it is deleted after them. The log lines of an event are
-# deleted with it (ON DELETE CASCADE). An event may have a thousand lines, so the batch is small.
+# on. An event whose time is earlier than that of events written before it is nevertheless deleted after them. The log
+# lines of an event are deleted with it (ON DELETE CASCADE). An event may have a thousand lines, so the batch is small.
 _EVENTS = text("""
     WITH oldest AS (SELECT id, at, position FROM events ORDER BY position LIMIT :batch)
     DELETE FROM events
@@ -99,9 +99,9 @@ _HISTORY = text(f"""
 
 @dataclass(frozen=True, slots=True)
 class PurgeRule:
-    """Rows of a table to delete: the statement for one batch of them, with the parameters `days` and `batch`.
+    """Which rows of a table to delete. `statement`: deletes one batch, with the parameters `days` and `batch`.
 
-    `which`: the rows in words, and from when their age counts.
+    `which`: the rows in words, and the time from which their age counts.
     """
 
     name: str
@@ -163,7 +163,7 @@ KEPT = {
 def run_purger(engine: Engine, days: int, history_days: int) -> None:
     """Purge every minute, and never return. Run it in a thread of its own.
 
-    It begins after some seconds, so that a start of the system, when much else is done, needs no further connection.
+    The first purge waits some seconds, so that it takes no database connection while the system starts.
     """
     threading.Event().wait(FIRST_AFTER_SECONDS)
     while True:

@@ -49,7 +49,7 @@ def run(
         result = handler(command, uow)
     except Rejected as refusal:
         if refusal.code not in command.rejects:
-            # The traceback would only show the handler that meant to reject.
+            # No traceback is logged, because it would only show where the handler rejects.
             name = refusal.code.name
             log.error("%s is rejected with %s, which it does not declare", row.name, name)  # noqa: TRY400
         then = observe_outcome(uow, refusal)

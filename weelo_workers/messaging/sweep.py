@@ -126,8 +126,8 @@ def sweep(bus: Bus, *, seconds: float) -> int:
 def wake_again_after_outage(engine: Engine) -> int:
     """After an outage of the broker, make the next sweeps wake workers for all overdue commands. Return their number.
 
-    The wake-ups sent during the outage were lost, so they do not show whether workers respond. If they were counted,
-    beat would execute all these commands itself.
+    The wake-ups sent during the outage were lost, so their number does not show whether workers respond. So it is
+    reset. Otherwise beat would execute all these commands itself.
     """
     with engine.begin() as connection:
         return connection.execute(_WAKE_AGAIN).rowcount
@@ -171,8 +171,8 @@ def _wake_again(bus: Bus, row: _Overdue) -> bool:
     """Return whether a worker was woken for the row. If not, the caller executes it."""
     command = REGISTRY.get(row.name)
     if command is None:
-        # During a deploy there may be workers of a newer version, which know the command. The caller records that this
-        # version does not.
+        # During a deploy there may be workers of a newer version, which know the command. The caller executes the row
+        # all the same, which records that this version does not know the command.
         bus.wake_soon(WakeUp(row.id, row.name, row.queue))
         return False
     # A command that waits for another system is never executed here: it would delay the sweep.
@@ -181,7 +181,7 @@ def _wake_again(bus: Bus, row: _Overdue) -> bool:
         return False
     wake_up = WakeUp(row.id, row.name, row.queue)
     if bus.after_commit_executor is not None:
-        # If the wake-up cannot be sent, the next sweep of this row is a second later.
+        # If the wake-up cannot be sent, the row is swept again a second later.
         bus.wake_soon(wake_up)
         return True
     try:
@@ -192,7 +192,8 @@ def _wake_again(bus: Bus, row: _Overdue) -> bool:
 
 
 def _is_worth_a_wake_up(bus: Bus, row: _Overdue) -> bool:
-    # If a possible crash is counted, one wake-up was not in vain: it reached the worker that crashed.
+    # `in_vain` counts wake-ups to which no worker responded. If a possible crash is counted, one wake-up did reach a
+    # worker, which then crashed.
     in_vain = row.sweep_count - 1 - bool(row.crashes)
     enough = WAKE_UPS_AFTER_A_CRASH if row.crashes else WAKE_UPS
     return not _is_fresh_timer(row) and in_vain < (1 if bus.waker.recently_failed else enough)

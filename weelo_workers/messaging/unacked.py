@@ -1,8 +1,8 @@
 """Delete messages that a killed worker had taken and not acknowledged, once their commands are settled.
 
 The broker keeps such a message for `visibility_timeout`, an hour, and then delivers it again. The sweep has executed
-the command long before. If such messages were not deleted, each `kill -9` of a worker would leave its messages for an
-hour: those in execution, and hundreds that wait for their countdown.
+the command long before. Without the deletion, each `kill -9` of a worker would leave messages in the broker for an
+hour: those in execution, and hundreds whose countdown had not ended.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def _locking(model: type[Base]) -> Select[Any, datetime]:
 def _locking_in_order(first: type[Base], second: type[Base]) -> Select[Any, Any, datetime]:
     """Return the statement that locks rows by `ids`, then rows of the other model by `then`.
 
-    It returns all of them, each in a row without one of the other model, and the time after the lock.
+    Each row of its result has a row of one model, nulls in place of the other model, and the time after the lock.
     """
     locked = _locked(first, "ids").cte("locked")
     # This condition makes PostgreSQL lock all rows of the first model before it locks any of the second.
@@ -191,7 +191,7 @@ class UnitOfWork:
         self.session.flush()
 
     def insert(self, *rows: Base) -> None:
-        """Insert rows together with everything else that is written. A violated constraint makes the command fail.
+        """Insert rows when the collected changes are written. A violated constraint makes the command fail.
 
         Each row must have a value for every column.
         """
@@ -383,20 +383,22 @@ class UnitOfWork:
     def send(self, command: Command, *, at: datetime | None = None) -> None:
         """Send a command to be executed later: `at` that time, or as soon as possible.
 
-        The command cannot be cancelled. If it is obsolete by then, the lifecycle refuses it.
+        A sent command cannot be cancelled. If it is obsolete when it is executed, its handler does nothing or rejects
+        it.
         """
         self._sent.append((command, at))
 
     def continue_later(self, *, at: datetime | None = None) -> None:
         """Execute this command again after the commit, `at` that time or as soon as possible.
 
-        For work that is too much for one transaction. The command has no outcome until a transaction does not call this.
-        The handler records how far it has come in rows of its own.
+        Use this for work that is too much for one transaction. While the handler calls this, the command stays
+        unsettled; the first execution that does not call it settles the command. The handler stores its progress in
+        rows of its own.
         """
         self.continues_at = max(at, self.now) if at else self.now
 
     def after_commit(self, act: Callable[[], None], *, first: bool = False) -> None:
-        """Call `act` after the commit, `first` before all others. It must be harmless if the process ends before the call."""
+        """Call `act` after the commit; `first`: before all others. If the process ends before the call, the call is lost."""
         self._after_commit.insert(0 if first else len(self._after_commit), act)
 
     # --- called by the bus ------------------------------------------------------------------------
@@ -418,13 +420,14 @@ class UnitOfWork:
 
     @property
     def broadcast_id(self) -> UUID | None:
-        """The broadcast that the command has changed, None if it has changed none. It is for the log."""
+        """The broadcast that the command has changed, for the log lines; None if it has changed none."""
         return self._history[0][1]["broadcast_id"] if self._history else None
 
     def store_continuation(self) -> None:
         """Store when the command continues, together with everything else that is written.
 
-        The attempt has returned, so a crash that was counted beforehand has not happened.
+        This also resets the count of crashes: the attempt has returned, so a crash that was counted beforehand did not
+        happen.
         """
         assert self.continues_at is not None
         columns = {

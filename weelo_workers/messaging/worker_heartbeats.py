@@ -1,7 +1,7 @@
 """Heartbeats of workers: Redis keys with the queues that a worker consumes. A worker that runs renews its keys.
 
-They are in Redis, because a worker without Redis consumes nothing anyway. `weelo:consumers` is the set of all keys that
-workers have written lately, so that a reader need not search all keys of Redis.
+The heartbeats are in Redis, because a worker that cannot reach Redis consumes nothing anyway. `weelo:consumers` is the
+set of all keys that workers have written lately, so that a reader need not search all keys of Redis.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _PREFIX = "weelo:consumer:"
 _INDEX = "weelo:consumers"
 _CONSUMED = "weelo:consumed:"
 CONSUMPTION_TTL_SECONDS = 86_400
-"""The age of a record of consumption is this time less the key's remaining time to live, so no clocks are compared."""
+"""A record of consumption expires after this time. So its age is this time less the key's remaining time to live, and
+no clocks are compared."""
 
 NO_COMMAND = UUID(int=0)
 """An id that no mailbox row has. A message with it has no effect, but it proves that its queue is consumed."""
@@ -62,7 +63,8 @@ def report(
                 )
                 pipe.sadd(_INDEX, member)
             for queue in accepted:
-                # The first record needs an answer of the database as well (`record_consumption`). This only renews it.
+                # This only renews an existing record. The first one also proves that the database answers
+                # (`record_consumption`).
                 pipe.set(f"{_CONSUMED}{queue}", 1, ex=CONSUMPTION_TTL_SECONDS, xx=True)
             pipe.execute()
     except RedisError:
@@ -81,7 +83,8 @@ def consumption(at: Redis | None = None) -> dict[Queue, Consumption]:
     values = client.mget([f"{_PREFIX}{name}" for name in names]) if names else []
     reports = {name: float(value) for name, value in zip(names, values, strict=True) if value is not None}
     if gone := [name for name in names if name not in reports]:
-        # A worker that still runs adds its name again with its next report. A Redis that refuses writes keeps them.
+        # Names of workers without a current report are removed. A worker that still runs adds its name again with its
+        # next report. If Redis refuses writes, the names remain, which is harmless.
         with suppress(ResponseError):
             client.srem(_INDEX, *gone)
     return {
@@ -104,7 +107,7 @@ def consumers(at: Redis | None = None) -> dict[Queue, int]:
 
 
 def record_consumption(queue: Queue) -> None:
-    """Record that a worker has consumed a message of this queue, and that the database answered it.
+    """Record that a worker has consumed a message of this queue, and that the database answered the worker.
 
     `weelo up` waits for this record of each queue.
     """

@@ -102,7 +102,7 @@ class WriteSet:
 
 
 def _insert(table: Table, rows: Sequence[Values]) -> _Part:
-    """Return one INSERT whose text does not depend on the number of rows, so that it is prepared once."""
+    """Return one INSERT. Its text does not depend on the number of rows, so it is prepared only once."""
     names = ", ".join(f'"{column}"' for column in rows[0])
     sql = f"INSERT INTO {table.name} ({names}) SELECT {names} FROM jsonb_populate_recordset(NULL::{table.name}, %s)"
     return _Part(sql, [to_json(rows).decode()], len(rows))

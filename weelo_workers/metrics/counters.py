@@ -119,9 +119,9 @@ def count_for_slo(slo: str, seconds: float) -> None:
 
 
 def initialize() -> None:
-    """Publish these series as zero when a process that executes commands starts.
+    """Create these series with the value zero. Called when a process that executes commands starts.
 
-    Otherwise they would appear only when they are first counted, perhaps days later.
+    Otherwise /metrics would not contain a series before its first event, perhaps days later.
     """
     for by in ("countdown", "sweep"):
         TIMERS_FIRED.labels(by)
@@ -136,7 +136,7 @@ def initialize() -> None:
 
 
 def open_files() -> None:
-    """Open this process's files of the multiprocess directory now. To be called after a fork.
+    """Open this process's files of the multiprocess directory now. Call this after a fork.
 
     Otherwise prometheus_client opens them at the first count, and raises if the directory was deleted meanwhile.
     """

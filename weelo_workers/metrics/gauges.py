@@ -13,7 +13,7 @@ DECLARED: list[ReadGauge] = []
 
 @dataclass(frozen=True, slots=True)
 class ReadGauge:
-    """A gauge. `label`: the name of its only label, None without one."""
+    """A gauge. `label`: the name of its only label; None if it has none."""
 
     name: str
     help: str

@@ -22,7 +22,7 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def open_dir(*, always: bool = False) -> None:
-    """Create this program's directory. To be called before prometheus_client is imported, and before any fork.
+    """Create this program's directory. Call this before prometheus_client is imported, and before any fork.
 
     Without METRICS_DIR and METRICS_PORT nothing reads the files, so there is no directory unless `always` is set.
     """
@@ -55,9 +55,9 @@ def current_dir() -> Path | None:
 
 
 def make_again_if_deleted() -> None:
-    """Make this program's directory again if it was deleted. New processes of the program count their metrics in it.
+    """Make this program's directory again if it was deleted, so that new processes of the program can store their metrics.
 
-    To be called after a fork, and before the directory is read.
+    Call this after a fork, and before the directory is read.
     """
     folder = current_dir()
     if folder is None or folder.is_dir():

@@ -27,7 +27,8 @@ WhyNotReady = Callable[[], str | None]
 """Returns why this program is not ready; None if it is. It has to return within 3 s."""
 
 ClockSkew = Callable[[], float | None]
-"""Returns how far the clock of this machine is ahead of PostgreSQL's; None if it is not known. Within 3 s as well."""
+"""Returns how far (seconds) the clock of this machine is ahead of PostgreSQL's; None if that is not known. It has to
+return within 3 s."""
 
 
 class ProgramCollector(Collector):
@@ -62,7 +63,7 @@ class _ServerV6(_Server):
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = 10  # a client that sends nothing does not occupy its thread for longer
+    timeout = 10  # seconds, after which a client that sends nothing no longer occupies a thread
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -81,7 +82,7 @@ class MetricsServer:
         self._metrics = make_wsgi_app(registry)
 
     def start(self) -> None:
-        """Listen now if the port is free. Otherwise log that it is not, and retry every few seconds."""
+        """Listen now if the port is free. Otherwise log that the port is in use, and retry every few seconds."""
         if not self._listening(complain=True):
             threading.Thread(target=self._retry_until_listening, name="metrics-port", daemon=True).start()
 

@@ -59,7 +59,8 @@ class Broadcast(Base):
     notes: Mapped[str | None]
     trucks_needed: Mapped[int] = mapped_column(SmallInteger)
     request: Mapped[dict[str, Any]] = mapped_column(JSONB)
-    """The request as received. The same request while this broadcast is open is a double tap."""
+    """The request as received. If the same request comes again while this broadcast is open, it is taken for a double
+    tap."""
     keyed: Mapped[bool]
     radius_step: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     radius_km: Mapped[float | None]
@@ -227,7 +228,7 @@ class Offer(Base):
 
 
 class PassedOver(Base):
-    """A transporter to whom a step made no offer, and why. Their number per step is limited."""
+    """A transporter to whom a step made no offer, and why. The number of these rows per step is limited."""
 
     __tablename__ = "passed_over"
 
@@ -271,7 +272,7 @@ ENDS_A_SLOT = "name IN ({})".format(
         )
     )
 )
-"""The condition, in SQL, that a transition ends a slot without a delivery, or says why a slot ended so."""
+"""The condition, in SQL, that a transition ends a slot without a delivery, or shows why a slot ended without one."""
 
 
 class TransitionRecord(Base):
@@ -298,6 +299,6 @@ class TransitionRecord(Base):
 
     __table_args__ = (
         Index("history_of_a_broadcast", "broadcast_id", "id"),
-        # The market figures read from these few transitions why slots ended (queries/market.py).
+        # For the market figures, which need to know why slots ended (queries/market.py). Few transitions end a slot.
         Index("history_of_ended_slots", "broadcast_id", postgresql_where=text(ENDS_A_SLOT)),
     )

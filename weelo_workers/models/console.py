@@ -10,10 +10,10 @@ from weelo_workers.models.base import Base, Id
 
 
 class ConsoleSignOut(Base):
-    """Ends a session of the console. The session itself is in its signed cookie, so only its early end is stored."""
+    """A sign-out from the console. The session itself is in a signed cookie, so only its early end is stored."""
 
     __tablename__ = "console_sign_outs"
 
     session_id: Mapped[Id]
     expires_at: Mapped[datetime] = mapped_column(index=True)
-    """When the cookie is refused in any case, so that this row can be deleted."""
+    """When the cookie expires. From then on it is refused in any case, so this row can be deleted."""

@@ -39,8 +39,8 @@ _STANDBY = "25006"
 # server ending; 58: system error; 55P03: lock time-out. OperationalError alone would include permanent ones (class 54).
 _OUTAGES = ("08", "53", "57", "58", "55P03", _STANDBY)
 
-# A longer wait for a lock means a fault, not a queue of commands. The command fails, and a wake-up or the sweep retries
-# it.
+# Commands that queue for a lock wait less than this, so a longer wait means a fault. The command fails, and a wake-up
+# or the sweep retries it.
 LIMITS = {
     "statement_timeout": "10s",
     "lock_timeout": "8s",
@@ -51,17 +51,18 @@ SESSION = {
     "timezone": "UTC",
     "standard_conforming_strings": "on",
     "client_encoding": "UTF8",
-    # In autocommit mode a statement has this level. A stricter one would fail with errors that make a retry necessary.
+    # Statements in autocommit mode have this isolation level. With a stricter level they would fail with serialization
+    # errors, and would have to be retried.
     "default_transaction_isolation": "read committed",
 }
 
-# In a sandbox, functions of the schema `sandbox` hide those of pg_catalog that return the time (models/sandbox.py). The
-# first schema gets new tables, so it is not `sandbox`.
+# In a sandbox, functions of the schema `sandbox` hide those of pg_catalog that return the time (models/sandbox.py).
+# `public` comes first, because PostgreSQL creates new tables in the first schema.
 SANDBOX_SEARCH_PATH = "public,sandbox,pg_catalog"
 
-# The URL cannot change the encoding, because names and addresses of most languages cannot be sent in another one. The
-# encoding is a parameter of its own in the startup packet, so it takes precedence over `options`, and poolers accept
-# it.
+# The URL cannot change the encoding, because most other encodings lack the characters of most languages' names and
+# addresses. The encoding is a parameter of its own in the startup packet, so it takes precedence over `options`, and
+# poolers accept it.
 _ENCODING = {"client_encoding": SESSION["client_encoding"]}
 # Parameters of the URL take precedence over these parameters.
 _CONNECTION = {
@@ -80,11 +81,12 @@ _ATTEMPT = " failed: "
 _CONNECT_TIMED_OUT = "timeout expired"
 _QUOTED = re.compile(r'"[^"]*"')
 _QUOTING_LINES = re.compile("\n(?:LINE \\d+|DETAIL|CONTEXT):")
-# A value may have quotation marks and line breaks itself.
+# Everything after the first quotation mark is removed, because the quoted value may itself have quotation marks and
+# line breaks.
 _FIRST_QUOTATION = re.compile('".*', re.DOTALL)
 _DATA_EXCEPTION = "22"
 
-# PgBouncer's error for `options`: its clients share server connections, which cannot keep one client's settings.
+# PgBouncer's error for `options`. Its clients share server connections, so it cannot apply the settings of one client.
 _REFUSED_BY_POOLER = "unsupported startup parameter"
 
 
@@ -154,10 +156,11 @@ def connect(
 
 
 class _Pooler:
-    """Connects also through poolers that refuse settings in the startup packet (PgBouncer).
+    """Connects to servers, and to poolers that refuse settings in the startup packet (PgBouncer).
 
-    The limits are then the role's defaults, which `weelo migrate` sets. A SET would remain on a server connection that
-    the pooler gives to other clients. Only a lock_timeout that differs from the usual one is set, per transaction.
+    Through such a pooler the limits are the role's defaults, which `weelo migrate` sets. They are not set by SET, which
+    would remain on a server connection that the pooler gives to other clients. Only a lock_timeout that differs from
+    the usual one is set, for each transaction.
     """
 
     def __init__(self, options: str | None, limits: Mapping[str, str]) -> None:
@@ -186,7 +189,7 @@ class _Pooler:
         return made
 
     def _drops_settings(self, made: Any) -> bool:
-        """Return whether the pooler dropped our settings without an error. Checked only for an unusual lock_timeout."""
+        """Return whether a pooler dropped our settings without an error. Checked only if lock_timeout is unusual."""
         if self._set_lock_timeout is None:
             return False
         with made.cursor() as cursor:
@@ -203,9 +206,9 @@ class _Pooler:
 
 
 def _strip_values(context: ExceptionContext) -> None:
-    """Remove from an error's text what quotes a row or a parameter, such as a name: errors are logged with their text.
+    """Remove quoted values, such as names, from the text of an error, because the text is logged.
 
-    DETAIL quotes a row, LINE the statement with the values in it, and the message of a data exception a value.
+    DETAIL quotes a row, LINE quotes the statement with its values, and the message of a data exception quotes a value.
     """
     for error in (context.original_exception, context.sqlalchemy_exception):
         if error is not None and error.args and isinstance(error.args[0], str):
@@ -223,12 +226,12 @@ def _disconnect_from_standby(context: ExceptionContext) -> None:
 
 @lru_cache(maxsize=16)
 def _server_at(host: str | None, port: str | None) -> unanswered.Server:
-    """Return what is known of a server, which is one object for all engines of this process that connect to it."""
+    """Return the state of a server. All engines of this process that connect to this server share one object."""
     return unanswered.Server(Outage(f"PostgreSQL at {host or 'the default host'}:{port or 5432}"))
 
 
 class _Outages:
-    """Logs that the server of an engine cannot be reached, once until a connection is made again."""
+    """Logs that the server of an engine cannot be reached: once, until the server answers again."""
 
     def __init__(self, server: unanswered.Server, limit_seconds: float) -> None:
         self._server, self._limit_seconds = server, limit_seconds
@@ -239,7 +242,8 @@ class _Outages:
             return  # A standby accepts connections, so each new one would look like the end of an outage.
         no_connection = context.connection is None and isinstance(error, psycopg2.OperationalError)
         if no_connection and _CONNECT_TIMED_OUT in str(error):
-            # Connections that exist may work again without a new one.
+            # The server is silent. Its next answer on an existing connection also ends the outage, not only a new
+            # connection.
             self._server.silent(_reason(error))
         elif context.is_disconnect or no_connection:
             self._server.outage.failed(_reason(error))
@@ -256,7 +260,7 @@ def _note_the_time(raw: Any, record: ConnectionPoolEntry) -> None:
 
 
 def limit_statements(connection: Connection, seconds: float) -> None:
-    """Give the statements of this transaction another time limit: the server's, and that of this process."""
+    """Set another time limit for the statements of this transaction, both in the server and in this process."""
     connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{int(seconds * 1_000)}ms'")
     raw: Any = connection.connection.driver_connection
     raw.limit_seconds = seconds + unanswered.LONGER_SECONDS

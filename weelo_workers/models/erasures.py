@@ -23,11 +23,12 @@ class Erasure(Base):
     requested_at: Mapped[datetime]
     """When the erasure began. It concerns what was stored until then."""
     part: Mapped[str]
-    """The name of the part of `person/rows.py` that is worked on."""
+    """The name of the part of `person/rows.py` that is erased now."""
     cursor: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
     """The key of the last row of this part that was read."""
     request_ids: Mapped[list[str] | None] = mapped_column(JSONB(none_as_null=True))
-    """Ids of requests that the person's apps have made up themselves, for the commands that followed from them."""
+    """Request ids that the person's apps have made themselves. By these ids, commands that followed from the person's
+    commands are found."""
     changed: Mapped[dict[str, Any]] = mapped_column(server_default=text("'{}'"))
     """How many rows were changed, by table."""
     finished_at: Mapped[datetime | None]

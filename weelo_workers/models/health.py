@@ -35,7 +35,7 @@ class CheckResult(Base):
 
 
 class CheckRun(Base):
-    """The only row of this table belongs to the last run of the checks. A process that updates it may run them."""
+    """The last run of the checks. The table has one row. Of several processes, the one that updates it runs the checks."""
 
     __tablename__ = "check_runs"
 

@@ -89,7 +89,7 @@ class MailboxRow(Base):
             postgresql_where=text("settled_at IS NULL AND parked_at IS NULL"),
         ),
         Index("mailbox_unsettled_by_queue", "queue", "due_at", postgresql_where=text("settled_at IS NULL")),
-        # A transaction that writes a line for a webhook looks here for a delivery that has not begun.
+        # For a transaction that writes a line for a webhook: it searches for a delivery that has not begun.
         Index(
             "mailbox_deliveries_of_a_webhook",
             text("(payload ->> 'webhook_id')"),
@@ -97,7 +97,7 @@ class MailboxRow(Base):
         ),
         Index("mailbox_parked_by_age", "parked_at", postgresql_where=text("parked_at IS NOT NULL")),
         Index("mailbox_settled_by_age", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
-        # The market figures count the accepts that were lost.
+        # For the market figures, which count the accepts that were lost.
         Index("mailbox_rejected_offers", "received_at", postgresql_where=text(REJECTED_OFFER)),
     )
 
@@ -153,8 +153,8 @@ def failed_before(row: Any = _COLUMNS) -> ColumnElement[bool]:
 def untroubled(row: Any = _COLUMNS) -> ColumnElement[bool]:
     """Return the condition that no failure and no possible crash is counted.
 
-    This is stricter than `not failed_before`. Beat must stay alive, so while workers respond it does not itself execute
-    a row with even one possible crash.
+    This is stricter than `not failed_before`. Beat must stay alive, so while workers respond, beat does not itself
+    execute a row with even one possible crash.
     """
     return row.attempts + row.crashes == 0  # type: ignore[no-any-return]
 

@@ -30,8 +30,8 @@ def alembic_config(connection: Connection) -> Config:
 def upgrade_to_head(on: Engine | None = None, chosen: Settings | None = None) -> None:
     """Upgrade the schema and grant the roles, in one transaction.
 
-    One migrator works at a time: others wait for an advisory lock and then have nothing left to do. Raises
-    ConfigurationError for a database that cannot be used.
+    Of several processes that call this, one upgrades. The others wait for an advisory lock, and then have nothing to
+    upgrade. Raises ConfigurationError for a database that cannot be used.
     """
     with (on or engine()).begin() as connection:
         if reasons := refusals(connection):
@@ -71,9 +71,9 @@ def _scripts(connection: Connection) -> ScriptDirectory:
 
 
 def is_at_head(connection: Connection) -> bool:
-    """Return whether the schema has the expected version or a newer one, which old code finds during a deploy.
+    """Return whether the schema has the version of this code, or a newer one, as during a deploy.
 
-    The database of a sandbox is at head for a sandbox only, and no other database is.
+    A sandbox accepts only the database of a sandbox, and all other systems accept only other databases.
     """
     current = set(MigrationContext.configure(connection).get_current_heads())
     newer = set(_unknown_revisions(connection)) == current

@@ -18,12 +18,13 @@ from weelo_workers.models.base import Base
 from weelo_workers.models.migrate import alembic_config
 
 _MODELS = "schema_of_the_models"
-_ALEMBIC_REMARK = "# ###"  # Alembic begins and ends its commands with a comment that begins with this.
+_ALEMBIC_REMARK = "# ###"  # Alembic writes a comment with this beginning before and after its commands.
 
-# A default that was given as text is printed as '0'::smallint, and one that was given as a number as 0.
+# PostgreSQL prints a default as '0'::smallint if it was given as text, and as 0 if it was given as a number. Both mean
+# the same.
 _LITERAL = "^'([^']*)'::[a-z ]+$"
 
-# PostgreSQL prints each part of a schema in one form, however it was created.
+# PostgreSQL prints equal parts of a schema in the same form, however they were created, so the texts can be compared.
 _DEFINITIONS = text(r"""
     SELECT 'column ' || c.relname || '.' || a.attname AS part,
            concat_ws(' ', format_type(a.atttypid, a.atttypmod),

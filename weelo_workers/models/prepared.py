@@ -24,9 +24,10 @@ from sqlalchemy.pool import ConnectionPoolEntry
 _OPTION = "prepared"
 
 PARAMETERS = {
-    # PostgreSQL accepts an unknown name with a dot. A pooler that shares sessions refuses or drops it.
+    # By this parameter a session of our own is recognised. PostgreSQL accepts any name with a dot, and a pooler that
+    # shares sessions refuses or drops it.
     "weelo.own_session": "on",
-    # Otherwise PostgreSQL may go on planning a prepared statement each time, for the values of its parameters.
+    # Without this, PostgreSQL may plan a prepared statement at each execution, for the values of its parameters.
     "plan_cache_mode": "force_generic_plan",
 }
 """Parameters of the startup packet."""
@@ -35,8 +36,8 @@ MOST = 100
 """How many statements a connection keeps. Each takes some tens of kilobytes of the server process's memory."""
 
 KEPT_SECONDS = 10.0
-"""After this time a statement is prepared anew. PostgreSQL keeps its plan until the table is analyzed, and a plan for a table
-of a few rows reads all rows of the table that it has become."""
+"""After this time a statement is prepared anew. PostgreSQL keeps a plan until the table is analyzed. A plan that was
+made for a table of a few rows would still read all rows after the table has grown."""
 
 _STATEMENTS = "prepared statements"
 """The key under which a connection keeps the names of its prepared statements, the most recently used last, each with the
@@ -80,7 +81,7 @@ class PreparedStatements:
         event.listen(engine, "handle_error", self._begin_anew)
 
     def _find_out(self, raw: Any, record: ConnectionPoolEntry) -> None:
-        """Find out whether the server session is this connection's own: then it has the parameters of the startup packet."""
+        """Find out whether this connection has a server session of its own, with the parameters of its startup packet."""
         if self._shares_sessions:
             return
         with raw.cursor() as cursor:
@@ -106,7 +107,7 @@ class PreparedStatements:
         if not is_known or now - known[found.name] >= KEPT_SECONDS:
             if is_known or len(known) >= MOST:
                 dropped = found.name if is_known else next(iter(known))
-                # In a transaction that has failed this raises, and the statement remains known.
+                # If the transaction has failed, this raises, and the statement remains in `known`.
                 cursor.execute(f"DEALLOCATE {dropped}")
                 del known[dropped]
             cursor.execute(found.prepare)
@@ -115,7 +116,7 @@ class PreparedStatements:
         return found.execute, parameters
 
     def _begin_anew(self, context: ExceptionContext) -> None:
-        """Let the connections be replaced if a prepared statement cannot be used any more. The command is then repeated."""
+        """If a prepared statement cannot be used any more, have the connections replaced. The command is then repeated."""
         error = context.original_exception
         code = getattr(error, "pgcode", None)
         if code == _MISSING:

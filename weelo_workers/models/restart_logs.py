@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 JUMP = 1_000_000
 """Added to the newest `seq` of each log: more lines than a user can have got between the backup and its restore."""
 
-# The heads are locked first, as by every command that writes lines.
+# The heads are locked first, in the same way as by every command that writes lines.
 _RAISE = text("UPDATE log_heads SET seq = seq + :jump")
 _DELETE_LINES = text("DELETE FROM log_lines")
 _MOVE_WEBHOOKS = text("""
@@ -18,9 +18,10 @@ _MOVE_WEBHOOKS = text("""
 def restart_logs(connection: Connection) -> int:
     """Delete all lines, and number new ones above every number that an app can have read. Return the number of logs.
 
-    A restored log ends before the last line that its reader has received. New lines would get the numbers of lines
-    that the reader has, and the reader would take them for repetitions. After this, every `resume` with an old number is
-    answered with `resync_required`. Numbers that Redis holds as acknowledged are below those of new lines as well.
+    A restored log may end before the last line that its reader has received. New lines would then get the numbers of
+    lines that the reader has, and the reader would take them for repetitions. After this call every `resume` with an
+    old number is answered with `resync_required`. The numbers of new lines are also above those that Redis holds as
+    acknowledged.
     """
     count = connection.execute(_RAISE, {"jump": JUMP}).rowcount
     connection.execute(_DELETE_LINES)

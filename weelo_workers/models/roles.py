@@ -20,8 +20,8 @@ from weelo_workers.models.engine import LIMITS, SESSION
 from weelo_workers.models.mailbox import MailboxRow, Replay
 from weelo_workers.settings import ConfigurationError, Settings
 
-# The API inserts a row per command, per repeated request, and per session of the console that is signed out. Workers
-# write all other rows.
+# The API inserts a row for each command, each repeated request, and each sign-out from the console. Workers write all
+# other rows.
 API_INSERTS = (MailboxRow.__tablename__, Replay.__tablename__, ConsoleSignOut.__tablename__)
 ROWS = "SELECT, INSERT, UPDATE, DELETE"
 
@@ -93,7 +93,7 @@ def _may(cursor: Any, statement: sql.Composed) -> bool:
 
 
 def _begin_with_nothing(cursor: Any, role: str, of: str) -> None:
-    """Revoke all rights, also those of PUBLIC, which may create temporary tables (and tables, before PostgreSQL 15)."""
+    """Revoke all rights, also those of PUBLIC: by default it may create temporary tables, and any before PostgreSQL 15."""
     database = sql.Identifier(cursor.connection.info.dbname)
     schema, name = sql.Identifier(of), sql.Identifier(role)
     for statement in (

@@ -35,7 +35,7 @@ CLOCK = Table(
     metadata,
     Column("only_row", Boolean, CheckConstraint("only_row", name="there_is_one_clock"), primary_key=True),
     Column("clock_offset", Interval, nullable=False),
-    # The number of resets. When it changes, the data in Redis are deleted as well (redis_clock.py).
+    # The number of resets. If it has changed, presence in Redis is deleted as well (redis_clock.py).
     Column("resets", BigInteger, nullable=False),
 )
 
@@ -65,12 +65,12 @@ FLEETS = Table(
     Column("trucks", BigInteger, nullable=False),
     Column("behaviour", Text, nullable=False),
     Column("after_seconds", Double, nullable=False),
-    # The robots are set up in this order: the row, their vehicles and drivers, then `ready_at`.
+    # A fleet is set up in this order: this row, its vehicles and drivers, then `ready_at`.
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("ready_at", DateTime(timezone=True)),
 )
 
-# The transporter and the drivers of each fleet. The lines of their logs up to `seen_seq` have been reacted to.
+# The transporter and the drivers of each fleet. Each robot has reacted to the lines of its log up to `seen_seq`.
 ROBOTS = Table(
     "robots",
     metadata,
@@ -95,8 +95,8 @@ REACTIONS = Table(
     Column("due_at", DateTime(timezone=True), nullable=False, index=True),
 )
 
-# Each hides the function of pg_catalog with the same name, and has its volatility: conditions with `statement_timestamp()` can
-# use an index, and `clock_timestamp()` changes during a statement.
+# Each function hides that of pg_catalog with the same name, and has the same volatility. So conditions with
+# `statement_timestamp()` can use an index, and `clock_timestamp()` changes during a statement.
 CLOCK_FUNCTIONS = {
     "now": "STABLE",
     "transaction_timestamp": "STABLE",
@@ -108,7 +108,8 @@ CREATE OR REPLACE FUNCTION sandbox.{name}() RETURNS timestamptz LANGUAGE sql {vo
 AS 'SELECT pg_catalog.{name}() + clock_offset FROM sandbox.clock'
 """
 
-# Users and the heads of logs stay: processes have cached users, and open sockets need numbers of a log that never begin again.
+# A reset keeps users, which processes have cached, and the heads of logs, because open sockets rely on numbers of log
+# lines that never begin again.
 KEPT = frozenset({"users", "log_heads"})
 # The API's role may not delete rows, so the function runs with the rights of the schema's owner.
 _RESET = """

@@ -28,7 +28,7 @@ _HIDDEN = text("""
      WHERE relnamespace = to_regnamespace(quote_ident(current_schema())) AND relrowsecurity AND relname = ANY(:tables)
      ORDER BY relname
 """)
-# Our schema is the first of the search_path that has these tables.
+# The schema of this system is the first one in the search_path that has these tables.
 _HIDDEN_BY = text("""
     WITH path AS (SELECT to_regnamespace(quote_ident(name)) AS schema, position
                     FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, position)),

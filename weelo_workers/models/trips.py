@@ -32,7 +32,7 @@ class Assignment(Base):
     """Why the assignment ended. The user's own words are in `note`."""
     note: Mapped[str | None]
     replaced_drivers: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'"))
-    """The ids of the drivers who were replaced. Their commands are refused with DRIVER_REPLACED."""
+    """The ids of the drivers who were replaced. Their commands are rejected with DRIVER_REPLACED."""
     expires_at: Mapped[datetime | None]
     """The deadline for the driver's answer."""
     created_at: Mapped[datetime]

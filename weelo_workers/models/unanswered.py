@@ -1,9 +1,10 @@
 """A limit on the wait for PostgreSQL's answer, kept by this process.
 
-The server's own `statement_timeout` needs a server that runs. If its processes are stopped, or its machine's disk hangs, the
-kernel still acknowledges what is sent and answers keepalives, so neither `tcp_user_timeout` nor keepalives end a wait.
-Here one thread per process looks every second at each connection. If one has waited for the same answer for too long,
-the thread shuts its socket down. The waiting thread then gets the error of a lost connection.
+PostgreSQL can apply its `statement_timeout` only while it runs. If its processes are stopped, or its machine's disk
+hangs, the kernel still acknowledges what is sent and answers keepalives, so neither `tcp_user_timeout` nor keepalives
+end a wait. Therefore one thread per process looks every second at each connection. If a connection has waited for the
+same answer for too long, the thread shuts the connection's socket down. The waiting thread then gets the error of a
+lost connection.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from psycopg2 import extensions
 from weelo_workers.logs.outages import Outage
 
 LONGER_SECONDS = 5.0
-"""This process waits so much longer than a statement may take, so a server that runs ends its statements itself."""
+"""This process waits this much longer than the time limit of a statement, so that a running server ends the statement
+itself."""
 
 LIMIT_SECONDS = 10.0 + LONGER_SECONDS
 """The limit of the usual `statement_timeout`."""
@@ -30,22 +32,22 @@ LOOK_EVERY_SECONDS = 1.0
 
 
 class Server:
-    """What is known of one server: its outage, and whether the server was silent, not refusing, when it began."""
+    """The state of one server: its outage, and whether the outage began with silence and not with a refusal."""
 
     def __init__(self, outage: Outage) -> None:
         self.outage = outage
         self.is_silent = False
 
     def silent(self, reason: object, *, waited: float = 0.0) -> None:
-        """Note that the server does not answer. The next answer on any connection is then the end of the outage.
+        """Record that the server does not answer. The next answer on any connection then ends the outage.
 
-        `waited`: for how long (seconds) an answer was waited for.
+        `waited`: how long (seconds) a thread has waited for the answer.
         """
         self.outage.failed(reason, waited=waited)
         self.is_silent = True
 
     def answered(self) -> None:
-        """Note that the server has answered."""
+        """Record that the server has answered."""
         self.is_silent = False
         self.outage.answered()
 
@@ -58,14 +60,14 @@ class WatchedConnection(extensions.connection):  # type: ignore[misc]
         self.cursor_factory = WatchedCursor
         self.server: Server | None = None
         self.usual_limit_seconds = self.limit_seconds = LIMIT_SECONDS
-        """How long one wait may last: usually, and in the present transaction."""
-        # What the waiting thread writes.
+        """How many seconds one wait may last: usually, and in the present transaction."""
+        # The waiting thread writes these.
         self.waits = self.answers = 0
         self._is_waiting = False
         # While the lock is held, the wait does not end, so the socket's number still belongs to this connection.
         self._lock = threading.Lock()
-        # What the thread that looks has seen last. Looks are counted, not seconds: while this process is itself stopped,
-        # no wait becomes older.
+        # The watching thread writes these: what it saw at its last look. It counts looks and not seconds, so that a
+        # wait does not become older while this process itself is stopped.
         self._wait_seen = self._looks = self._answers_seen = 0
 
     def begin_wait(self) -> None:
@@ -77,7 +79,7 @@ class WatchedConnection(extensions.connection):  # type: ignore[misc]
             self._is_waiting = False
 
     def look(self) -> None:
-        """End a wait that has lasted too long, and note an answer after a silence. Called at regular times by one thread."""
+        """End a wait that has lasted too long, and record an answer after a silence. Called every second by one thread."""
         if self.server is None:
             return
         wait, answers = self.waits, self.answers
@@ -137,13 +139,13 @@ class WatchedCursor(extensions.cursor):  # type: ignore[misc]
 
 
 class _Watch:
-    """The connections of this process, and the thread that looks at them."""
+    """The connections of this process, and the thread that watches them."""
 
     def __init__(self) -> None:
         self.begin_anew()
 
     def begin_anew(self) -> None:
-        """Watch no connection, with neither a thread nor a lock that is held."""
+        """Reset this object: no connections, no thread, and a new lock, which is free."""
         self._lock = threading.Lock()
         self._connections: WeakSet[WatchedConnection] = WeakSet()
         self._thread: threading.Thread | None = None

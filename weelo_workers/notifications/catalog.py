@@ -75,7 +75,7 @@ class OfAssignment(OfBroadcast):
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Finds readers of an event from its fields (`reads`) and from the recipients that were stored with it (`to`)."""
+    """Finds readers of an event, by fields of the event (`reads`) and by the recipients that were stored with it (`to`)."""
 
     find: Callable[[Session, Any, Any], Mapping[UUID, Own]]
     reads: type[Nothing]
@@ -110,7 +110,7 @@ class PushData:
 
 @dataclass(frozen=True, slots=True)
 class PushCondition:
-    """Selects the users whom a push still concerns. Usable for events that have the fields in `reads`.
+    """Selects the users whom a push still concerns. It can be used for events that have the fields of `reads`.
 
     `reads` contains the id of a broadcast, because pushes about one broadcast are ordered and replace one another.
     """
@@ -176,7 +176,7 @@ def _missing(reads: type[BaseModel], event: type[BaseModel]) -> Iterator[str]:
 
 @audience(Nothing, ToCaller, "the user who sent the command")
 def caller(session: Session, event: Nothing, to: ToCaller) -> Mapping[UUID, Own]:
-    """The user who sent the command."""
+    """Return the user who sent the command."""
     return {to.caller_id: None}
 
 
@@ -188,7 +188,7 @@ def customer(session: Session, event: OfBroadcast, to: Recipients) -> Mapping[UU
 
 @audience(OfBroadcast, ToOffered, "each transporter to whom this step offers the broadcast")
 def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mapping[UUID, Own]:
-    """The transporters whom this step reached, each with their distance and the slots that they could take.
+    """Return the transporters to whom this step made offers, each with their distance and the slots that they could take.
 
     The audience is empty if the broadcast is over when the event is written, because the app would show an offer that
     cannot be accepted.
@@ -209,7 +209,7 @@ def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mappin
 
 @audience(OfBroadcastVersion, Recipients, "every transporter to whom the broadcast was offered")
 def notified(session: Session, event: OfBroadcastVersion, to: Recipients) -> Mapping[UUID, Own]:
-    """Every transporter to whom the broadcast had been offered when this event happened."""
+    """Return every transporter to whom the broadcast had been offered when this event happened."""
     return dict.fromkeys(_recipients(session, event))
 
 
@@ -217,7 +217,7 @@ def notified(session: Session, event: OfBroadcastVersion, to: Recipients) -> Map
 def notified_with_own_trucks(
     session: Session, event: OfBroadcastVersion, to: ToTransportersWithTrucks
 ) -> Mapping[UUID, Own]:
-    """The same transporters as `notified`, each with the number of assigned trucks that are theirs."""
+    """Return the same transporters as `notified`, each with the number of assigned trucks that are theirs."""
     return {
         transporter_id: {"assignedToYou": to.assigned_to.get(transporter_id, 0)}
         for transporter_id in _recipients(session, event)
@@ -283,7 +283,7 @@ _OFFERS_OF = (
 
 @push_condition(OfBroadcast)
 def always(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all of `users`, however long the push has waited: it reports a fact that does not change."""
+    """Return all of `users`, however long the push has waited, because it reports a fact that does not change."""
     return users
 
 
@@ -303,9 +303,9 @@ def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) ->
 
 @push_condition(OfBroadcast)
 def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all of `users`, or none if the broadcast is open, because a slot has reopened.
+    """Return all of `users`; none if the broadcast is open again.
 
-    After that, this push would replace the push of the new offer on a phone.
+    A reopened slot is offered by a newer push. On a phone this push would replace it.
     """
     reopened = session.scalar(
         select(Broadcast.id).where(Broadcast.id == push.broadcast_id, Broadcast.status.in_(OPEN))
@@ -329,7 +329,8 @@ def while_unanswered(session: Session, push: PushData, users: Collection[UUID]) 
 def while_without_trip(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
     """Return the users who are not the driver of a live assignment of the broadcast.
 
-    A driver who lost the trip may be assigned again. After that, this push would replace the push of the new trip on the phone.
+    A driver who lost the trip may be assigned again, which a newer push reports. On the phone this push would replace
+    it.
     """
     drivers = session.scalars(
         select(Assignment.driver_id).where(

@@ -1,6 +1,6 @@
 """The event log: events are written into their readers' logs, each user's lines numbered without a gap.
 
-This happens in the transaction of the command that published them.
+The lines are written in the transaction of the command that published the events.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def _lines(session: Session, events: Sequence[EventEnvelope]) -> list[Line]:
 # read `numbered`, which reads all of `head`, so they insert only when every head is locked. Therefore the positions of
 # events have the same order as each reader's lines.
 #
-# While a transaction holds the log heads, others with a common reader wait. So PostgreSQL ends it soon if its process is
-# suspended. The command is then executed again.
+# While a transaction holds the log heads, transactions with a common reader wait. So if the process is suspended now,
+# PostgreSQL ends its transaction after two seconds. The command is then executed again.
 _WRITE = text("""
     WITH line AS (
       SELECT * FROM jsonb_to_recordset(CAST(:lines AS jsonb)) AS line (user_id uuid, nth int, event_id uuid, own jsonb)
@@ -165,9 +165,9 @@ def _send_pushes(uow: UnitOfWork, numbered: Sequence[tuple[int, Line]], reachabl
             uow.send(_pushes(lines[first : first + USERS_PER_PUSH]))
 
 
-# Return the webhooks for which a delivery is stored that no worker executes yet, and keep workers from it until the end of
-# this transaction. So it will read the lines of this transaction. A delivery that is being executed is locked, and may
-# have read the log already.
+# Returns the webhooks that have a stored delivery which no worker is executing yet. The lock keeps workers from
+# executing this delivery before the transaction ends, so the delivery will read the transaction's lines. A delivery
+# that is being executed is locked and therefore skipped, because it may have read the log already.
 _DELIVERY_WAITS = text(f"""
     SELECT payload->>'webhook_id' FROM mailbox
      WHERE {as_sql(due())} AND queue = 'webhooks' AND payload->>'webhook_id' = ANY(:webhooks)

@@ -27,8 +27,8 @@ KEEP = 1_000
 ENTRY_BYTES = 64_000
 # Ephemeral events have a stream of their own, so that the positions of a thousand trucks do not displace log lines.
 EPHEMERAL = "weelo:news:of-the-moment"
-# Readers need an entry for milliseconds. On a quiet system a thousand entries may be those of days, with names and
-# addresses, so beat deletes entries of this age.
+# Readers need an entry for milliseconds. On a quiet system the oldest of a thousand entries may be days old. Entries
+# contain names and addresses, so beat deletes those of this age.
 KEEP_SECONDS = 60
 
 
@@ -58,7 +58,7 @@ def publish(items: Sequence[StreamEvent]) -> None:
 def _entries(items: Sequence[StreamEvent]) -> Iterator[str]:
     """Yield stream entries as JSON.
 
-    An entry that is too long is split in half: by its items, or by a single item's readers.
+    An entry that is too long is split into halves of its items. A single item is split into halves of its readers.
     """
     text = json.dumps(
         [{"id": str(i.id), "event": i.event, "at": rfc3339(i.at), "data": i.data, "to": i.to} for i in items],
@@ -86,7 +86,7 @@ def publish_ephemeral(user_id: UUID, event: str, data: dict[str, Any]) -> None:
 
 
 def trim(older_than_seconds: float = KEEP_SECONDS) -> None:
-    """Delete entries of this age. Raises RedisError."""
+    """Delete the entries that are older than this many seconds. Raises RedisError."""
     seconds, microseconds = redis().time()
     # The ids of entries begin with Redis's time in milliseconds.
     oldest = int((seconds - older_than_seconds) * 1_000 + microseconds / 1_000)

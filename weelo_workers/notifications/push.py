@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 # CONTRACT section 6: a socket that has not acknowledged within this time may belong to a phone in a tunnel.
 ACK_WITHIN = timedelta(seconds=3)
-# A push of a withdrawal waits this long while the push of its offer is being sent. FCM responds far sooner, or hangs
-# for seconds.
+# While the push of an offer is being sent, the push of its withdrawal is tried again after this time. FCM usually
+# responds far sooner; otherwise it hangs for seconds.
 TURN = timedelta(seconds=1)
 MAX_RETRY_DELAY_SECONDS = 120.0
 
@@ -72,12 +72,12 @@ def push(command: SendPushes, uow: UnitOfWork) -> None:
 
 
 def _may_be_sent_now(command: SendPushes, uow: UnitOfWork) -> bool:
-    """Return whether this push may be sent now. A withdrawal must not overtake the push of its offer on the way to FCM.
+    """Return whether this push may be sent now: the push of a withdrawal must not reach FCM before the push of its offer.
 
-    Both have the same collapse key, so a sleeping phone gets only the one that FCM received last. The push of an offer
-    holds a shared lock until FCM has answered. The push of a withdrawal does not keep the lock, but only tests whether
-    it is free. That is enough: the push of an offer that begins later is not sent, because the broadcast is closed by
-    then.
+    Both pushes have the same collapse key, so a sleeping phone gets only the one that FCM received last. The push of an
+    offer holds a shared lock until FCM has answered. The push of a withdrawal does not keep the lock, but only tests
+    whether it is free. That is enough, because a push of the offer that begins later finds the broadcast closed and is
+    not sent.
     """
     about = func.hashtextextended(f"pushes about {command.data['broadcastId']}", 0)
     if "expiresAt" in command.data:
@@ -92,7 +92,8 @@ def _concerned(command: SendPushes, uow: UnitOfWork) -> set[UUID]:
     route = BY_WIRE_NAME.get(command.event)
     if route is None:
         # During a deploy a worker of a newer version has sent this command. That version decided that the event is
-        # worth a push; only whether it still is cannot be checked here.
+        # worth a push. This version cannot check whether the push still concerns the users, so it is sent to all of
+        # them.
         return set(command.to)
     still = route.pushed
     return set(still(uow.session, command.data, command.to)) if still else set()
@@ -104,7 +105,7 @@ def _unread(command: SendPushes, users: Collection[UUID]) -> set[UUID]:
 
 
 def _for(command: SendPushes, devices: Sequence[Device], **changes: int) -> SendPushes:
-    """Return the command for these devices only. It does not wait again for an acknowledgement by a socket."""
+    """Return the command for these devices only. The new command does not wait again for an acknowledgement by a socket."""
     to = {device.user_id: command.to[device.user_id] for device in devices}
     ids = tuple(device.id for device in devices)
     return command.model_copy(update={"to": to, "devices": ids, "waited": True, **changes})
@@ -153,7 +154,7 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
 
 
 def _record(answers: Sequence[fcm.DeliveryResult]) -> None:
-    """Count the answers for the check `fcm-away`. For a device that is gone FCM has done its work."""
+    """Count the answers for the check `fcm-away`. For it, an answer that the device is gone is no failure."""
     failed = [
         each for each in answers if each.status in (fcm.DeliveryStatus.LATER, fcm.DeliveryStatus.REFUSED)
     ]
@@ -174,7 +175,7 @@ def _try_again(
 ) -> None:
     """Repeat pushes that FCM did not accept.
 
-    Each repetition is after FCM's Retry-After and our back-off, and before `ends_at`.
+    A push is repeated after FCM's Retry-After and our back-off, or dropped if `ends_at` is earlier.
     """
     pause = _pause(command.attempt)
     by_pause: dict[float, list[Device]] = defaultdict(list)

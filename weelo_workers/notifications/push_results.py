@@ -1,7 +1,7 @@
-"""FCM's answers of the last minutes, counted in Redis, so that all processes see them and a restart forgets none.
+"""Counts FCM's answers of the last minutes in Redis, so that all processes see the counts and a restart does not lose them.
 
-Keys: `weelo:pushes:<minute>` (hash: `accepted`, `failed`, `why`: the reason of the last failure). Best effort: while Redis is
-unavailable nothing is counted, and nothing is known.
+Keys: `weelo:pushes:<minute>` (hash: `accepted`, `failed`, `why`: the reason of the last failure). Best effort: while
+Redis is unavailable, answers are not counted, and counts cannot be read.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def record(accepted: int, failed: int, why: str) -> None:
 
 
 def recent() -> Recent:
-    """Return the counts. Raises RedisError."""
+    """Return the counts of the last minutes. Raises RedisError."""
     now = _minute()
     with redis().pipeline(transaction=False) as pipe:
         for minute in range(now - MINUTES + 1, now + 1):

@@ -27,16 +27,16 @@ from weelo_workers.queries.slots import searching, split_given_back
 def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     """Assign slots to these trucks: all of them or none, or with `partial` as many as are open.
 
-    The broadcast's row lock serializes its accepts, cancel and expiry, so a refusal gives the true reason. A repeated
-    accept returns the result of the first one.
+    Accepts, the cancellation and the expiry of one broadcast run one after another, under the lock on its row. So a
+    rejection gives the true reason. A repeated accept returns the result of the first one.
     """
     offered = lock_offered_with_trucks(uow, command.broadcast_id, command.transporter_id)
     broadcast, slots = offered.broadcast, offered.slots
     live = [a for a in offered.assignments if a.transporter_id == command.transporter_id and a.status in LIVE]
     before, wanted = split_repeated(live, command.trucks)
     if wanted and not command.partial:
-        # The accept is all or none, so it is refused below as busy if an earlier command has assigned one of its
-        # trucks.
+        # The accept assigns all trucks or none. If an earlier command has assigned one of them, that truck is busy, so
+        # this accept is rejected below.
         before, wanted = [], command.trucks
     if before and not (wanted and broadcast.status in lifecycle.OPEN):
         uow.replayed = True

@@ -30,7 +30,7 @@ def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
     """Hold the slots, all or none, for HOLD_SECONDS, at most until the broadcast expires.
 
     If this transporter has an open hold on the broadcast, it is returned unchanged. After a hold has run out, the
-    transporter gets no further hold on that broadcast. A new hold is refused if the transporter would then hold more
+    transporter gets no further hold on that broadcast. The command is rejected if the transporter would then hold more
     slots of a kind, on all broadcasts together, than they have free trucks of that kind.
     """
     broadcast, offer = lock_offered(uow, command.broadcast_id, command.transporter_id)
@@ -106,8 +106,8 @@ def _kept_elsewhere(uow: UnitOfWork, transporter_id: UUID) -> list[str]:
 def _until(uow: UnitOfWork, broadcast: Broadcast, offer: Offer) -> datetime:
     """Return when a new hold ends. Raises Rejected(HOLD_EXPIRED) if an earlier hold on this broadcast has run out.
 
-    The new hold ends no later than a released one would have ended, so releasing and holding again gains no time. Holds
-    of an earlier round, before the offer was made again, do not count.
+    The new hold ends no later than the transporter's released hold would have ended, so no time is gained by releasing
+    a hold and holding again. Holds from before the offer was made again, in an earlier round, do not count.
     """
     before = uow.session.scalars(
         select(Hold).where(

@@ -49,7 +49,7 @@ def expire(uow: UnitOfWork, broadcast: Broadcast, hold: Hold) -> None:
 
 
 def end_early(uow: UnitOfWork, broadcast: Broadcast, hold: Hold, transition: Transition[HoldStatus]) -> None:
-    """End the hold by this transition and reopen its slots. The timer of the next ring is not changed."""
+    """End the hold by this transition and reopen its slots. The timer of the next step is not changed."""
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     reopen_slots(uow, broadcast, held_slots(hold, slots))
     uow.advance(hold, transition)
@@ -60,8 +60,9 @@ def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckReq
     """Move held slots back to the state `searching`.
 
     Transporters who came within reach during the hold have no offer. Usually the next ring or one of their heartbeats
-    causes an offer. In the last step neither is certain, so a command for one more portion is sent. A portion makes
-    offers only to transporters without one. A round that has not begun, because all slots were on hold, begins now.
+    causes an offer. In the last step neither is certain, so the command for one more portion is sent, which makes
+    offers only to transporters without one. If a round has not begun because all slots were on hold, the same command
+    begins it.
     """
     uow.advance_all(slots, slot_lifecycle.RELEASE)
     if slots and (in_last_step(broadcast) or broadcast.radius_step == 0):

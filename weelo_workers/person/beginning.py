@@ -37,25 +37,26 @@ from weelo_workers.presence_sync import sync_after_commit
 
 LOOK_AGAIN_AFTER = timedelta(seconds=1)
 MOST_NAMED = 10
-"""A refusal names at most this many things under way."""
+"""A rejection names at most this many open broadcasts, live assignments and open holds each."""
 
 
 def begin(command: ErasePerson, uow: UnitOfWork, *, first: str) -> Erasure | None:
-    """Insert the erasure. Return None if commands of the person are waiting: then this command continues later.
+    """Insert and return the erasure. If commands of the person are waiting, return None, and this command continues later.
 
-    `first`: the name of its first part. Raises Rejected: NOT_FOUND for an unknown person, INVALID_TRANSITION while
-    something of theirs is under way.
+    `first`: the name of the first part of the erasure. Raises Rejected: NOT_FOUND for an unknown person,
+    INVALID_TRANSITION while a broadcast, an assignment or a hold of the person is open.
     """
     person = command.person_id
     if not _is_known(uow.session, person):
         raise Rejected(Code.NOT_FOUND, "Nothing is stored about a user with this id.")
-    # Commands that assign a truck lock its driver and its vehicle. After these locks they are either finished, and seen
-    # below, or they wait, and find the driver off duty.
+    # Commands that assign a truck lock its driver and its vehicle. So once these locks are taken, each such command
+    # either is finished, and its assignment is found below, or waits, and will find the driver off duty.
     vehicles = uow.session.scalars(select(Vehicle.id).where(Vehicle.transporter_id == person)).all()
     uow.lock_in_order(
         Vehicle, vehicles, Driver, [person]
-    )  # in the order of those commands, to avoid a deadlock
-    # Waiting commands are looked for before things under way: a command that ends in between has made its thing visible.
+    )  # in the same order as in those commands, to avoid a deadlock
+    # Waiting commands are searched for first. If one ends between the two queries, the second query finds what it has
+    # created.
     waiting = select(exists().where(_is_waiting(person, uow.command_id)))
     if uow.session.scalar(waiting, {"person": person}):
         uow.continue_later(at=uow.now + LOOK_AGAIN_AFTER)
@@ -95,7 +96,7 @@ def _is_known(session: Session, person: UUID) -> bool:
 
 
 def _is_waiting(person: UUID, own_command: UUID) -> ColumnElement[bool]:
-    """Return the condition that a row is a command of the person, or one with their data, and is to be executed."""
+    """Return the condition that a row is an unexecuted command which the person sent or which has the person's data."""
     names = bindparam("names", list(COMMANDS_WITH_PERSONAL_DATA), type_=ARRAY(Text()))
     mentions = MailboxRow.payload.cast(Text()).like(f"%{person}%")
     return and_(

@@ -26,7 +26,7 @@ class Columns:
     json: Mapping[str, str] = field(default_factory=dict)
     """Columns of JSON, each with its form in words. `fields.py` classifies their fields."""
     rows_deleted: bool = False
-    """Whether the rows of a person are deleted."""
+    """Whether the person's rows of this table are deleted."""
 
 
 def _kept(names: str) -> frozenset[str]:

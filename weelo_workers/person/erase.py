@@ -22,18 +22,19 @@ _NAMES = [*(part.name for part in PARTS), COMMANDS_THAT_FOLLOWED.name, REDIS]
 
 @handles(ErasePerson)
 def erase(command: ErasePerson, uow: UnitOfWork) -> None:
-    """Replace the data in the rows, then remove those in Redis. The command continues in further transactions.
+    """Replace the data in the rows, then remove the data in Redis. The command continues in further transactions.
 
-    The first transaction refuses a person with something under way, waits for the person's commands that are not executed
-    yet, and ends their availability. Each one stores how far it has come, so a crash repeats one portion at most. Raises
-    Rejected: NOT_FOUND, INVALID_TRANSITION.
+    Before data are replaced, the command waits until all commands of the person are executed, is rejected if a request,
+    a trip or a hold of the person is open, and ends the person's availability. Each transaction stores how far the
+    erasure has come, so a crash repeats one portion at most. Raises Rejected: NOT_FOUND, INVALID_TRANSITION.
     """
     erasure = uow.session.get(Erasure, uow.command_id) or begin(command, uow, first=_NAMES[0])
     if erasure is None:
         return
     if erasure.part != REDIS:
         work(erasure, uow, _NAMES)
-        # Redis is tidied after the commit, when no reader can fetch the old rows any more.
+        # The data in Redis are removed after this commit, when no process can read the old rows any more and store them
+        # there.
         uow.continue_later()
         return
     try:

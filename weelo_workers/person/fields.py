@@ -158,7 +158,7 @@ def has_personal(model: type[BaseModel]) -> bool:
 
 
 def unclassified(model: type[BaseModel]) -> Iterator[str]:
-    """Yield the fields of this model and of those in it that are neither kept nor personal."""
+    """Yield the fields of this model, and of models nested in it, that are classified neither as kept nor as personal."""
     for name, info in model.model_fields.items():
         if next(_models_in(info.annotation), None) is not None:
             for each in _models_in(info.annotation):

@@ -22,7 +22,7 @@ class Replacement:
     replace: Callable[[Any], Any]
 
     def __call__(self, value: Any) -> Any:
-        """Return what replaces the value. Null stays null. The result of a result is the same, so repeating is harmless."""
+        """Return what replaces the value. Null stays null. A value that was replaced already stays the same."""
         return None if value is None else self.replace(value)
 
 

@@ -70,9 +70,9 @@ OWN_REQUEST_ID = re.compile("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 class Part:
     """Rows of one table that belong to a person in one way. `key`: columns that are unique and never change.
 
-    `within`: the rows to read, by an index if there is one. `which`: those of them that have data of the person.
-    `is_theirs`: whether everything in such a row belongs to the person (see `scrubbing.scrub_row`). `columns`: only these
-    columns have data of the person; None: all have.
+    `within`: the rows to read, by an index if there is one. `which`: which of those rows have data of the person.
+    `is_theirs`: whether everything in such a row belongs to the person (see `scrubbing.scrub_row`). `columns`: the
+    columns that may have data of the person; None: all.
     """
 
     name: str
@@ -98,8 +98,8 @@ def parameters(
 ) -> dict[str, Any]:
     """Return the parameters of the conditions of all parts.
 
-    `began`: what the person has sent after this time is left out. `request_ids`: those that the person's apps have sent.
-    `all_request_ids`: there are too many of them, so every id that an app has sent counts.
+    `began`: what the person has sent after this time is left out. `request_ids`: the request ids that the person's apps
+    have made. `all_request_ids`: the person's apps have made too many, so the ids of every app count as theirs.
     """
     return {
         "person": person,
@@ -186,7 +186,8 @@ _THEIR_ASSIGNMENTS = select(Assignment.id).where(_THEIR_TRUCKS)
 _ASSIGNMENTS_TO_THEM = select(Assignment.id).where(Assignment.broadcast_id.in_(_THEIR_BROADCASTS))
 _THEIR_WEBHOOKS = select(Webhook.id).where(Webhook.user_id == PERSON)
 
-# A history that is purged before the log has deleted the broadcast of an event. Then the customer's log names its owner.
+# If the broadcast of an event is purged already, the log shows whose it was: only its customer's log has its
+# `broadcast_state_changed`.
 _line, _state = aliased(LogLine), aliased(EventRecord)
 _SAME_BROADCAST = EventRecord.data["broadcastId"].astext == _state.data["broadcastId"].astext
 _ABOUT_THEIR_BROADCAST = case(
@@ -206,7 +207,7 @@ _ABOUT_THEIR_BROADCAST = case(
         _SAME_BROADCAST,
     ),
 )
-# These events have one reader, whom they are about.
+# Each of these events has one reader, and is about this reader.
 _READ_BY_THEM = and_(
     EventRecord.event.in_(("command_settled", "webhook_disabled")),
     EventRecord.at <= _BEGAN,
@@ -242,8 +243,9 @@ FROM_OPERATORS_ABOUT_THEM = _from_operators_about_them()
 """The condition that a command has words of an operator about the person, or about their request or trip."""
 
 PARTS: tuple[Part, ...] = (
-    # Broadcasts come first. A transaction that copies a place into an event holds the lock on the broadcast, so all such
-    # events are committed when the broadcasts are done, and later transactions copy what has replaced the place.
+    # Broadcasts come first. A transaction that copies a place into an event holds the lock on the broadcast. So after
+    # the broadcasts are erased, all events with the old place are committed, and later transactions copy the replaced
+    # one.
     _part(
         "broadcasts",
         lambda row: and_(row.customer_id == PERSON, row.created_at <= _BEGAN),
@@ -251,7 +253,7 @@ PARTS: tuple[Part, ...] = (
     ),
     _part("users", lambda row: row.id == PERSON),
     _part("transporters", lambda row: row.id == PERSON),
-    # Commands that assign a truck lock its vehicle first as well.
+    # Vehicles come before drivers, because commands that assign a truck lock them in this order.
     _part("vehicles", lambda row: row.transporter_id == PERSON),
     _part("drivers", lambda row: row.id == PERSON),
     _part("devices", lambda row: and_(row.user_id == PERSON, row.registered_at <= _BEGAN)),
@@ -310,7 +312,7 @@ PARTS: tuple[Part, ...] = (
         "audit",
         lambda row: row.subject_id == PERSON,
         called="audit of a person",
-        # The reason for an export or an erasure does not name the person.
+        # Rows about exports and erasures are left out, because their reason does not name the person.
         which=AuditRecord.command.not_like("person.%"),
     ),
     _part(
@@ -343,7 +345,7 @@ PARTS: tuple[Part, ...] = (
     _part(
         "mailbox",
         _all,
-        # The erasure itself names the person, too, and is not settled yet.
+        # The command of the erasure also names the person, and is left out, because it is not settled yet.
         which=and_(_IS_OVER, MailboxRow.received_at <= _BEGAN, or_(_SENT_BY_THEM, _NAMES_THEM)),
         is_theirs=_SENT_BY_THEM,
     ),
@@ -352,7 +354,7 @@ PARTS: tuple[Part, ...] = (
         _all,
         called="operators' commands",
         which=and_(_IS_OVER, MailboxRow.received_at <= _BEGAN, FROM_OPERATORS_ABOUT_THEM),
-        # The name and the number of the caller are the operator's.
+        # The other columns with personal data, such as the caller's name and number, have the operator's data.
         columns=frozenset({"payload", "error"}),
     ),
     _part("erasures", lambda row: row.person_id == PERSON, "command_id"),

@@ -54,7 +54,7 @@ def scrub_row(
     if is_theirs:
         for column, replacement in rules.replaced.items():
             if column not in row or (column == "vehicle_number" and row.get("transporter_id") != person):
-                continue  # the number on an assignment is personal data of its transporter
+                continue  # the vehicle's number on an assignment is the transporter's personal data
             replaces_plate = replacement is PLATE and row[column] is not None
             new[column] = (
                 plate_of(row["vehicle_id" if table == "assignments" else "id"])
@@ -77,8 +77,9 @@ def scrub_row(
 def scrub(model: type[BaseModel], data: Json, person: UUID, *, is_theirs: bool) -> Json:
     """Return an object of this model without the person's data.
 
-    `is_theirs`: whether all of it belongs to the person, and not only the objects in it that name the person. Fields that
-    the model does not have (another version has written them) remain only if they contain no text of a user's.
+    `is_theirs`: whether the whole object belongs to the person, and not only the objects in it that name the person. In
+    the person's own objects, a field that the model does not have (another version has written it) remains only if its
+    value is plain (`_is_plain`).
     """
     if not isinstance(data, dict):
         return data
@@ -128,7 +129,7 @@ def _result(command: str, result: Json, person: UUID, is_theirs: bool) -> Json:
 
 
 def _problem(problem: Json, is_theirs: bool) -> Json:
-    """Return problem details with the title of their code as `detail`, which may name a vehicle or a value."""
+    """Return problem details with the title of their code as `detail`, because `detail` may name a vehicle or a value."""
     if not is_theirs or not isinstance(problem, dict):
         return problem
     code = Code.__members__.get(str(problem.get("code")))
@@ -189,7 +190,7 @@ _JSON: Mapping[tuple[str, str], Callable[[Mapping[str, Any], Json, UUID, bool], 
 
 
 def _is_plain(value: Json) -> bool:
-    """Return whether the value is an id, a time, a number, a truth value or null."""
+    """Return whether the value is an id, a time, a whole number, a truth value or null."""
     if not isinstance(value, str):
         return not isinstance(value, (dict, list, float))
     return bool(_ID_OR_TIME.fullmatch(value))

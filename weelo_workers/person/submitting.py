@@ -28,7 +28,7 @@ class Status(Enum):
     UNKNOWN = auto()
     """Nothing is stored about the id."""
     UNFINISHED = auto()
-    """It goes on, or waits for an operator."""
+    """The erasure goes on, or waits for an operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def submit(engine: Engine, person_id: UUID, reason: str) -> UUID:
 
 
 def wait(engine: Engine, command_id: UUID, seconds: float) -> Result:
-    """Return the result of the erasure, after waiting for its end for up to this time."""
+    """Wait up to `seconds` for the end of the erasure, and return its result."""
     until = time.monotonic() + seconds
     while True:
         with Session(engine) as session:

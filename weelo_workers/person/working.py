@@ -22,16 +22,16 @@ from weelo_workers.person.rows import (
 from weelo_workers.person.scrubbing import scrub_row
 
 PORTION = 1_000
-"""So many rows are read by one transaction. It takes less than a second or two, and locks these rows for so long."""
+"""How many rows one transaction reads. It locks them for a second or two at most."""
 MOST_REQUEST_IDS = 1_000
 
 _PARTS = {part.name: part for part in (*PARTS, COMMANDS_THAT_FOLLOWED)}
 
 
 def work(erasure: Erasure, uow: UnitOfWork, names: Sequence[str]) -> None:
-    """Work on the next rows, up to PORTION, and move the erasure to the next part after the last row of one.
+    """Erase the next rows, up to PORTION of them. After the last row of a part, the erasure moves to the next part.
 
-    `names`: the names of all parts in their order, and of one that is no part of the rows, at which this ends.
+    `names`: the names of all parts in their order. The last one is no part of the rows; at it, this work is done.
     """
     left = PORTION
     while left > 0 and (part := _PARTS.get(erasure.part)) is not None:
@@ -55,7 +55,7 @@ def work(erasure: Erasure, uow: UnitOfWork, names: Sequence[str]) -> None:
 
 
 def _erase_row(part: Part, row: Mapping[str, Any], erasure: Erasure, uow: UnitOfWork) -> bool:
-    """Replace what is personal in this row. Return whether something was."""
+    """Replace what is personal in this row, or delete the row. Return whether anything changed."""
     table = part.table
     this_row = [column == row[column.key] for column in table.primary_key]
     connection = uow.session.connection()
@@ -74,7 +74,7 @@ def _erase_row(part: Part, row: Mapping[str, Any], erasure: Erasure, uow: UnitOf
 
 
 def _is_parked(part: Part, row: Mapping[str, Any]) -> bool:
-    """Return whether the row is a parked command. It has had no effect, and cannot be retried without its payload."""
+    """Return whether the row is a parked command. It has had no effect, and without its payload it cannot be retried."""
     return part.table.name == "mailbox" and row["settled_at"] is None and part is not COMMANDS_THAT_FOLLOWED
 
 

@@ -88,7 +88,7 @@ __all__ = [
 ]
 
 _BUSY = "busy:"
-# Limit on the transporters with a truck on the road that one search returns.
+# The limit, for each kind, on the transporters whose trucks are all on the road in the result of one search.
 _MAX_BUSY = 250
 # Redis computes distances on a sphere. They are at most 0.6 % longer than distances on the ellipsoid.
 _SPHERE_EXCESS = 1.007
@@ -224,7 +224,7 @@ def is_reachable(transporter_id: UUID) -> bool:
 
 
 def is_warm() -> bool:
-    """Return whether presence has existed for one TTL. If so, transporters who are missing in it are offline."""
+    """Return whether presence has existed for one TTL. If so, transporters who are not in presence are offline."""
     return bool(_run(IS_WARM, [settings().presence_ttl_seconds]))
 
 
@@ -256,8 +256,8 @@ def position(transporter_id: UUID) -> Point | None:
 class TransporterState:
     """What presence has about one transporter.
 
-    `last_heartbeat_at`: None if the transporter is offline. `is_online`: whether it is within the TTL. `position`: of
-    the last heartbeat; None if it is not known.
+    `last_heartbeat_at`: None if the transporter is offline. `is_online`: whether the last heartbeat is within the TTL.
+    `position`: the position of the last heartbeat; None if it is not known.
     """
 
     last_heartbeat_at: datetime | None
@@ -294,7 +294,7 @@ def all_online() -> list[UUID]:
 def search(kinds: Collection[str], pickup: Point, reach: Reach) -> SearchResult:
     """Return the transporters online within the radius who have a free truck of these kinds, with their distances.
 
-    `busy` of the result has the nearest of those whose trucks are on the road. Raises PresenceUnavailable.
+    `busy` of the result has the nearest transporters whose trucks are all on the road. Raises PresenceUnavailable.
     """
     try:
         complete, found, stale_ids, busy = _run(
@@ -391,7 +391,7 @@ def online_fleets(at_most: int) -> list[OnlineFleet]:
 def _covered(
     found: Sequence[str], pickup: Point, reach: Reach, *, except_for: Collection[UUID] = ()
 ) -> dict[UUID, float | None]:
-    """Return the distance of each transporter within reach. `found`: ids and "longitude,latitude" by turns."""
+    """Return the distance of each transporter within reach. `found`: ids, each followed by "longitude,latitude"."""
     distances: dict[UUID, float | None] = {}
     for each, at in zip(found[::2], found[1::2], strict=True):
         transporter_id = UUID(each)
@@ -439,7 +439,7 @@ def index_broadcast(
 
 
 def mark_offered(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds_left: float) -> None:
-    """Leave the broadcast out of the answers to these transporters' heartbeats."""
+    """Leave the broadcast out of the answers to these transporters' heartbeats until the broadcast ends."""
     arguments: list[str | float] = [str(broadcast_id), seconds_left, *map(str, transporter_ids)]
     _run(MARK_OFFERED, arguments)
 

@@ -21,13 +21,13 @@ def count_online() -> int:
 
 
 def sample(at_most: int) -> dict[UUID, str]:
-    """Return what is stored about some transporters, chosen at random: their kinds of trucks as JSON. Raises RedisError."""
+    """Return the kinds of trucks stored for some transporters, chosen at random, as JSON. Raises RedisError."""
     found: Any = redis().hrandfield(_KINDS, at_most, withvalues=True)
     return {UUID(each): kinds for each, kinds in zip(found[::2], found[1::2], strict=True)}
 
 
 def stored(transporter_ids: Collection[UUID]) -> dict[UUID, str | None]:
-    """Return the same for these transporters; None for those of whom nothing is stored. Raises RedisError."""
+    """Return the kinds of trucks stored for these transporters, as JSON; None where none are stored. Raises RedisError."""
     if not transporter_ids:
         return {}
     found: Any = redis().hmget(_KINDS, [str(each) for each in transporter_ids])

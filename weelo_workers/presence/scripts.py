@@ -96,9 +96,10 @@ return 1
 )
 
 # Arguments: id, longitude, latitude, whether to store the position even if it is the first one or far from the last
-# one. Returns nothing if the transporter is not online, 'unplaced' if there is no position yet, 'moved' if the last one
-# is more than 50 km away (at most every ten seconds, because two phones of one transporter may alternate), else the
-# open broadcasts in reach that were not offered.
+# one. Returns nothing if the transporter is not online. Otherwise, if the position is not to be stored in these cases:
+# 'unplaced' if there is no position yet, 'moved' if the last one is more than 50 km away. For ten seconds after such a
+# position was stored, 'moved' is not returned, because two phones of one transporter may alternate. In all other cases
+# the script stores the position, and returns the open broadcasts in reach that were not offered.
 HEARTBEAT = (
     _COMMON
     + """

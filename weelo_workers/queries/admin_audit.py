@@ -17,14 +17,14 @@ from weelo_workers.queries.pages import Page, PageRequest
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which actions to list. `subject_id`: of what they were about. `since`, `until`: when they were executed."""
+    """Which actions to list. `subject_id`: the id of what they were about. `since`, `until`: when they were executed."""
 
     actor_id: UUID | None = None
     subject_id: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
     subject_ids: tuple[UUID, ...] = ()
-    """Of what the actions were about, if several things are wanted."""
+    """The ids of what the actions were about, to list actions about several things."""
 
 
 def audit(session: Session, wanted: AuditFilter, page_request: PageRequest) -> Page:

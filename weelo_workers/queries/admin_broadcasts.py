@@ -54,7 +54,7 @@ def broadcasts(session: Session, wanted: BroadcastFilter, page_request: PageRequ
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """The step of a search that its timer would make next, from 1. `round`: how often the rings had started again."""
+    """The step that the timer of a search would make next, counted from 1. `round`: how many new rounds there were."""
 
     step: int
     round: int
@@ -95,7 +95,10 @@ def _conditions(wanted: BroadcastFilter) -> list[ColumnElement[bool]]:
 
 
 def _matches(text: str, since: datetime | None) -> ColumnElement[bool]:
-    """Return the condition that the text is an id or its beginning, a customer's id or number, or part of an address."""
+    """Return the condition that the text is a broadcast's id or its beginning, or identifies its customer or an address.
+
+    A customer matches by the whole id or the end of the telephone number; an address by any part of it.
+    """
     ways: list[Select[Any]] = []
     if (is_id := begins_with(Broadcast.id, text)) is not None:
         ways.append(select(Broadcast.id).where(is_id))

@@ -50,7 +50,7 @@ REMEDIES = {
 
 
 def stuck(session: Session) -> list[dict[str, Any]]:
-    """Return what does not move, of each kind the oldest first and at most 50."""
+    """Return what does not move: of each kind at most 50, the oldest first."""
     parts = (
         _queues(session),
         _commands(session),
@@ -75,7 +75,7 @@ def _queues(session: Session) -> Iterator[StuckView]:
     try:
         without_worker = {queue for queue, workers in consumers().items() if workers == 0}
     except RedisError:
-        without_worker = set()  # `weelo doctor` and the metrics report Redis itself.
+        without_worker = set()  # `weelo doctor` and the metrics report that Redis does not answer.
     now = clock.now()
     for line in by_queue(session.connection()):
         since = now - timedelta(seconds=line.oldest_seconds) if line.due else None
@@ -130,7 +130,7 @@ def _commands(session: Session) -> Iterator[StuckView]:
 
 def _broadcasts(session: Session) -> Iterator[StuckView]:
     is_late = Broadcast.expires_at < func.clock_timestamp() - OVERDUE
-    # A list that is read once. A condition with EXISTS would read all waiting commands for each broadcast.
+    # This list is read once. A condition with EXISTS would read all waiting commands for each broadcast.
     timers = select(MailboxRow.payload["broadcast_id"].astext).where(
         unsettled(MailboxRow), MailboxRow.queue == TIMERS, MailboxRow.name == ExpireBroadcast.name
     )

@@ -76,7 +76,7 @@ _OLDEST_TIMERS = text(f"""
      GROUP BY name
 """)
 
-# In a row of another version, `events` may be missing or may not be a list.
+# In a row that another version has written, `events` may be missing or may not be a list.
 _UNSENT = text(f"""
     SELECT COALESCE(sum(CASE jsonb_typeof(payload->'events')
                              WHEN 'array' THEN jsonb_array_length(payload->'events') ELSE 1 END), 0) AS events,
@@ -123,8 +123,8 @@ def is_unsettled(*commands: type[Command], **fields: UUID) -> Exists:
 def waits(connection: Connection) -> dict[Queue, Wait]:
     """Return the number and the age of due commands that have not been attempted, for each queue that has any.
 
-    Commands that run in the background or in batches are left out, because they keep no worker of the queue busy, and
-    so are those of a later priority, because workers execute the others first.
+    Commands that run in the background or in batches are not counted, because they keep no worker of the queue busy.
+    Commands of a later priority are not counted, because workers execute the others first.
     """
     names = [
         name

@@ -63,7 +63,7 @@ from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.pages import Page, PageRequest, paged
 from weelo_workers.queries.views import assignment_view, broadcast_view
 
-# Their whole rows become composite values in `_find`.
+# `_find` reads whole rows of these tables as composite values.
 _BROADCAST_ROWS: Any = Broadcast.__table__
 _SLOT_ROWS: Any = TruckRequest.__table__
 _ASSIGNMENT_ROWS: Any = Assignment.__table__
@@ -87,11 +87,12 @@ def find(
     *,
     is_known: Callable[[str], bool] = lambda _: False,
 ) -> TaggedView | None:
-    """Return one broadcast with its slots and the assignments that the reader may see; None if they may not see it.
+    """Return one broadcast with the slots and assignments that the reader may see; None if they may not see it.
 
-    `is_known`: whether the reader has the view of a tag. Then no further rows are read.
+    `is_known`: returns whether the reader has the view with a tag already. Then no further rows are read.
 
-    The tag is read first. If a row changes afterwards, the view may be newer than its tag, and the next tag is another.
+    The tag is read first. If a row changes afterwards, the view may be newer than its tag. That is harmless: the next
+    read has another tag, so the reader gets the view again.
     """
     statement = _find(reader.role)
     found = session.execute(
@@ -115,9 +116,10 @@ def _shape() -> str:
 
 @cache
 def _find(role: Role) -> Select[Any, Any]:
-    """Return the statement that reads a broadcast, with a hash of all rows of which a reader's view consists.
+    """Return the statement that reads a broadcast, with a hash of all rows from which a reader's view is made.
 
-    The hash is of contents. Numbers such as `xmin` differ on a restored database, and are used again after a wraparound.
+    The rows' contents are hashed. Numbers such as `xmin` would not do, because a restore changes them and PostgreSQL
+    uses them again after a wraparound.
     """
     slots = select(_SLOT_ROWS.table_valued()).where(_SLOT_ROWS.c.broadcast_id == Broadcast.id)
     assignments = select(_ASSIGNMENT_ROWS.table_valued()).where(

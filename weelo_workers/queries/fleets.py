@@ -35,7 +35,7 @@ class FleetAvailability:
 
 
 def fleet_availability(session: Session, transporter_ids: Collection[UUID]) -> dict[UUID, FleetAvailability]:
-    """Return the availability of these fleets. It includes all that was committed before `at`, the statement's time."""
+    """Return the availability of these fleets, with everything that was committed before `at`, the statement's time."""
     return {
         row.id: FleetAvailability(
             frozenset(row.free) if row.wants_work else None, frozenset(row.all) - frozenset(row.free), row.at
@@ -98,7 +98,7 @@ _LIVE = (
 
 
 def availability(session: Session, transporter_id: UUID) -> AvailabilityView:
-    """Return whether the transporter wants work. A transporter who has never set it does not."""
+    """Return whether the transporter wants work; False if the transporter has never stated it."""
     transporter = session.get(Transporter, transporter_id)
     if transporter is None:
         return AvailabilityView(is_available=False, changed_at=None)

@@ -1,7 +1,7 @@
 """The market figures, from the rows: what became of the requests that were created in a window of time.
 
-All figures are of these requests, whenever their slots were won or lost. So won and asked, for example, are about the same
-slots. `market/counting.py` counts the same transitions when they happen.
+All figures are of these requests, even if their slots were won or lost after the window. So the figures won and asked,
+for example, are about the same slots. `market/counting.py` counts the same transitions when they happen.
 """
 
 from __future__ import annotations
@@ -102,7 +102,8 @@ _OF_TRUCKS = text(f"""
      GROUP BY 1, 2, 3, 4, 5
 """)
 
-# A slot that ended has a transition, and so have, by the same command, its assignment or its whole broadcast.
+# The transition by which a slot ended does not show why. This shows in the transition of the slot's assignment or of
+# the whole broadcast that the same command has made.
 _OF_ENDS = text(f"""
     {_REQUESTS},
     ends AS MATERIALIZED (

@@ -45,7 +45,7 @@ _REOPENED_FOR = timedelta(hours=1)
 
 
 def in_last_step(broadcast: Broadcast) -> bool:
-    """Return whether the newest step of this broadcast is (a portion of) the last one."""
+    """Return whether the newest step of this broadcast is the last step or a portion of it."""
     return is_last_step(broadcast.radius_step, broadcast.policy.radius_steps_km)
 
 
@@ -54,7 +54,8 @@ def open_offers_against(
 ) -> ScalarSelect[int]:
     """Return how many open offers of this transporter count against a new one whose pickup is `km` away.
 
-    This is the rule of `lifecycles.offer_cap.counts_against` in SQL. `of_new_offer` gives its parameters.
+    This is the rule of `lifecycles.offer_cap.counts_against` in SQL. `of_new_offer` returns the parameters of the
+    query.
 
     `OFFSET 0` makes PostgreSQL read this transporter's offers first, and then their broadcasts by id. Without it, while
     the statistics are old, PostgreSQL looks for an offer of this transporter in every open broadcast.
@@ -67,7 +68,7 @@ def open_offers_against(
         select(Offer.broadcast_id)
         .where(
             Offer.transporter_id == transporter_id,
-            # An offer of the same broadcast is made again, so it does not count against itself.
+            # An earlier offer of the same broadcast is replaced by the new one, so it does not count.
             Offer.broadcast_id != bindparam("new_broadcast", type_=Uuid()),
             *_MAY_BE_OPEN,
             or_(km.is_(None), Offer.distance_km <= km),
@@ -135,8 +136,8 @@ def leaves_room(
 ) -> ColumnElement[bool]:
     """Return the condition that these open offers leave room for an offer of a `Broadcast` whose pickup is `km` away.
 
-    This is `lifecycles.offer_cap.has_room` in SQL. The condition is as exact as `km`: if `km` is null, the condition
-    may be true although there is no room.
+    This is `lifecycles.offer_cap.has_room` in SQL. The condition is only as exact as `km`. If `km` is null, the
+    condition may be true although there is no room.
     """
     if len(open_offers) < cap:
         return true()
@@ -172,8 +173,8 @@ def leaves_room(
 def kept_out_by(session: Session, broadcast_id: UUID, now: datetime) -> Sequence[Row[UUID, UUID]]:
     """Return pairs (transporter, open broadcast), nearest first.
 
-    Each transporter has an offer of `broadcast_id` that they did not decline. The other broadcast passed them over
-    because they had no room, and has not been offered to them since.
+    Each of the transporters has an offer of `broadcast_id` that they did not decline. A step of the open broadcast
+    passed them over because they had no room, and that broadcast has not been offered to them since.
     """
     return session.execute(_KEPT_OUT_NEAREST_FIRST, {"broadcast": broadcast_id, "now": now}).all()
 

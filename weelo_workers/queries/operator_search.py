@@ -12,7 +12,8 @@ from sqlalchemy.orm import InstrumentedAttribute
 from weelo_workers.models import User
 
 MIN_DIGITS = 4
-"""Fewer digits are no telephone number, and fewer characters no beginning of an id."""
+"""A text with fewer digits is not taken for a telephone number, and one with fewer characters not for the beginning of
+an id."""
 
 _PHONE_DIGITS = 10
 """The digits of an Indian number without its country code. Operators and tokens write country codes differently."""

@@ -79,7 +79,7 @@ class History:
 
     @property
     def times(self) -> list[datetime]:
-        """The times at which anything changed, oldest first, each once."""
+        """The times at which something changed, oldest first, without repetitions."""
         changed: set[datetime] = {self.created_at, *(each.at for each in self.transitions)}
         for offer in self.offers:
             changed |= {offer.first_offered_at or offer.offered_at, offer.offered_at}

@@ -16,12 +16,12 @@ from weelo_workers.models import MailboxRow
 from weelo_workers.queries.backlog import Backlog, by_queue
 
 LATENESS_SECONDS = 60
-"""Lateness is that of commands settled within this time."""
+"""The lateness is that of the commands which were settled within this many seconds before now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """How many commands were settled, and the seconds from due to settled of the median and of all but 5 %."""
+    """How many commands were settled, and how many seconds after their due time: the median and the 95th percentile."""
 
     settled: int
     median: float

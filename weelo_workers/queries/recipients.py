@@ -20,8 +20,8 @@ from weelo_workers.queries.pages import Page, PageRequest
 def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) -> Page | None:
     """Return a page of transporters, the most recently found first; None if there is no such broadcast.
 
-    The time at which a transporter was first found determines the order, because a later offer must not move them to a
-    page that was read already.
+    The order is that of the times at which transporters were first found. So a later offer does not move a transporter
+    to a page that was read already.
 
     A transporter who was passed over and got an offer later is shown with the offer. A transporter whom several steps
     passed over is shown with the newest reason. `queries.offer_explanation` has all steps of one transporter.

@@ -45,9 +45,9 @@ def broadcast_header(broadcast: Broadcast) -> dict[str, Any]:
 
 
 def request_fields(broadcast: Broadcast) -> dict[str, Any]:
-    """Return the fields of `BroadcastRequest` from their columns.
+    """Return the fields of `BroadcastRequest`, from the broadcast's columns of the same names.
 
-    A view or an event ignores those that it does not declare.
+    A view or an event ignores the fields that it does not declare.
     """
     fields = {name: getattr(broadcast, name) for name in BroadcastRequest.model_fields}
     return {**fields, "pickup": place(broadcast.pickup), "drop": place(broadcast.drop)}

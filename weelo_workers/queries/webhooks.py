@@ -69,7 +69,7 @@ def own_webhook(session: Session, webhook_id: UUID, user_id: UUID) -> Webhook | 
 
 
 def with_secret(outcome: CommandOutcome) -> CommandOutcome:
-    """Return the outcome, for CreateWebhook and RotateSecret with the secret. The stored outcome has its version only."""
+    """Return the outcome. To those of CreateWebhook and RotateSecret add the secret, of which only the version is stored."""
     if outcome.command not in _COMMANDS_WITH_SECRET or not isinstance(outcome.result, dict):
         return outcome
     version, webhook_id = outcome.result["secretVersion"], UUID(outcome.result["id"])
@@ -109,7 +109,7 @@ def _recorded(webhook: Webhook) -> Any:
 
 
 def _undelivered(webhook: Webhook) -> Any:
-    """Return the query of the lines after the cursor. Attempts were made at most at the first of them."""
+    """Return the query of the lines after the cursor. Only for the first of these lines attempts may have been made."""
     first = (
         select(func.min(LogLine.seq))
         .join(EventRecord, EventRecord.id == LogLine.event_id)

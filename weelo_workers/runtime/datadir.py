@@ -120,9 +120,9 @@ class DataDir:
         self.running_file.unlink(missing_ok=True)
 
     def withdraw_if_dead(self) -> None:
-        """Delete the description of a system whose `weelo up` was killed. That of a running one stays.
+        """Delete the description of a system whose `weelo up` was killed. The description of a running system stays.
 
-        The lock of `weelo up` is not taken, because one that starts at this moment would then refuse to start.
+        This does not take the lock of `weelo up`, because a `weelo up` that starts at this moment would then fail.
         """
         if self.running() is None:
             with suppress(OSError):
@@ -159,7 +159,7 @@ def make_directory(path: Path) -> None:
 
 
 def _check_owner(path: Path) -> None:
-    """Refuse a data dir with files of another user, because this process could not replace them."""
+    """Raise CommandError if the data dir has files of another user, because this process could not replace them."""
     me = os.geteuid()
     if me == 0:
         return

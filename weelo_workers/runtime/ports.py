@@ -15,8 +15,8 @@ SERVER_PORTS = range(20_000, 30_000)
 def address_of(host: str) -> str:
     """Return the address that `host` names, an IPv4 one if it has any.
 
-    gunicorn looks up IPv4 addresses only, so it would not find a name that has only IPv6 addresses. Raises OSError or
-    UnicodeError for a name that cannot be looked up.
+    The look-up is not left to gunicorn, which looks up IPv4 addresses only and would not find a name that has only IPv6
+    addresses. Raises OSError or UnicodeError for a name that cannot be looked up.
     """
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     family, _, _, _, address = min(found, key=lambda entry: entry[0] != socket.AF_INET)

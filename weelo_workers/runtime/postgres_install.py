@@ -31,7 +31,7 @@ ELSEWHERE = Path("/var/lib/weelo")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The operating system account of a server. None in its place means the account of this process."""
+    """The operating system account of a server. Where an Account is optional, None means the account of this process."""
 
     uid: int
     gid: int
@@ -87,7 +87,7 @@ def owner_of(directory: Path) -> Account | None:
 
 
 def reachable_directory(wanted: Path, known_as: Path) -> tuple[Path, Account | None]:
-    """Make an empty directory for the server: at `wanted` if its account can reach this, else under /var/lib/weelo.
+    """Make an empty directory: at `wanted` if the server's account can reach that path, else under /var/lib/weelo.
 
     `known_as`: the path of the link that will point to the directory. The name of a directory under /var/lib/weelo
     contains this path.

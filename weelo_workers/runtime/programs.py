@@ -29,7 +29,8 @@ SHARED_WORKER = "workers"
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
 
-# Beat executes the commands that write presence after each of its sweeps. The clock of a sandbox waits for them at each step.
+# Beat executes the commands that write presence after each sweep, and the sandbox moves its clock on only when they are
+# executed. So a sandbox sweeps more often.
 SANDBOX_PACE = {"SWEEP_SECONDS": "0.2"}
 
 # With these shorter timers the demo takes one minute instead of several minutes.
@@ -130,7 +131,7 @@ def demo(options: Options) -> Program:
 
 
 def environment(overrides: Mapping[str, str]) -> dict[str, str]:
-    """Return the children's environment: our own variables that `for_server` keeps, and `overrides`."""
+    """Return the children's environment: those variables of this process that `for_server` keeps, and `overrides`."""
     return {**for_server(os.environ), **overrides}
 
 

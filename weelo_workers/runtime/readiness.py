@@ -104,7 +104,7 @@ class Readiness:
     def notice(self) -> str | None:
         """Return a line about what is missing, after 10 s, 20 s, 40 s and so on; None at all other times.
 
-        A fault that waiting does not mend is reported at once as well.
+        A fault that does not go away by itself is also reported at once.
         """
         now = time.monotonic()
         if self.reached or now < self._next_notice:
@@ -191,7 +191,7 @@ class Readiness:
         return f"no worker has consumed a message of {', '.join(missing)}" + (f"; {lines}" if lines else "")
 
     def _of_connections(self) -> str | None:
-        """Return a fault if a Redis has refused connections since the first check. Workers may then lack them."""
+        """Return a fault if a Redis has refused connections since the first check, because workers may then have none."""
         for variable, redis in self._brokers.items():
             try:
                 refused, limit = refused_connections(redis)
@@ -222,7 +222,7 @@ class Readiness:
             self._note(name, True)
             return f"{url} answers {answer.code}: {_reason_in(answer.read(500).decode(errors='replace'))}"
         except OSError as problem:
-            # The reason of a URLError is used, because its text is the reason inside "<urlopen error …>".
+            # `reason` is used instead of the text of a URLError, which is the same reason inside "<urlopen error …>".
             return f"{url} does not answer ({getattr(problem, 'reason', problem)})"
 
     def _note(self, sign: str, seen: bool) -> None:

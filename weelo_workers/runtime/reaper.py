@@ -69,7 +69,7 @@ def main() -> None:
         signal.signal(signum, signal.SIG_IGN)
     sys.stdin.buffer.read()
     ChildRegistry(Path(path)).end(int(supervisor))
-    # A supervisor that was killed has left its description in the data dir.
+    # If the supervisor was killed, its description is still in the data dir, and is deleted here.
     DataDir.at(Path(path).parent).withdraw_if_dead()
 
 

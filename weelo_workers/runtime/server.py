@@ -35,7 +35,7 @@ POLL_SECONDS = 0.02
 # Matches the severities in PostgreSQL's log, and "error:" in the output of its programs.
 _ERROR = re.compile(r"\b(?:FATAL|PANIC|ERROR|error):")
 
-# The servers that this process started. Only their parent can reap them.
+# The servers that this process started. As their parent, only this process can reap them.
 _started: list[subprocess.Popen[bytes]] = []
 
 
@@ -121,7 +121,7 @@ class EmbeddedServer(ABC):
         """
         pid = self.pid()
         if pid is None:
-            self._end_survivors()  # A server that is still starting has no pid file yet.
+            self._end_survivors()  # There may be a server that is still starting and has no pid file yet.
             return
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
@@ -157,7 +157,7 @@ class EmbeddedServer(ABC):
     def _end_survivors(self) -> None:
         """Kill the remaining processes of this server.
 
-        Children of a killed PostgreSQL could still write after the next start.
+        Otherwise child processes of a killed PostgreSQL could still write to the data after the next start.
         """
         deadline = time.monotonic() + KILL_SECONDS
         while left := named_and_working_in(self.process_name, str(self.working_directory())):

@@ -66,7 +66,7 @@ class Child:
     failed_starts: int = 0
     """The number of starts that have failed in a row."""
     ended: float | None = None
-    """The time (monotonic) when it last ended without being stopped."""
+    """The time (monotonic) when the program last ended without being stopped."""
     last_line: str = ""
     exit_code: int | None = None
     reader: threading.Thread | None = field(default=None, repr=False)
@@ -115,7 +115,7 @@ class Supervisor:
         ]
 
     def last_lines(self, names: Iterable[str]) -> list[str]:
-        """Return the last line of each of these programs that has printed any."""
+        """Return the last line of each of these programs that has printed a line."""
         children = [self._children[name] for name in names if name in self._children]
         return [f"{child.program.name} printed: {child.last_line}" for child in children if child.last_line]
 

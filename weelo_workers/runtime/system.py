@@ -41,7 +41,7 @@ SERVER_STOP_SECONDS = 1.0
 """The time for each server to stop. If PostgreSQL is killed after it, the next start recovers the data from the log."""
 TICK_SECONDS = 0.1
 WATCH_SECONDS = 0.25
-"""The time between two looks at the children of a system that is ready. Rarer looks cost an idle system less."""
+"""The time between two checks of the children of a system that is ready. A longer time costs an idle system less."""
 LAST_PORT = 65_535
 MIN_FILES = 128
 """The least limit of open files. With 64 files the embedded Valkey accepts fewer connections than the processes open."""
@@ -63,7 +63,7 @@ class _Stopping:
         self.interrupts = True
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
-            # nohup starts a program with SIGHUP ignored, and it stays ignored.
+            # nohup starts a program with SIGHUP ignored. In that case SIGHUP stays ignored.
             if signum != signal.SIGHUP or signal.getsignal(signum) != signal.SIG_IGN:
                 signal.signal(signum, self._on_signal)
 
@@ -229,7 +229,7 @@ def _for_the_terminal(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_configuration() -> None:
-    """Refuse a wrong configuration before anything is started. Raises ConfigurationError."""
+    """Check the configuration before anything is started. Raises ConfigurationError or CommandError."""
     if settings().weelo_env == "production":
         for variable in ("DATABASE_URL", "REDIS_URL"):
             if not given(variable):
@@ -259,7 +259,10 @@ def _check_ports(options: Options) -> None:
 
 
 def _check_metrics_ports(options: Options) -> None:
-    """Refuse a port of API or Flower: a worker would get it first, and answer in their place that all is ready."""
+    """Raise CommandError if a metrics port is also the port of API or Flower, or is too high.
+
+    A worker would open a shared port first, and would answer there, in place of API or Flower, that it is ready.
+    """
     for program, port in options.metrics_ports.items():
         if port > LAST_PORT:
             needed = len(options.metrics_ports)
@@ -356,7 +359,7 @@ def _start_again(server: EmbeddedServer, console_log: ConsoleLog) -> None:
 
 
 def _migrate(environment: dict[str, str]) -> None:
-    """Migrate in a separate process, so that imports and connections of the migration do not stay in this one."""
+    """Migrate the schema in a separate process, so that imports and connections of the migration do not stay in this one."""
     done = subprocess.run(
         programs.migration(),
         env=environment,
@@ -372,7 +375,10 @@ def _migrate(environment: dict[str, str]) -> None:
 
 
 def _check_redis(variable: str, address: str, options: Options) -> None:
-    """Raise CommandError for the Redis of a sandbox, unless this system is one; and, if it is, for a Redis that another system uses."""
+    """Raise CommandError if a sandbox would use the Redis of another system, or another system the Redis of a sandbox.
+
+    A sandbox marks an empty Redis as its own.
+    """
     with suppress(RedisError), closing(redis_client.connect(address)) as redis:
         marked = bool(redis.exists(redis_clock.OFFSET_KEY))
         if marked and not options.sandbox:

@@ -27,10 +27,10 @@ def are_on() -> bool:
 def span(
     name: str, kind: Kind, attributes: Attributes, *, parent: str | None = None
 ) -> AbstractContextManager[None]:
-    """Return a context manager for a step of the trace at hand. An exception in its block is noted in the span.
+    """Return a context manager that makes a span for a step of the trace at hand. An exception in its block is recorded.
 
-    `parent`: the `traceparent` to go on with, for a step whose trace began in another process. `attributes`: without
-    names, phone numbers, places, texts and tokens. One that is None is left out.
+    `parent`: the `traceparent` to continue, for a step whose trace began in another process. `attributes`: must not
+    contain names, phone numbers, places, texts or tokens. An attribute that is None is left out.
     """
     if not are_on():
         return _OFF
@@ -40,10 +40,10 @@ def span(
 
 
 def begin_command(name: str, sender: str | None, attributes: Attributes, *, is_timer: bool) -> None:
-    """Begin the span of an attempt at a command; `end_command` ends it. Calling this again has no effect before that.
+    """Begin the span of an attempt at a command. Until `end_command` ends it, calling this again has no effect.
 
-    `sender`: the `traceparent` that is stored with the command. The command of a timer begins a new trace, with a link to
-    the trace that has set the timer, because it may fire hours later.
+    `sender`: the `traceparent` that is stored with the command. A timer may fire hours after it was set, so its command
+    begins a new trace, with a link to the trace that has set the timer.
     """
     if are_on():
         from weelo_workers.tracing import spans  # noqa: PLC0415
@@ -60,7 +60,7 @@ def end_command(error: BaseException | None = None) -> None:
 
 
 def annotate(attributes: Attributes) -> None:
-    """Add attributes to the span at hand. One that is None is left out."""
+    """Add attributes to the span at hand. An attribute that is None is left out."""
     if are_on():
         from weelo_workers.tracing import spans  # noqa: PLC0415
 
@@ -68,7 +68,7 @@ def annotate(attributes: Attributes) -> None:
 
 
 def traceparent() -> str | None:
-    """Return the place in the trace at hand, to be stored with what it causes; None outside of a trace."""
+    """Return the `traceparent` of the span at hand, to be stored with what it causes; None outside of a trace."""
     if not are_on():
         return None
     from weelo_workers.tracing import spans  # noqa: PLC0415

@@ -51,7 +51,7 @@ class _Exporter(SpanExporter):
     """Sends spans, and logs once if the collector cannot be reached, instead of every few seconds."""
 
     def __init__(self, endpoint: str) -> None:
-        # OpenTelemetry's own lines about failures come again and again.
+        # OpenTelemetry logs each failure, so its lines are dropped.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
         self._exporter = OTLPSpanExporter(endpoint.rstrip("/") + _PATH, timeout=EXPORT_SECONDS)
         self._outage = Outage("the collector of traces")

@@ -20,8 +20,8 @@ from weelo_workers.trips.watchdogs import watch_pickup
 def advance(command: AdvanceTrip, uow: UnitOfWork) -> AssignmentView:
     """Move the trip to the reported status. Statuses may be skipped; a repeated report succeeds.
 
-    Raises Rejected(INVALID_TRANSITION) for an earlier status. The first truck under way puts the broadcast in progress;
-    the last completed trip completes it.
+    When the first truck sets out, the broadcast is in progress; with its last trip the broadcast is completed. Raises
+    Rejected(INVALID_TRANSITION) for an earlier status.
     """
     broadcast, assignment = lock_own_assignment(uow, Assignment.trip_id == command.trip_id, command.driver_id)
     if assignment.status == command.status:

@@ -17,7 +17,7 @@ from weelo_workers.trips.ending import end_truck
 
 @handles(CancelTruck)
 def cancel_truck(command: CancelTruck, uow: UnitOfWork) -> CancelTruckResult:
-    """Cancel the truck and its slot; repeating it succeeds. Other trucks may be under way.
+    """Cancel the truck and its slot, even if other trucks are under way; repeating it succeeds.
 
     Raises Rejected(BOOKING_CANNOT_CANCEL) once the goods are loaded, or after the truck was lost in another way.
     """

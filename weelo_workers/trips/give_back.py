@@ -19,7 +19,8 @@ from weelo_workers.trips.reopening import lose_truck
 def give_back(command: GiveBack, uow: UnitOfWork) -> AssignmentView:
     """Give the truck back; repeating it succeeds. Possible until the goods are loaded.
 
-    Raises Rejected(INVALID_TRANSITION) in another status. A driver who has not answered yet declines instead.
+    Raises Rejected(INVALID_TRANSITION) in any other status, and for a driver who has not answered yet: they have to
+    decline.
     """
     by_driver = command.role is Role.DRIVER
     if by_driver:

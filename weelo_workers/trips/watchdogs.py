@@ -29,7 +29,8 @@ def watch_start_limit(
 ) -> None:
     """Set the timer that gives back a truck that has not set out.
 
-    `after_reminder`: the driver is reminded now, perhaps late. The time from the reminder to the limit is not shortened.
+    `after_reminder`: the driver is reminded now. If the reminder is late, the limit is late as well, so that the time
+    between the two is not shorter.
     """
     limit = broadcast.policy.start_limit_seconds
     if not limit:
@@ -65,7 +66,7 @@ def seconds_before_report(policy: Policy, status: AssignmentStatus) -> float:
 def still_watched(
     uow: UnitOfWork, command: Watchdog, status: AssignmentStatus
 ) -> tuple[Broadcast, Assignment] | None:
-    """Lock and return the broadcast and the assignment; None if it has left this status since the timer was set."""
+    """Lock and return broadcast and assignment; None if the assignment has left this status since the timer was set."""
     found = lock_assignment(uow, Assignment.id == command.assignment_id)
     if found is None or found[1].status != status or found[1].state_changed_at != command.since:
         return None

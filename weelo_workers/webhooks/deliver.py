@@ -11,7 +11,7 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.webhooks import leases, sending
 
-# The command that checks a lease comes this long after the end of the lease.
+# The command that checks a lease is due this many seconds after the end of the lease.
 MARGIN_SECONDS = 0.5
 
 
@@ -19,9 +19,9 @@ MARGIN_SECONDS = 0.5
 def deliver(command: DeliverWebhook, uow: UnitOfWork) -> None:
     """Take the lease of the webhook, and post its lines after the commit, in this process.
 
-    Nothing happens if the webhook is not active, is in its pause after a failure, or if another sender has the lease:
-    that sender finds the new lines before it releases the lease. If a sender crashes, the lease ends, and the command that
-    was sent for that moment takes it again.
+    Nothing is posted here if the webhook is not active, if it is in its pause after a failure and has no line to
+    resend, or if another sender has the lease: that sender finds the new lines before it releases the lease. If a
+    sender crashes, its lease ends, and the command that was sent to be due then takes a new one.
     """
     token = uuid4()
     lease = leases.take(uow.session.connection(), command.webhook_id, token, at_once=command.at_once)

@@ -36,7 +36,7 @@ LEASE_SECONDS = 20
 PORTION = 50
 """How many lines a sender reads at once."""
 
-# The holder reads everything anew if its owner has changed one of these meanwhile.
+# If the webhook's owner has changed one of these meanwhile, the holder of the lease reads its work anew.
 _AS_READ = (
     "webhooks.is_active AND webhooks.url = :url AND webhooks.events = CAST(:events AS jsonb)"
     " AND webhooks.secret_version = :secret_version"
@@ -70,7 +70,7 @@ _EXTEND_AND_READ = text(f"""
 _RELEASE = text("""
     UPDATE webhooks SET lease_token = NULL, lease_until = NULL WHERE id = :webhook AND lease_token = :token
 """)
-# A command that is being executed is locked and stays: it finds that the lease has ended.
+# A check that is being executed is locked and stays. That is harmless: it finds that the lease has ended.
 _DELETE_CHECK = text(f"""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox
@@ -78,8 +78,8 @@ _DELETE_CHECK = text(f"""
                      AND payload->>'lease' = CAST(:token AS text)
                      FOR UPDATE SKIP LOCKED)
 """)
-# Deletes the commands of earlier pauses, which have been ended before their time. Those that are due soon stay: one of them
-# may be the one for the lines of old transactions (`waking.py`).
+# Deletes the commands that were sent for the end of earlier pauses, if those pauses were ended early. Commands that are
+# due soon stay, because one of them may be for the lines of old transactions (`waking.py`).
 _DELETE_EARLIER_RETRIES = text(f"""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox
@@ -193,8 +193,8 @@ class Work:
 def take(connection: Connection, webhook_id: UUID, token: UUID, *, at_once: bool = False) -> Lease | None:
     """Take the lease if it is free, and return it; otherwise return the lease of its holder.
 
-    Return None if there is nothing to do: the webhook is deleted, not active, or in its pause after a failure.
-    `at_once`: end that pause.
+    Return None if there is nothing to do: the webhook is deleted, is not active, or is in its pause after a failure and
+    has no line to resend. `at_once`: end that pause.
     """
     row = connection.execute(_TAKE, {"webhook": webhook_id, "token": token, "at_once": at_once}).one_or_none()
     return None if row is None else Lease(row.lease_token, row.seconds_left)
@@ -255,7 +255,8 @@ def release(connection: Connection, webhook_id: UUID, token: UUID) -> None:
 def extend(connection: Connection, webhook_id: UUID, token: UUID, work: Work) -> bool:
     """Extend the lease.
 
-    Return False if another sender has taken it, or if its owner has changed the webhook since the work was read.
+    Return False if another sender has taken the lease, or if the webhook's owner has changed it since the work was
+    read.
     """
     return bool(connection.execute(_EXTEND, _parameters(webhook_id, token, work)).scalar())
 

@@ -23,7 +23,7 @@ from weelo_workers.contracts.webhooks import fault_in_production
 ATTEMPT_SECONDS = 10.0
 """The limit for a whole attempt, including the look-up of the host and the TLS handshake."""
 
-# If one address of a host does not answer, there is time left to try another one.
+# So short that there is time left to try another address of the host, if one does not answer.
 CONNECT_SECONDS = 4.0
 # Only the status of a response counts. Its body is read within these limits, and not used.
 MAX_BODY_BYTES = 4_096
@@ -206,7 +206,7 @@ async def post(
             error = "the host has an address that is not public"
         except Exception as failure:  # noqa: BLE001 (no response of an endpoint may stop the sender)
             result, error = "unreachable", _summary(failure)
-    # What happens after the status, such as a body that does not end, changes nothing.
+    # Once the status is known, nothing that follows, such as a body that does not end, changes the result.
     if statuses:
         result, error = _result_of(statuses[0])
     return Attempt(statuses[0] if statuses else None, error, result, time.monotonic() - began)
@@ -253,7 +253,7 @@ async def _exchange(
 
 
 async def _read_some(response: httpcore.Response) -> None:
-    """Read the beginning of the body: many servers log an error if the connection is closed before it is sent."""
+    """Read the beginning of the body, because many servers log an error if the connection is closed before it is sent."""
     read = 0
     async with asyncio.timeout(BODY_SECONDS):
         async for chunk in response.aiter_stream():

@@ -33,14 +33,17 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DATABASE_THREADS = 4
-# Each post needs a file descriptor, of which a process has few. The rest is for the database, Redis and look-ups.
+# Each post needs a file descriptor, and a process has a limited number. The rest of them is for the database, Redis and
+# look-ups.
 MOST_POSTS_AT_ONCE = 2_000
 SHARE_OF_FILES = 0.5
-# Endpoints that have failed before may keep a post waiting for 10 s. They leave the other places to the rest.
+# Webhooks that have failed before get this share of the posts at once, because each of them may wait for 10 s. The
+# other webhooks have the rest.
 SHARE_OF_FAILING = 0.25
-# An attempt begins at most this long after the lease was extended, so that it ends before the lease does.
+# If the lease was extended longer ago than this, it is extended again before an attempt, so that the attempt ends
+# before the lease does.
 EXTEND_AFTER_SECONDS = 4.0
-# If the database takes long to extend a lease, no attempt begins that would last longer than the lease.
+# If extending a lease took longer than this, no attempt begins, because it could last longer than the lease.
 LATEST_START_SECONDS = leases.LEASE_SECONDS - ATTEMPT_SECONDS - 1
 
 
@@ -63,7 +66,7 @@ class Sender:
         self._loop.call_soon_threadsafe(self._begin, webhook_id, token)
 
     def post_now(self, url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Attempt:
-        """Post one message, and wait until the attempt has ended, and return it."""
+        """Post one message, wait until the attempt has ended, and return the attempt."""
         posting = self._post(url, secrets, message_id, body)
         return asyncio.run_coroutine_threadsafe(posting, self._loop).result()
 
@@ -80,17 +83,17 @@ class Sender:
                 read_at, work = await self._in_database(_with_start(leases.next_work), webhook_id, token)
                 goes_on = work is not None and await self._post_all(webhook_id, token, work, read_at)
         except DATABASE_ERRORS as error:
-            # The lease ends soon, and the command that was sent for that moment takes it again.
+            # The lease ends soon. The command that was sent to be due then takes a new one.
             log.warning("webhook %s waits for the database: %s", webhook_id, str(error).splitlines()[0])
         except Exception:
             log.exception("the deliveries of webhook %s stopped", webhook_id)
 
     async def _post_all(self, webhook_id: UUID, token: UUID, work: Work, extended: float) -> bool:
-        """Post these lines in order. Return whether to read what is left to do.
+        """Post these lines in order. Return whether `next_work` has to be called again.
 
-        That is also necessary if the lease is lost or the owner has changed the webhook: only `next_work` releases a lease
-        without missing a command that has found it taken. `extended`: a time of the monotonic clock before the lease was
-        extended.
+        The call is necessary even if the lease is lost or the owner has changed the webhook. If a command has found the
+        lease taken, only `next_work` makes sure that its lines are posted before the lease is released. `extended`: a
+        time (monotonic clock) just before the lease was last extended.
         """
         secrets = [
             webhook_secrets.secret(settings().webhook_key, webhook_id, version)
@@ -151,7 +154,7 @@ class Sender:
 
     async def _post(self, url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Attempt:
         in_production = settings().weelo_env == "production"
-        # No address: its path may be a secret of the endpoint.
+        # The span does not contain the URL, because its path may be a secret of the endpoint.
         with tracing.span("post to a webhook", "client", {"weelo.event": body.get("event")}):
             attempt = await post(
                 url, secrets, message_id, to_json(body), in_production=in_production, resolve=self._resolver
@@ -179,7 +182,7 @@ def _posts_at_once() -> int:
 
 
 def _with_start(function: Callable[..., T]) -> Callable[..., tuple[float, T]]:
-    """Return the function with its start, by the monotonic clock, before its result."""
+    """Return a function that returns the time (monotonic clock) at which `function` was called, and its result."""
     return lambda *arguments: (time.monotonic(), function(*arguments))
 
 

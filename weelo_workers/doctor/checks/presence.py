@@ -31,7 +31,7 @@ def presence_differs(examination: Examination) -> Iterator[str]:
 
 
 def differing(examination: Examination) -> list[UUID]:
-    """Return the transporters of a random sample of whom presence still differs from their rows after a second."""
+    """Return the transporters of a random sample whose presence and rows differ, and still differ after a second."""
     with suppress(RedisError):  # the check `redis` reports it
         suspects = _differing(examination, overview.sample(SAMPLE))
         if suspects:
