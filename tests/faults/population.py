@@ -80,7 +80,7 @@ class Population:
         """Stop new actions and wait for the running ones.
 
         Some customers cancel their open request, the others let it expire. `all_of_it`: cancel every request that would
-        not expire soon.
+        stay open for more than LONG_SECONDS.
         """
         self.over = True
         with self._news:
@@ -159,7 +159,7 @@ class Population:
     ) -> Answer:
         """Send a command and return the last answer.
 
-        If `patient`, repeat a refused or unanswered command with the same key.
+        If `patient`, repeat a refused or unanswered command with the same key for up to PATIENCE_SECONDS.
         """
         entry = self.ledger.open(sender.id, sender.role, f"{method} {path}", key)
         until = time.monotonic() + (PATIENCE_SECONDS if patient else 0.0)

@@ -181,10 +181,9 @@ class Crowd:
         self.deaths["workers"] += self.fault_system.send(signal.SIGKILL, workers)
 
     def _break_redis(self) -> None:
-        """Suspend Redis, so that it accepts connections and does not answer.
+        """Suspend Redis, so that it accepts connections and does not answer. Then kill it, and kill it after each restart.
 
-        Then kill it, and kill it again after each restart. The last start is not disturbed: Redis loads its data from
-        disk.
+        After REDIS_IS_DEAD_SECONDS Redis may start again, and loads its data from disk.
         """
         with self.fault_system.stopped(self._redis()):
             _wait_until(time.monotonic() + REDIS_HANGS_SECONDS)
@@ -217,7 +216,7 @@ class Crowd:
             for listener in some[1:]:
                 self._decline(listener, booking)
         self._compare_lists()
-        # The cancellations add one more line to the logs. Without it a client that missed the last lines could not
+        # The cancellations add one more line to each log. By its `seq`, a client that missed the lines before it can
         # detect the gap.
         with self.fault_system.stopped(self._redis()):
             with ThreadPoolExecutor(STANDING) as pool:
