@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _unlimited_sign_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test sign in. All of them come from one address, whose attempts are limited."""
+    """Raise the limit of sign-ins per address, because all tests sign in from one address."""
     from weelo_api.commands.rate_limit import TokenBuckets
     from weelo_api.console import routes
 

@@ -20,7 +20,7 @@ from weelo_workers.runtime.valkey import _binary
 
 @pytest.fixture(scope="module")
 def socket() -> Iterator[Path]:
-    """Yield the path of a server's socket. The server listens nowhere else. The path may have at most 107 bytes."""
+    """Yield the path of a socket, where alone a server listens. The system limits the path to 107 bytes, hence /tmp."""
     folder = Path(tempfile.mkdtemp(prefix="weelo-socket-", dir="/tmp"))
     path = folder / "redis.sock"
     arguments = (

@@ -14,7 +14,7 @@ from weelo_workers.redis_client import redis
 
 @pytest.fixture
 def at_minute(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The minute of the clock, as the only item."""
+    """Return a list whose only element, which the test sets, is the minute of the clock."""
     now = [1_000]
     monkeypatch.setattr(push_results, "_minute", lambda: now[0])
     return now

@@ -29,7 +29,7 @@ class Sandbox(System):
         self.engine: Engine = connect(environment["DATABASE_URL"], isolation="AUTOCOMMIT")
 
     def stop(self) -> None:
-        if hasattr(self, "routes"):  # the base class's constructor calls `stop` if the system does not become ready
+        if hasattr(self, "routes"):  # missing if the base class's constructor has failed
             self.routes.close()
             self.engine.dispose()
         super().stop()

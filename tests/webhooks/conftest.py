@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def hooks(world: World) -> Hooks:
-    """Return a user of an empty database."""
+    """Return a user in an empty database, for tests of webhooks."""
     from tests.webhooks.hooks import Hooks  # reads the settings
 
     return Hooks(world)

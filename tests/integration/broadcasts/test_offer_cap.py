@@ -32,7 +32,7 @@ MUMBAI = -1142.0
 
 
 def all_rings_told(world: World, many: int) -> list[UUID]:
-    """Return requests in Delhi that were offered to every transporter online: all their steps are over."""
+    """Create requests in Delhi, and let time pass until their last step has offered them to every transporter online."""
     broadcasts = [world.broadcast(1) for _ in range(many)]
     for _ in range(5):
         world.tick(15)
@@ -40,7 +40,7 @@ def all_rings_told(world: World, many: int) -> list[UUID]:
 
 
 def comes_online(world: World, km_north: float) -> Fleet:
-    """Return a transporter who sends a position and then goes online."""
+    """Return a transporter who has gone online, has sent a position, and has been offered what was open."""
     fleet = world.fleet(km_north=km_north)
     world.drain()
     return fleet
@@ -428,7 +428,7 @@ def test_COST_02_the_heartbeats_of_a_transporter_without_room_bring_up_nothing_f
     late_offers = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_late' AND payload->>'transporter_id' = :id"
 
     def brought_up(before: int) -> int:
-        """Send a heartbeat. Return the number of the fleet's `broadcasts.offer_late` commands, minus `before`."""
+        """Send a heartbeat. Return how many `broadcasts.offer_late` commands the fleet has, beyond the number `before`."""
         world.heartbeat(fleet, 0)
         world.drain()
         return int(world.value(late_offers, id=str(fleet.id))) - before
@@ -622,7 +622,7 @@ def records_of(world: World, broadcast: UUID, fleet: Fleet) -> list[tuple[int, s
 def test_transporters_on_the_road_do_not_crowd_those_at_their_cap_out_of_the_records(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a transporter at their cap has room again, they are offered the broadcast only if a step has recorded them."""
+    """A transporter at their cap gets an offer when they have room again, but only if a step has recorded them."""
     with_settings(monkeypatch, max_open_offers=1)
     monkeypatch.setattr(offering, "MAX_PASSED_OVER_PER_STEP", 1)
     on_the_road(world, 1)
