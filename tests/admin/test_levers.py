@@ -201,7 +201,7 @@ def test_a_transporter_whose_app_is_silent_is_not_put_online(world: World, opera
     silent = operator.do("PUT", path, {"isAvailable": True, "reason": REASON})
     assert (silent.http_status, silent.error["code"]) == (409, "TRANSPORTER_SILENT")
     assert operator.get(f"/transporters/{fleet.id}")["isAvailable"] is False
-    # A heartbeat of an offline app changes nothing, except that the app is known to run.
+    # A heartbeat does not put an offline transporter online, but afterwards the app is known to run.
     transporter_heartbeat(fleet.id, 28.6, 77.2)
     assert operator.get(f"/transporters/{fleet.id}")["isOnline"] is False
     assert operator.do("PUT", path, {"isAvailable": True, "reason": REASON}).status == "succeeded"

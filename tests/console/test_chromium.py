@@ -1,4 +1,4 @@
-"""An operator's work in real Chromium: see a new broadcast, follow it, cancel another, find why, replay.
+"""An operator's work in real Chromium: see a broadcast, follow it, cancel it, find why a fleet was not asked, replay.
 
 Commands are executed by the test, as a worker does. Screenshots are in build/screenshots/ afterwards.
 """

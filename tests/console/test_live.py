@@ -1,4 +1,4 @@
-"""The socket of the console: for signed-in admins on pages of this server, with what has changed and nothing else."""
+"""The socket of the console is for signed-in admins on pages of this server. It sends ids and positions, no other data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages show what the API's reads return, escaped, and what an operator does is a command with an outcome."""
+"""The pages show the data of the API's reads, escaped. What an operator does is a command, and its outcome is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A restore from a backup, played: dump while commands run, lose the server, restore into a new one, go on.
+"""Plays a restore: a dump is made while commands run, the server is lost, and the system goes on with a restored one.
 
 The commands are those of docs/runbooks/restore.md.
 """
@@ -132,7 +132,7 @@ def goes_on(system: System, seen: Before) -> None:
     assert again != lost
     losing.cancel_booking(again)
 
-    # This app reconnects when its log has got more new lines than were lost.
+    # This app reconnects when its log has more new lines than were lost.
     customer, newest = seen.ahead
     ahead = system.client(Role.CUSTOMER, customer)
     asks_and_cancels(ahead, 3)

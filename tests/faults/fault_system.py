@@ -76,7 +76,7 @@ class FaultSystem:
     def __init__(self, log: Path, settings: Mapping[str, str] = QUICK) -> None:
         self.log = log
         self._folder = Path(tempfile.mkdtemp(prefix="weelo-stage-"))
-        self._folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user, who needs access
+        self._folder.chmod(0o755)  # if root runs the tests, PostgreSQL enters this folder as another user
         data = self._folder / "data"
         self.postgres, self.valkey = Postgres(data), Valkey(data)
         self.database_disk = SmallDisk(self.postgres.home, DATABASE_MEGABYTES)

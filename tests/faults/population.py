@@ -125,7 +125,7 @@ class Population:
                     if self.over:
                         return
                 act = heapq.heappop(self._due)[2]
-            with suppress(RuntimeError):  # the pool may be shut down already
+            with suppress(RuntimeError):  # `end` may have shut the pool down
                 self._hands.submit(self._act, act)
 
     def _act(self, act: Callable[[], object]) -> None:

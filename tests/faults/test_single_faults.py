@@ -266,7 +266,10 @@ class WonTruck:
         return bool(self._on.rows(query, name=name, id=self.broadcast))
 
     def state(self) -> Any:
-        """Return status, rounds and ring of the request, how often a truck was given back, and whether a timer ends it."""
+        """Return status, rounds and ring of the request, how many trucks were given back, and whether it has a timer.
+
+        The timer has to be due at the request's deadline.
+        """
         return self._on.rows(
             "SELECT status, reoffer_rounds, radius_step,"
             " (SELECT count(*) FROM transitions WHERE broadcast_id = b.id AND name = 'give_back') AS given_back,"

@@ -737,7 +737,7 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
 
 
 def bodies() -> dict[str, str]:
-    """Return, by route, the name of the request model, for all routes with a body. The views' source is read."""
+    """Return, by route with a body, the name of its request model, as the source text of the views has it."""
     found: dict[str, str] = {}
     for path in python_files("weelo_api/views"):
         if path.name == "sandbox.py":

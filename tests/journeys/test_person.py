@@ -154,7 +154,7 @@ def test_after_an_erasure_nothing_is_left_in_dumps_and_logs(
         assert result.status is submitting.Status.ERASED, result.text
     eventually(lambda: no_rewrite_runs(system), within=20)
     left = places(files(system))
-    # Log lines have the ids of requests, which the contract asks apps to make at random.
+    # Log lines contain the ids of requests. The contract asks apps for random ids, which contain no personal data.
     assert set(left) <= {"output"}, left
     assert left.get("output", [MADE_UP]) == [MADE_UP]
 

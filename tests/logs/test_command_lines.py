@@ -45,7 +45,8 @@ class Lines:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
-    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())  # restored afterwards
+    # This sets the present value, so that monkeypatch restores it after the test.
+    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     with caplog.at_level(logging.INFO, "weelo_workers"):
         yield Lines(caplog)
@@ -163,7 +164,8 @@ def test_the_line_of_a_command_costs_less_than_fifty_microseconds(
     outcome = {"status": row.status, "error": None, "replayed": False}
     root = logging.getLogger()
     handlers_before, level = root.handlers[:], root.level
-    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())  # restored afterwards
+    # This sets the present value, so that monkeypatch restores it after the test.
+    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     written: list[str] = []
     try:
         root.handlers.clear()

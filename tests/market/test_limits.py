@@ -1,4 +1,4 @@
-"""The limits of the market figures: of time, and of what retention has left."""
+"""The limits of the market figures: the time that the queries may take, and the rows that retention has left."""
 
 from __future__ import annotations
 

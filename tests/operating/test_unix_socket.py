@@ -20,7 +20,10 @@ from weelo_workers.runtime.valkey import _binary
 
 @pytest.fixture(scope="module")
 def socket() -> Iterator[Path]:
-    """Yield the path of a socket, where alone a server listens. The system limits the path to 107 bytes, hence /tmp."""
+    """Yield the path of a Unix socket, on which a server without a port listens.
+
+    The socket is below /tmp, because its path may have at most 107 bytes.
+    """
     folder = Path(tempfile.mkdtemp(prefix="weelo-socket-", dir="/tmp"))
     path = folder / "redis.sock"
     arguments = (

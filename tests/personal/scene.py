@@ -83,7 +83,10 @@ class Scene:
         return (self.customer, self.transporter, self.driver)
 
     def act(self, person: Person, command: Command, *, drain: bool = True) -> CommandOutcome:
-        """Post a command as the person's app does, and execute it. Its token has their claims, its request id their word."""
+        """Post a command as the person's app does, and execute it.
+
+        The caller has the person's name and phone number, as in a token. The request id contains `word`.
+        """
         before = request_id.set(f"request-of-{person.word}")
         try:
             with self.world.engine.begin() as connection:

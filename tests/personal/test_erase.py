@@ -1,4 +1,4 @@
-"""Erasing a person leaves no personal value in any table and in Redis, and everything else as it was."""
+"""After the erasure of a person, no table and no key of Redis has a personal value of theirs, and all else is unchanged."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_all_of_them_can_be_erased(scene: Scene) -> None:
 
 
 def kept(scene: Scene) -> dict[str, list[Any]]:
-    """Return, by table, the columns that an erasure must not change, of all rows."""
+    """Return, by table, all rows with those columns that an erasure must not change."""
     rows = {}
     for table, rules in TABLES.items():
         if (

@@ -1,4 +1,4 @@
-"""The check `fcm-away`: FCM has refused most pushes for some minutes, whatever process has sent them."""
+"""The check `fcm-away`: it finds that FCM has refused most pushes of all processes for some minutes."""
 
 from __future__ import annotations
 

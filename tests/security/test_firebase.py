@@ -182,7 +182,7 @@ def test_a_forged_token_is_refused_over_HTTP_and_on_the_socket(api: Api, name: s
 
 
 def test_every_forged_token_is_tried() -> None:
-    """The parameters of the tests are a separate list, because making the tokens at import would make keys each time."""
+    """FORGED is a list of its own, so that the keys for the tokens are not made when this module is imported."""
     assert list(forged()) == FORGED
 
 

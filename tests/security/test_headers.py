@@ -1,4 +1,4 @@
-"""Every answer has headers that forbid to cache private data, to guess a content type and to show the page in a frame."""
+"""Every answer has headers against caching private data, guessing its content type and showing it in a frame."""
 
 from __future__ import annotations
 

@@ -150,7 +150,8 @@ def test_the_lines_of_a_worker_about_a_command_name_its_request(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     factory = logging.getLogRecordFactory()
-    monkeypatch.setattr(logging, "_logRecordFactory", factory)  # restores the factory after the test
+    # This sets the present value, so that monkeypatch restores it after the test.
+    monkeypatch.setattr(logging, "_logRecordFactory", factory)
     label_records()
 
     def fail(_command: Command, _uow: UnitOfWork) -> None:

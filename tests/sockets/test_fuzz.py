@@ -1,6 +1,6 @@
 """Clients that break every rule of WebSocket, and many that open a connection and do nothing, harm no other client.
 
-The attacks are made from a seed: FUZZ_SEED repeats a run, FUZZ_SECONDS makes it longer.
+The attacks are made from the seed FUZZ_SEED: the same seed repeats a run. FUZZ_SECONDS sets the length of a run.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from weelo_workers.runtime.ports import free_port
 
 
 class Api:
-    """gunicorn as it runs in production, on a free port."""
+    """The API under gunicorn, as in production, on a free port."""
 
     def __init__(self, workers: int = 1, *, log: Path | None = None, **environment: str) -> None:
         """Start an API process and wait until it answers. `log`: a file for its output, instead of the terminal."""

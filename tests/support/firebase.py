@@ -1,4 +1,4 @@
-"""A server in the place of Google's keys, and ID tokens that are signed with its keys."""
+"""A server in place of Google's server of public keys, and ID tokens that are signed with its keys."""
 
 from __future__ import annotations
 

@@ -256,7 +256,7 @@ class RawSocket:
     def end(self, how: str) -> None:
         """End the connection: `half-closed` ends the sending direction only, `reset` and `closed` end both directions."""
         if how == "half-closed":
-            with suppress(OSError):  # the server has closed the connection already
+            with suppress(OSError):  # the server may have closed the connection
                 self.line.shutdown(socket.SHUT_WR)
             return
         if how == "reset":

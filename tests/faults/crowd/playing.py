@@ -36,7 +36,7 @@ from weelo_workers.contracts.statuses import Role
 SETTINGS = {
     "BROADCAST_TIMEOUT_SECONDS": "6",
     "RADIUS_STEP_SECONDS": "1",
-    # With the next two settings no presence expires and no slot is reopened in this test.
+    # The next two settings keep presence from expiring, and slots from being reopened, during this test.
     "PRESENCE_TTL_SECONDS": "3600",
     "DRIVER_ACCEPT_SECONDS": "86400",
     "MAX_OPEN_OFFERS": "10000",
@@ -216,8 +216,8 @@ class Crowd:
             for listener in some[1:]:
                 self._decline(listener, booking)
         self._compare_lists()
-        # The cancellations add one more line to each log. By its `seq`, a client that missed the lines before it can
-        # detect the gap.
+        # The cancellations add a line to the log of each listener with an offer. By the `seq` of that line, a client that
+        # missed the lines before it can detect the gap.
         with self.fault_system.stopped(self._redis()):
             with ThreadPoolExecutor(STANDING) as pool:
                 list(pool.map(WeeloClient.cancel_booking, customers, self._standing))

@@ -428,7 +428,7 @@ def test_COST_02_the_heartbeats_of_a_transporter_without_room_bring_up_nothing_f
     late_offers = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_late' AND payload->>'transporter_id' = :id"
 
     def brought_up(before: int) -> int:
-        """Send a heartbeat. Return how many `broadcasts.offer_late` commands the fleet has, beyond the number `before`."""
+        """Send a heartbeat. Return the number of the fleet's `broadcasts.offer_late` commands minus `before`."""
         world.heartbeat(fleet, 0)
         world.drain()
         return int(world.value(late_offers, id=str(fleet.id))) - before
@@ -485,7 +485,7 @@ def test_TMOT_02_a_transporter_on_the_road_who_leaves_later_was_online(world: Wo
 def test_TMOT_02_a_transporter_on_the_road_who_was_online_between_two_steps_was_online(
     world: World, then: str
 ) -> None:
-    """No step found the transporter, but they came online within reach of the broadcast."""
+    """No step found the transporter, but they were recorded when they came online within reach of the broadcast."""
     redis().set("weelo:presence:since", 1)
     fleet = on_the_road(world, 1)
     world.set_availability(fleet, online=False)

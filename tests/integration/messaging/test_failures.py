@@ -336,7 +336,7 @@ def cancelling(world: World) -> UUID:
 
 
 def beat_survives_a_sweep(world: World, waker: RecordingWaker) -> bool:
-    """Sweep 30 s later. Return False if the sweep has executed a command that ends its process."""
+    """Let 30 s pass and sweep. Return False if the sweep has executed a command that ends its process."""
     world.shift(30)
     try:
         sweep(Bus(world.engine, waker), seconds=1)
