@@ -37,8 +37,8 @@ BODIES: dict[str, Any] = {
     "POST /webhooks/<id>/resend": {"fromSeq": 1, "toSeq": 1},
 }
 
-# By route whose path argument is a value that users choose: the contract's code if another user has this value. The other
-# routes answer 404.
+# Routes whose path argument is a value that users choose. They do not answer 404 if another user has this value: those of
+# TAKEN answer 409 with this code, those of NEVER_SAID_WHOSE answer 200 as for a value that no user has.
 TAKEN = {"PUT /vehicles/<vehicleNumber>": "VEHICLE_EXISTS", "PUT /drivers/<driverId>": "DRIVER_EXISTS"}
 NEVER_SAID_WHOSE = {"PUT /devices/<token>", "DELETE /devices/<token>"}
 

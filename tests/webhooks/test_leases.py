@@ -201,7 +201,7 @@ def test_a_sender_that_has_waited_for_its_turn_extends_its_lease_or_posts_nothin
 def test_HOOK_01_a_lease_that_was_read_slowly_is_extended_before_a_post(
     hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lines arrive long after the lease was taken, so the sender must extend the lease before it posts."""
+    """The lines arrive long after the statement that extended the lease, so the sender extends it again before it posts."""
     monkeypatch.setattr(sending, "EXTEND_AFTER_SECONDS", 0.2)
     happened: list[str] = []
     next_work, extend = leases.next_work, leases.extend

@@ -28,7 +28,7 @@ from weelo_workers.queries.recipients import recipients
 from weelo_workers.redis_client import redis
 
 MUMBAI = -1142.0
-"""The distances of the pickups, in kilometres north of the default place."""
+"""The distance of Mumbai in kilometres north of the default place, which is in Delhi; negative, because it is south."""
 
 
 def all_rings_told(world: World, many: int) -> list[UUID]:
