@@ -30,13 +30,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--long"):
         os.environ[long.VARIABLE] = "1"
-    # The servers under test run on this machine and their URLs are complete, so libpq variables and proxies do not apply.
+    # libpq's variables and proxies are removed: the servers under test run on this machine, and their URLs are complete.
     foreign = ("PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     for name in [each for each in os.environ if each.upper().startswith(foreign)]:
         if not (name.startswith("PG") and os.environ.get("DATABASE_URL")):
             del os.environ[name]
-    # In a shell's background job SIGINT is ignored. Programs that the tests start would inherit this, so the default is
-    # restored.
+    # A background job of a shell ignores SIGINT. The default is restored, because programs that the tests start would
+    # inherit the ignored signal.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     worker = os.environ.get("PYTEST_XDIST_WORKER")
@@ -82,7 +82,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @contextmanager
 def _lock(name: str, kind: int) -> Iterator[int]:
-    """Hold a lock that is common to all workers of this run."""
+    """Hold a lock that all xdist workers of this run share."""
     folder = Path(os.environ["WEELO_TEST_FOLDER"])
     with (folder / f"{name}.lock").open("w") as file:
         fcntl.flock(file, kind)

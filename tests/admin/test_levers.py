@@ -183,7 +183,7 @@ def test_a_transporter_is_put_offline_and_online_again(world: World, operator: O
     assert [data["isAvailable"] for data in world.events_of(fleet.id, "availability_changed")] == [False]
     again = operator.do("PUT", path, {"isAvailable": False, "reason": REASON})
     assert again.result == off.result
-    # The app was heard a moment ago, so the transporter can be reached.
+    # The app sent a heartbeat a moment ago, so the transporter can be put online.
     on = operator.do("PUT", path, {"isAvailable": True, "reason": REASON})
     assert on.result["isAvailable"] is True
     world.heartbeat(fleet, 1)
@@ -201,7 +201,7 @@ def test_a_transporter_whose_app_is_silent_is_not_put_online(world: World, opera
     silent = operator.do("PUT", path, {"isAvailable": True, "reason": REASON})
     assert (silent.http_status, silent.error["code"]) == (409, "TRANSPORTER_SILENT")
     assert operator.get(f"/transporters/{fleet.id}")["isAvailable"] is False
-    # A heartbeat of an offline app changes nothing, except that the app is known to run.
+    # A heartbeat does not put an offline transporter online, but afterwards the app is known to run.
     transporter_heartbeat(fleet.id, 28.6, 77.2)
     assert operator.get(f"/transporters/{fleet.id}")["isOnline"] is False
     assert operator.do("PUT", path, {"isAvailable": True, "reason": REASON}).status == "succeeded"
@@ -215,7 +215,7 @@ def test_a_transporter_whose_app_is_silent_is_not_put_online(world: World, opera
 def test_putting_a_silent_transporter_online_is_refused_also_if_it_already_wants_offers(
     world: World, operator: Operator
 ) -> None:
-    """It gets none, and a success would hide that."""
+    """Presence has no heartbeat of the transporter's app, so no offer would reach it. A success would hide that."""
     fleet = world.fleet()
     for key in redis().scan_iter("weelo:presence:*"):
         redis().delete(key)

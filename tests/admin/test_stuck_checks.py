@@ -22,7 +22,7 @@ from weelo_workers.redis_client import connect
 
 @pytest.fixture(autouse=True)
 def healthy(world: World) -> None:
-    """Workers and beat have just reported."""
+    """Report workers and beat as running."""
     report("one@host", QUEUES)
     BeatHeartbeats(world.engine).record_sweep()
 
@@ -33,7 +33,7 @@ def failing(operator: Operator) -> dict[str, Any]:
 
 
 def store(world: World, name: str, severity: str, detail: str) -> None:
-    """Store this as the result of a check, as beat does."""
+    """Store a result of the check `name`, as beat does."""
     with world.engine.begin() as connection:
         row = {"name": name, "severity": severity, "detail": detail}
         connection.execute(

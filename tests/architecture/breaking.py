@@ -1,8 +1,8 @@
-"""Changes of an OpenAPI or AsyncAPI document that break clients.
+"""Finds changes of an OpenAPI or AsyncAPI document that break existing clients. No Python library does this for OpenAPI 3.1.
 
-Existing clients must still be able to send what they send (requests may not become narrower), and must still find what
-they read (answers, frames and pushes may not lose anything). Codes and values of enumerations in answers may be added: clients have to
-treat unknown ones as a general case. No Python library does this for OpenAPI 3.1.
+Whatever clients send must still be accepted: requests must not become narrower. Whatever clients read must still be sent:
+answers, frames and pushes must not lose anything. New codes and new values of enumerations in answers are allowed, because
+clients have to treat an unknown one as a general case.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Comparison:
                     yield from self._operation(name, before, after)
 
     def _messages(self) -> Iterator[str]:
-        """Compare the messages of AsyncAPI. Those of clients are called `op_…`."""
+        """Yield the breaking changes of AsyncAPI's messages. Clients send those whose name begins with `op_`."""
         news = self._new["components"].get("messages", {})
         for name, before in self._old["components"].get("messages", {}).items():
             if name not in news:
@@ -131,7 +131,10 @@ class _Comparison:
             yield from (f"{name}.{field}: the field may be absent now" for field in lost)
 
     def _branches(self, name: str, before: Schema, after: Schema, side: Side) -> Iterator[str]:
-        """Compare the members of unions: those of equal references, and the only ones that are left."""
+        """Yield the breaking changes in the members of a union. Members are compared if they have the same reference.
+
+        If both unions have one member besides null, these two are compared.
+        """
         olds, news = self._members(before), self._members(after)
         if len(olds) == len(news) == 1:
             yield from self._schema(name, olds[0], news[0], side)
@@ -152,7 +155,7 @@ class _Comparison:
 
     @staticmethod
     def _narrower(name: str, before: Schema, after: Schema) -> Iterator[str]:
-        """Name the limits of a request that have become narrower."""
+        """Yield the limits of a request that have become narrower."""
         for bound in _LOWER_BOUNDS:
             if bound in after and after[bound] > before.get(bound, float("-inf")):
                 yield f"{name}: {bound} is {after[bound]} now"
@@ -165,7 +168,7 @@ class _Comparison:
             yield f"{name}: {', '.join(sorted(map(str, gone)))} is no longer accepted"
 
     def _types(self, schema: Schema, side: Literal["old", "new"]) -> set[str]:
-        """Return the types that a value can have; empty if the schema does not say. An integer is also a number."""
+        """Return the types that a value can have; empty if the schema has none. `number` includes `integer`."""
         if "type" in schema:
             found = {schema["type"]} if isinstance(schema["type"], str) else set(schema["type"])
             return found | ({"integer"} if "number" in found else set())

@@ -1,8 +1,8 @@
-"""The files of other projects in `weelo_api/console/vendor/`. `python -m tests.architecture.console_vendor` makes them again.
+"""The files of other projects in `weelo_api/console/vendor/`. Run as a program, this module fetches them again.
 
-The manifest there names each package, its version and the SHA-256 of each file that is taken from it. A file is stored as it
-is, compressed, or the map is made of it (`outlines.py`). Fetching needs npm, pip and the network, and writes nothing if a
-hash differs.
+The manifest in that folder names each package, its version and the SHA-256 of each file that is taken from it. A file is
+stored as it is or compressed, or the map is made from it (`outlines.py`). Fetching needs npm, pip and the network. If a
+hash differs, nothing is written.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Entry(TypedDict):
     file: str
     sha256: str
     stored_as: str
-    """The file here that it is stored as, or that is made of it."""
+    """The name of the vendored file: a copy of the package's file, or made from it."""
     why: str
 
 
@@ -52,7 +52,7 @@ def stored(entry: Entry) -> bytes:
 
 
 def from_pypi(package: str, version: str, files: list[str]) -> list[bytes]:
-    """Return these files of a wheel."""
+    """Return the contents of these files in the package's wheel."""
     with TemporaryDirectory() as folder:
         subprocess.run(
             [
@@ -68,7 +68,7 @@ def from_pypi(package: str, version: str, files: list[str]) -> list[bytes]:
 
 
 def fetch(entries: list[Entry]) -> dict[str, bytes]:
-    """Return the files as the registries have them, by their path in the package."""
+    """Return the contents of the files in the registries' packages, by the path in the package."""
     found = dict[str, bytes]()
     for entry in entries:
         if entry["file"] in found:

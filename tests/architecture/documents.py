@@ -61,7 +61,7 @@ LIFECYCLES: dict[str, tuple[Lifecycle, type[StrEnum]]] = {
     "mailbox": (mailbox.LIFECYCLE, mailbox.MailboxState),
 }
 WITH_PARTIES = ("broadcast", "truck_request", "hold", "assignment")
-"""The lifecycles whose transitions are made by users and timers. Rows of the mailbox are moved by programs."""
+"""The lifecycles whose transitions are made by users and timers. Only programs make the transitions of mailbox rows."""
 
 BLOCK = re.compile(r"<!-- generated:([\w-]+) -->\n.*?<!-- /generated -->", re.DOTALL)
 
@@ -76,7 +76,7 @@ def pages() -> list[Path]:
 
 
 def names() -> set[str]:
-    """Return the names of all blocks that a page should contain."""
+    """Return the names of all generated blocks. Each must be on a page."""
     return set(_BLOCKS)
 
 
@@ -84,11 +84,11 @@ SNAPSHOTS: dict[str, Callable[[], dict[str, Any]]] = {
     "openapi.json": api.openapi,
     "asyncapi.json": api.asyncapi,
 }
-"""Files in docs/ that hold a whole document: by name, the function that returns the document."""
+"""By name of a file in docs/ that consists of one generated document: the function that returns the document."""
 
 
 def snapshot(name: str) -> dict[str, Any]:
-    """Return the document that the file holds."""
+    """Return the document in the file."""
     document: dict[str, Any] = json.loads((ROOT / "docs" / name).read_text())
     return document
 
@@ -99,7 +99,7 @@ def without_version(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def breaking() -> list[str]:
-    """Return the changes since the last commit that break clients. A snapshot that was not committed yet has none."""
+    """Return the changes since the last commit that break clients. Snapshots that were never committed are ignored."""
     found = []
     for name, document in SNAPSHOTS.items():
         last = subprocess.run(
@@ -232,7 +232,7 @@ def _compose() -> str:
     """Return the variables that docker-compose.yml reads from `.env`, and the settings that it passes on or sets."""
     asked: dict[str, str] = {}
     for found in compose.VARIABLE.finditer(compose.text()):
-        # Settings have a table of their own. Those without which Compose refuses to start are in both.
+        # Settings have a table of their own. Those that Compose requires are in both tables.
         if found["name"].lower() in Settings.model_fields and found["operator"] != ":?":
             continue
         default = {":?": "required", ":-": f"`{found['rest']}`"}.get(found["operator"] or "", "–")
@@ -296,7 +296,7 @@ def _close_codes() -> str:
 
 
 def _alerts() -> str:
-    """Return a table of the alerts, and of how long each one waits and why."""
+    """Return a table of the alerts, with the time that each one waits, and the reason for that time."""
     rows = [
         f"| [{each.name}](#{each.anchor}){f' ({each.burn})' if each.burn else ''} | {each.severity}"
         f" | {each.wait:g} s | {each.why_wait} |"
@@ -323,7 +323,10 @@ def _metric_labels() -> str:
 
 
 def parents() -> dict[str, str]:
-    """Return the tables whose rows are deleted with a row of another table, each with the first such table by name."""
+    """Return, for each table whose rows are deleted together with a row of another table, that other table.
+
+    If there are several, it is the first one in alphabetical order.
+    """
     return {
         table.name: min(owners)
         for table in Base.metadata.sorted_tables

@@ -31,7 +31,7 @@ _NEAR = (66.0, 5.0, 98.5, 38.0)
 _NEAR_TOLERANCE, _FAR_TOLERANCE = 0.012, 0.3  # degrees
 _SMALLEST_NEAR, _SMALLEST_FAR = 0.03, 0.8  # degrees: smaller islands are left out
 _TOWNS = 450
-# GeoNames gives these the inhabitants of a district or of the city around them, or a wrong place.
+# For these towns, GeoNames has the inhabitants of a district or of the surrounding city, or a wrong place.
 _NOT_LARGE = {
     "Rasapūdipalem",
     "Kallakurichi",
@@ -42,7 +42,7 @@ _NOT_LARGE = {
     "Bilimora",
     "Pimpri",
 }
-_WRONG_PLACES = {1270926}  # Gorakhpur in Haryana, with the inhabitants of Gorakhpur in Uttar Pradesh
+_WRONG_PLACES = {1270926}  # Gorakhpur in Haryana: GeoNames has the inhabitants of Gorakhpur in Uttar Pradesh
 
 
 def outlines(shapes: Mapping[str, bytes], india: Sequence[Line]) -> bytes:
@@ -106,9 +106,10 @@ def _parts(content: bytes) -> Iterator[Line]:
 
 
 def _simplified(line: Line) -> Line:
-    """Return the line without points that change it by less than the tolerance at their place (Douglas and Peucker)."""
+    """Return the line without the points that change it by less than the tolerance (algorithm of Douglas and Peucker)."""
     if len(line) > 3 and line[0] == line[-1]:
-        # A ring is cut at the point that is farthest from its start, because all distances from a line of no length are equal.
+        # A ring ends where it starts, so there is no line to measure distances from. It is cut in two at the point that is
+        # farthest from its start.
         cut = max(range(len(line)), key=lambda number: math.dist(line[0], line[number]))
         return [*_simplified_line(line[: cut + 1])[:-1], *_simplified_line(line[cut:])]
     return _simplified_line(line)

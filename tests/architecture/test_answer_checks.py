@@ -29,7 +29,7 @@ def differs(
     content_type: str = "application/json",
     **headers: str,
 ) -> str:
-    """Return how such an answer differs from the document; an empty text if it does not."""
+    """Return the differences between such an answer and the document as text; empty if there are none."""
     sent = {
         "Content-Type": content_type,
         **EVERYWHERE,
@@ -86,7 +86,7 @@ def test_a_deviation_is_found(found: str, expected: str) -> None:
 
 
 def test_the_answers_of_flask_and_httpx_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The document is replaced by one without operations, in which every answer below 400 is a deviation."""
+    """The document is replaced by one without operations, so that every answer with a status below 400 is a deviation."""
     empty = type(operations())({"paths": {}, "components": {"schemas": {"Problem": {}}}})
     monkeypatch.setattr("tests.support.answer_checks.operations", lambda: empty)
     create_app().test_client().get("/healthz")

@@ -32,7 +32,7 @@ OPS = {f"op_{name_of(op)}" for op in get_args(Op)}
 PUSHES = {f"push_{route.name}" for route in CATALOG.values() if route.pushed}
 FRAMES = set(EVENTS) | set(EPHEMERAL)
 POSTS = {*EVENTS, TEST_EVENT}
-"""What webhooks receive."""
+"""The messages that are posted to webhooks."""
 PARSER = ROOT / "tests" / "architecture" / "asyncapi_parser"
 
 
@@ -45,7 +45,7 @@ def messages() -> dict[str, dict[str, Any]]:
 
 
 def test_the_public_parser_finds_no_fault() -> None:
-    """The parser of the AsyncAPI initiative checks the document by the specification's schema and its rules."""
+    """The AsyncAPI initiative's parser checks the document against the schema and the further rules of the specification."""
     if shutil.which("node") is None:
         pytest.skip("Node is missing")
     if not (PARSER / "node_modules").exists():
@@ -194,10 +194,10 @@ def test_a_message_names_its_readers(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FRAMES | PUSHES | POSTS))
 def test_a_check_finds_a_field_that_is_missing_unknown_or_of_another_type(name: str) -> None:
-    """The checks in all other tests rely on this: every kind of deviation is found."""
+    """All other tests check messages by `problems_of`, so it must find every kind of deviation."""
     example = messages()[name]["examples"][0]["payload"]
     for path, value in _values(example):
-        if path[:2] != ("data", "result"):  # one of several shapes
+        if path[:2] != ("data", "result"):  # the result of a command has one of several shapes
             assert problems_of(name, _changed(example, path, lambda parent, key: parent.pop(key))) or (
                 _optional(name, path)
             ), f"{name} without {path}"
@@ -212,7 +212,7 @@ def test_a_check_finds_a_field_that_is_missing_unknown_or_of_another_type(name: 
 
 
 def _values(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    """Yield (path, value) of every member of every object."""
+    """Yield (path, value) for every member of an object and of the objects in it."""
     if isinstance(value, dict):
         for key, each in value.items():
             yield (*path, key), each
@@ -229,7 +229,7 @@ def _changed(value: Any, path: tuple[Any, ...], change: Callable[[Any, Any], obj
 
 
 def _optional(name: str, path: tuple[Any, ...]) -> bool:
-    """Return whether a message is complete without this field: a push need not have a time to answer."""
+    """Return whether a message is complete without this field. Only `expiresAt` of a push may be absent."""
     return name.startswith("push_") and path == ("expiresAt",)
 
 
@@ -255,7 +255,7 @@ _ANY = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-(2**70), 2**70),
-    # JSON Schema takes 1.0 for an integer, and the server does not. No JSON library writes an integer like that.
+    # JSON Schema takes 1.0 for an integer, but the server refuses it. No JSON library writes an integer as 1.0.
     st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: not number.is_integer()),
     st.sampled_from(["", "1", "x", [], {}, 2**63 - 1, 2**63, 90, 90.5, -90, 180, 180.1]),
 )

@@ -1,7 +1,7 @@
 """Every place that reads the time is listed here, so that the clock of a sandbox moves all of the product.
 
-A new place uses `weelo_workers.clock` in Python, LUA_NOW in a script for Redis, and in SQL one of the functions that a
-sandbox replaces, without a schema. A place that must use the plain clock is added to the list, with its reason.
+New code uses `weelo_workers.clock` in Python and LUA_NOW in a script for Redis. In SQL it uses one of the functions that a
+sandbox replaces, without naming a schema. A place that must use the plain clock is added to the list, with its reason.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ ALLOWED = {
     IRREPLACEABLE: {},
 }
 TIMES_IN_SQL = re.compile(r"(?<![\w.])(?:func\.)?(\w*(?:now|_timestamp))\(\)", re.IGNORECASE)
-# The time of an earlier commit, not the present time.
+# This function returns the time of an earlier commit, not the present time.
 PAST = {"pg_last_xact_replay_timestamp"}
 
 

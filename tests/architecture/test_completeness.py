@@ -130,13 +130,13 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
-# Commands that use the queue of another domain. Those of `broadcasts` do, because they make offers of old requests. On the queue `broadcasts`,
-# new bookings would wait behind these commands.
+# Commands that use the queue of another domain. Those of the domain `broadcasts` offer old requests: on its own queue, new
+# bookings would wait behind them.
 ON_ANOTHER_QUEUE = {
     "broadcasts.offer_late": FLEET,
     "broadcasts.backfill": FLEET,
     "broadcasts.offer_passed_over": FLEET,
-    # It is sent too seldom for a queue of its own.
+    # This command is sent too seldom for a queue of its own.
     "person.erase": FLEET,
 }
 
@@ -167,7 +167,7 @@ def test_every_event_happens_somewhere() -> None:
 
 
 def test_every_event_is_published_with_the_recipients_that_it_declares() -> None:
-    """`publish` refuses wrong recipients only when a handler calls it. This test finds wrong recipients in the source."""
+    """`publish` checks recipients only when a handler calls it. This test finds wrong recipients in the source."""
     for path in python_files("weelo_workers"):
         for call in calls(path):
             event = name_of(call.args[0].func) if call.args and isinstance(call.args[0], ast.Call) else ""
@@ -181,7 +181,7 @@ def test_every_event_says_whom_it_is_for_or_is_silent_on_purpose() -> None:
 
 
 def test_every_event_that_is_pushed_is_about_a_broadcast() -> None:
-    """The broadcast's id is the collapse key of a push, and pushes about one broadcast are ordered."""
+    """A push needs the id of a broadcast: it is the collapse key, and pushes about one broadcast are sent in order."""
     pushed = [event for event, entry in CATALOG.items() if entry.pushed]
     assert [event.__name__ for event in pushed if not issubclass(event, AboutBroadcast)] == []
 
@@ -215,5 +215,5 @@ def test_a_code_has_a_title_and_what_may_pass_is_retryable(code: Code) -> None:
 
 
 def test_every_code_is_a_member_of_its_own() -> None:
-    """Codes of equal status, title and retryability would be one member, because an Enum makes equal members aliases."""
+    """Two codes with the same status, title and retryability would be one member, because an Enum merges equal members."""
     assert len(Code) == len(Code.__members__)

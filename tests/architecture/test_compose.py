@@ -108,7 +108,7 @@ def test_every_setting_can_be_set() -> None:
 
 @pytest.mark.parametrize("name", compose.own_services())
 def test_every_process_has_the_same_settings(name: str) -> None:
-    """All processes need the same settings, because one process writes a deadline and another reads it."""
+    """Processes with different settings would disagree, for example on the deadline that one writes and another reads."""
     shared = dict(compose.document()["x-weelo"]["environment"])
     shared.pop("DATABASE_URL")  # each kind of process has its own database role
     assert compose.services()[name]["environment"].items() >= shared.items()
@@ -214,7 +214,7 @@ def test_only_api_and_monitoring_listen_and_only_on_the_loopback_unless_told_oth
     assert all(
         compose.filled_in(port).startswith("127.0.0.1:") for ports in listening.values() for port in ports
     )
-    # Flower can stop workers, and the others ask for no password, so .env cannot change their address.
+    # .env cannot change these addresses: Flower can stop workers, and Prometheus and Grafana ask for no password.
     assert all(listening[name][0].startswith("127.0.0.1:") for name in ("flower", *MONITORING))
 
 
@@ -226,7 +226,7 @@ def test_redis_keeps_what_it_is_given_and_refuses_rather_than_evicts() -> None:
 
 
 def _words(program: Program) -> list[str]:
-    """Return the program's command line without `python -P -m`: in the image, programs are called by their names."""
+    """Return the program's command line without `python -P -m`, because the image calls programs by their names."""
     _python, safe_path, dash_m, module, *arguments = program.argv
     assert (safe_path, dash_m) == ("-P", "-m")
     return [module, *arguments]

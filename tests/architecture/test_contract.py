@@ -66,7 +66,7 @@ def tables() -> Iterator[list[Row]]:
 
 
 def table(*headings: str) -> list[Row]:
-    """Return the rows of all tables in docs/contract.md whose headings begin with these."""
+    """Return the rows of all tables in docs/contract.md whose first headings are these."""
     found = [rows for rows in tables() if tuple(rows[0][: len(headings)]) == headings]
     assert found, f"docs/contract.md has no table with the headings {headings}"
     return [row for rows in found for row in rows[1:]]
@@ -74,7 +74,7 @@ def table(*headings: str) -> list[Row]:
 
 @dataclass(frozen=True)
 class Field:
-    """A field. `optional`: whether it may be left out or null. `shape`: the name of its type, if the type is a shape.
+    """A field. `optional`: whether the field may be absent or null. `shape`: the name of its type, if that is a shape.
 
     `many`: whether the field is a list of that shape.
     """
@@ -144,8 +144,8 @@ def _name(model: type[BaseModel]) -> str:
     return model.__name__.removesuffix("View")
 
 
-# Models whose fields docs/contract.md lists as a shape: responses and nested parts of requests. The other fields of a
-# request are in the row of its route.
+# Models that docs/contract.md lists as shapes: responses, and nested parts of requests. The fields of a request's own model
+# are in the row of its route.
 REQUEST_PARTS = (wire.Place, broadcasts.VehicleRequirement, offers.Truck, offers.OneTruck)
 SHAPES: dict[str, type[BaseModel]] = {
     _name(model): model
@@ -208,7 +208,7 @@ SHAPES: dict[str, type[BaseModel]] = {
 
 
 def _same_fields(page_has: set[str], code_has: set[str], what: str) -> None:
-    """Assert that the page and the code have the same fields. The failure names those that only one of them has."""
+    """Assert that the page and the code have the same fields. The failure names the fields that either of them lacks."""
     missing, unknown = sorted(code_has - page_has), sorted(page_has - code_has)
     assert page_has == code_has, (
         f"docs/contract.md, {what}: the page lacks {missing or 'nothing'}, the code lacks {unknown or 'nothing'}"
@@ -435,7 +435,7 @@ def test_every_wire_model_is_known_to_these_tests() -> None:
     }
     known |= {model.__name__ for model in messages.EPHEMERAL.values()}
     assert f"`{webhooks.TEST_EVENT}` is posted by" in page()
-    known.add(webhooks.WebhookTest.__name__)  # its data
+    known.add(webhooks.WebhookTest.__name__)  # the data of the test event
     bases = {
         "Request",
         "BroadcastRequest",
@@ -446,7 +446,7 @@ def test_every_wire_model_is_known_to_these_tests() -> None:
         "Outcome",
     }
     pages = {"PageOf", "PageOfLog", "LocationUpdated"}
-    bases.add("AcceptedAgain")  # 202 with fields of `CommandOutcome`
+    bases.add("AcceptedAgain")  # a 202 whose fields are those of `CommandOutcome`
 
     def below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         for each in model.__subclasses__():

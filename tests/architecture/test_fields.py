@@ -36,7 +36,7 @@ def _below(base: type[Any]) -> Iterator[type[Any]]:
 
 @lru_cache
 def models() -> dict[str, type[BaseModel]]:
-    """Return the models of requests, responses, events, frames, paths and query strings by name."""
+    """Return, by name, the models of requests, responses, events, frames, paths and query strings."""
     every: set[type[BaseModel]] = {Problem, *_below(Wire), *_below(Parameters)}
     return {
         each.__name__: each
@@ -55,7 +55,7 @@ def _schema(name: str, mode: Literal["validation", "serialization"] = "validatio
 
 
 def shapes(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (name, schema) of each field of a model, as it is received and as it is sent, with all definitions."""
+    """Yield (name, schema) of each field of a model, once as received and once as sent. Each schema has all definitions."""
     for mode in MODES:
         schema = _schema(name, mode)
         for field, shape in schema["properties"].items():
@@ -68,7 +68,7 @@ def choices(shape: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _is_free(choice: dict[str, Any]) -> bool:
-    """Return whether this is a text or a number without a list of allowed values."""
+    """Return whether the type is a text or a number without a list of allowed values."""
     return choice.get("type") in ("string", "integer", "number") and not {"enum", "const"} & set(choice)
 
 
@@ -192,7 +192,7 @@ def _check_words(what: str, text: str) -> None:
 
 @EACH_MODEL
 def test_a_description_uses_the_names_of_json(name: str) -> None:
-    """A description has no names of Python: neither `snake_case` nor names of classes."""
+    """A description contains no names from Python: neither `snake_case` nor names of classes."""
     for what, text in _texts(name).items():
         _check_words(what, text)
 

@@ -29,8 +29,8 @@ import_all_contracts()
 load_handlers()
 
 RULES = ("weelo_workers/lifecycles", "weelo_workers/contracts")
-# The handlers and the modules that they share. Of notifications only the handlers are checked, because the other
-# modules run after the commit, as do these two of webhooks.
+# These two modules of webhooks run after the commit, so they may commit and read clocks. The same is true of all modules of
+# notifications except the handlers.
 AFTER_THE_COMMIT = {ROOT / "weelo_workers/webhooks/posting.py", ROOT / "weelo_workers/webhooks/sending.py"}
 # Modules that the command line uses, outside of a command's transaction.
 OF_THE_COMMAND_LINE = {
@@ -59,7 +59,7 @@ def test_every_command_has_exactly_one_handler() -> None:
 
 
 def test_the_engine_knows_no_command_by_name() -> None:
-    """The engine reads only properties that command classes declare. `lint-imports` checks that it imports no such class."""
+    """The engine only reads properties that command classes declare. `lint-imports` checks that it imports no such class."""
     for path in python_files("weelo_workers/messaging"):
         assert not [
             name for name in REGISTRY if f'"{name}"' in path.read_text() or f"'{name}'" in path.read_text()
@@ -76,7 +76,7 @@ def test_a_command_is_handled_in_the_file_that_has_its_name(name: str) -> None:
 
 @pytest.mark.parametrize("path", handler_files(), ids=_id)
 def test_a_handler_file_has_one_public_function_which_is_the_handler(path: Path) -> None:
-    """A handler's file has one public function. The file of a batched command has a second one, for batches."""
+    """The file of a batched command has a second public function, which handles several commands."""
     batches = [f"{path.stem}_in_batches"] if is_batched(f"{path.parent.name}.{path.stem}") else []
     assert [function.name for function in public_functions(path)] == [path.stem, *batches]
     assert [function for _, function in handled_commands(path)] == [path.stem]
@@ -89,14 +89,14 @@ def test_a_handler_has_a_docstring(path: Path) -> None:
 
 @pytest.mark.parametrize("path", INSIDE_A_TRANSACTION, ids=_id)
 def test_a_handler_neither_begins_nor_ends_a_transaction(path: Path) -> None:
-    """Sessions and connections belong to the bus."""
+    """The bus opens and ends sessions and transactions."""
     others = {"Session", "begin_nested", "close", "commit", "connect", "engine", "read_engine", "rollback"}
     assert not [ast.unparse(call) for call in calls(path) if name_of(call.func) in others]
 
 
 @pytest.mark.parametrize("path", [*INSIDE_A_TRANSACTION, *python_files(*RULES)], ids=_id)
 def test_no_handler_and_no_rule_reads_a_clock(path: Path) -> None:
-    """Handlers read the time from `uow.now`, so that tests can set it and the clocks of machines need not agree."""
+    """Handlers use `uow.now` instead, which is the database's time: the clocks of several machines need not agree."""
     clocks = {
         "now",
         "utcnow",

@@ -25,9 +25,9 @@ from weelo_workers.lifecycles.parties import (
     TRANSPORTER,
 )
 
-# EXPIRED is final for a broadcast without trucks. Trucks that were assigned before drive on, so the customer may continue
-# with them, one that is given back is searched for again, one that is lost in another way is only counted, and with the
-# last one the broadcast is cancelled.
+# EXPIRED is final for a broadcast without trucks. Trucks that were assigned before the expiry drive on: the customer may
+# continue with them; if one is given back, another is searched for; if one is lost in another way, only their number
+# changes; and if the last one is cancelled, so is the broadcast.
 BACK_FROM_THE_END = {
     ("broadcast", BroadcastStatus.EXPIRED, BroadcastStatus.FULLY_FILLED),
     ("broadcast", BroadcastStatus.EXPIRED, BroadcastStatus.ACTIVE),
@@ -119,7 +119,7 @@ def test_a_user_or_a_timer_can_leave_every_state_that_is_not_final(name: str) ->
 
 
 def test_an_admin_or_a_timer_can_end_whatever_is_not_final() -> None:
-    """So nothing is stuck, even if customers, transporters and drivers do nothing."""
+    """Otherwise an object could be stuck if customers, transporters and drivers do nothing."""
     for name in WITH_PARTIES:
         lifecycle, states = LIFECYCLES[name]
         ended = {

@@ -25,9 +25,9 @@ METHODS = ("get", "post", "put", "delete", "patch")
 NOT_DESCRIBED = re.compile(r"/(docs|console)(/.*)?")
 
 CODES_OF_NO_OPERATION = {
-    # Answers a method that no operation has.
+    # The code for a method that no operation has.
     "METHOD_NOT_ALLOWED",
-    # Outcomes that earlier versions recorded can have it. It is still in the schema of outcomes.
+    # Only outcomes that earlier versions recorded have this code, so it is still in the schema of outcomes.
     "ACCEPT_RETRY_EXHAUSTED",
 }
 
@@ -41,7 +41,7 @@ def described() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 
 def resolved(thing: dict[str, Any]) -> dict[str, Any]:
-    """Return what a reference in the document leads to; every other object unchanged."""
+    """Return the object to which a reference in the document leads. An object that is no reference is returned unchanged."""
     while "$ref" in thing:
         place: Any = openapi()
         for step in thing["$ref"].removeprefix("#/").split("/"):
@@ -51,7 +51,7 @@ def resolved(thing: dict[str, Any]) -> dict[str, Any]:
 
 
 def codes_of(operation: dict[str, Any]) -> Iterator[str]:
-    """Yield the codes that an operation can answer with."""
+    """Yield the error codes of an operation's answers."""
     for response in map(resolved, operation["responses"].values()):
         schema = response.get("content", {}).get("application/problem+json", {}).get("schema", {})
         yield from schema.get("properties", {}).get("code", {}).get("enum", ())
@@ -111,7 +111,7 @@ def test_the_example_of_a_code_is_a_problem(code: Code) -> None:
 
 
 def test_no_answer_is_an_untyped_object() -> None:
-    # Described in asyncapi.json; figures for people; the fields of any command of operators.
+    # asyncapi.json describes the first; the second has figures for people; the third any field of an operator's command.
     free = {"Frame.data", "TimelineEntry.details", "AuditView.details"}
     for name, schema in openapi()["components"]["schemas"].items():
         assert schema != {"type": "object"}, name
@@ -122,12 +122,12 @@ def test_no_answer_is_an_untyped_object() -> None:
 
 
 def test_no_field_has_a_default_of_null() -> None:
-    """A generated type of such a field would have to be present, as null."""
+    """In types generated from such a field, the field would be required, with null as a possible value."""
     assert not [node for node in _nodes(openapi()["components"]) if node.get("default", ...) is None]
 
 
 def test_no_union_stands_beside_the_fields_of_an_object() -> None:
-    """Generators of clients take the union for the type of the object, and lose its fields or the whole operation."""
+    """Generators of clients take the union for the whole type. The object's fields, or even the operation, would be lost."""
     nodes = [*_nodes(openapi()["components"]), *_nodes(asyncapi()["components"])]
     assert not [node for node in nodes if "properties" in node and {"anyOf", "oneOf"} & set(node)]
 
@@ -179,7 +179,7 @@ def test_every_body_has_an_example_and_every_example_is_valid() -> None:
 
 
 def test_rules_that_need_two_fields_are_described() -> None:
-    """Examples that the models refuse are refused by the schemas as well, and others are not."""
+    """The schemas accept the right combinations of two fields and refuse the wrong ones, as the models do."""
     one = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d02"
     truck = {"vehicleId": one, "driverId": one}
     for name, right in (
@@ -209,7 +209,7 @@ ACCEPT = "/api/v1/broadcasts/{id}/accept"
 
 
 def _changed(*steps: str, to: Any = None) -> dict[str, Any]:
-    """Return a copy of the document in which the value at this place is another one, or missing if `to` is None."""
+    """Return a copy of the document in which the value at this place is replaced by `to`, or removed if `to` is None."""
     document = copy.deepcopy(openapi())
     place: Any = document
     for step in steps[:-1]:

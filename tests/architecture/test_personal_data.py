@@ -95,18 +95,17 @@ def test_columns_of_json_that_are_kept_contain_ids_and_words_of_the_program() ->
 
 
 ABOUT_NO_PERSON = {"console_sign_outs", "beat_heartbeats", "check_results", "check_runs"}
-"""A session's random id, and the health of the system. The results of checks name rows by their ids."""
+"""Tables about no person: random ids of sessions, and the health of the system. Results of checks contain only rows' ids."""
 
 
 def test_the_rows_of_a_person_are_found_in_every_table() -> None:
-    # Records of repeated requests have the id of a command only, and are found by it. Sign-outs of the console have the id of a
-    # session only, which is stored nowhere else.
+    # Rows of `replays` only have the id of a command, by which they are found.
     assert {part.table.name for part in PARTS} == set(TABLES) - {"replays"} - ABOUT_NO_PERSON
 
 
 @pytest.mark.parametrize("part", [*PARTS, COMMANDS_THAT_FOLLOWED], ids=lambda part: part.name)
 def test_the_key_of_a_part_is_unique(part: Part) -> None:
-    """Rows are read again by their keys. With a key that two rows share, the rows of another user would be erased."""
+    """An erasure reads rows again by their keys. If two rows had one key, a row of another user could be erased."""
     key = {column.key for column in part.key}
     unique = [set(part.table.primary_key.columns.keys())] + [
         set(constraint.columns.keys())
@@ -122,6 +121,6 @@ def test_replacing_a_second_time_changes_nothing(value: Any) -> None:
         for replacement in rules.replaced.values():
             try:
                 once = replacement(value)
-            except TypeError:  # numbers and texts are replaced in different ways
+            except TypeError:  # this replacement is for another type of value
                 continue
             assert replacement(once) == once

@@ -35,7 +35,7 @@ def _reads(name: str) -> Callable[[ast.AST], bool]:
 
 
 def _raises(*codes: str) -> Callable[[ast.AST], bool]:
-    """Return a function that tells whether a node of a syntax tree is `Code.X`, where X is one of these codes."""
+    """Return a function that returns whether a node of a syntax tree is `Code.X`, where X is one of these codes."""
     return lambda node: (
         isinstance(node, ast.Attribute) and node.attr in codes and name_of(node.value) == "Code"
     )
@@ -70,7 +70,7 @@ RULES = {
         _compares("Assignment.vehicle_id", "Assignment.driver_id"),
         # Five files compare these columns for a purpose of their own. offer_explanation.py checks whether a truck was
         # busy at an earlier time, queries/broadcasts.py finds the trips that a driver may see, catalog.py checks whether a
-        # driver has not answered yet, and those of person find the trips of a person.
+        # driver has not answered yet, and the two files of person/ find the trips of a person.
         {
             "models/trips.py",
             "queries/fleets.py",

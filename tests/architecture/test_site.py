@@ -21,7 +21,7 @@ EXTERNAL = re.compile(
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of the built site."""
     folder = tmp_path_factory.mktemp("site")
-    # --quiet is not used. With it mkdocs counts no warnings, so --strict would have no effect.
+    # --quiet is left out: with this option mkdocs counts no warnings, so --strict would have no effect.
     build = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)],
         cwd=ROOT,

@@ -11,7 +11,7 @@ from weelo_workers.contracts.queues import QUEUES, TIMERS
 
 # The timers of all domains share a queue of their own, so that a flood of requests delays no deadline.
 QUEUES_WITHOUT_A_DOMAIN = {TIMERS}
-# The command of these domains is sent by a person at a command line, so seldom that it uses the queue of another domain.
+# The only command of this domain is sent by a person at a command line, so seldom that it uses another domain's queue.
 DOMAINS_WITHOUT_A_QUEUE = {"person"}
 
 

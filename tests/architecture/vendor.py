@@ -1,8 +1,8 @@
 """The files of other projects in `weelo_api/docs_site/vendor/`. `python -m tests.architecture.vendor` fetches them again.
 
-The manifest there names the npm package, its version and the SHA-256 of the file in it. Fetching needs npm and the network,
-and writes nothing if the hash differs. To take another version: change the version in the manifest, run it, read what
-changed in the package, and copy the new hash from the message into the manifest.
+The manifest in that folder names the npm package, its version and the SHA-256 of the file in it. Fetching needs npm and the
+network. If the hash differs, nothing is written. To take another version: change the version in the manifest, run this
+module, read what has changed in the package, and copy the new hash from the error message into the manifest.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def stored() -> bytes:
 
 
 def from_npm(package: str, version: str, file: str) -> bytes:
-    """Return a file of a package as npm's registry has it."""
+    """Return the content of a file of this package from npm's registry."""
     with TemporaryDirectory() as folder:
         subprocess.run(
             ["npm", "pack", f"{package}@{version}", "--pack-destination", folder],

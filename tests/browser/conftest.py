@@ -13,7 +13,7 @@ from tests.support.visits import Browser
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Yield a browser. Skips the tests where Debian's package `chromium` is not installed."""
+    """Yield a browser. Skips the tests if Debian's package `chromium` is not installed."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")

@@ -22,7 +22,7 @@ BY_NAME = {
 
 
 def resolved(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
-    """Return the node, or the one to which it refers."""
+    """Return the node; if it is a reference, the node to which the reference leads."""
     while "$ref" in node:
         found: Any = document
         for step in node["$ref"].removeprefix("#/").split("/"):
@@ -32,7 +32,7 @@ def resolved(document: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
 
 
 def of_schema(document: dict[str, Any], schema: dict[str, Any]) -> Any:  # noqa: PLR0911 (one for each kind)
-    """Return a value that the schema allows, with every property that it names."""
+    """Return a value that the schema allows. Objects have all properties that the schema names."""
     schema = resolved(document, schema)
     if "const" in schema:
         return schema["const"]

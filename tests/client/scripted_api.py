@@ -30,7 +30,7 @@ class Request:
 class ScriptedApi:
     """A scripted server. `answers`: one per request; the last one is repeated.
 
-    A body of bytes is sent as it is, others as JSON.
+    A body of bytes is sent as it is, any other body as JSON.
 
     `on_socket`: one function per socket. It sends and receives the server's messages.
     """

@@ -133,7 +133,7 @@ def test_a_recorded_outcome_is_not_asked_for_again(api: ScriptedApi, client: Wee
 def test_a_test_of_a_webhook_whose_outcome_is_rate_limited_is_not_asked_for_again(
     api: ScriptedApi, client: WeeloClient
 ) -> None:
-    """With Preference-Applied the code is an outcome that was recorded; without it nothing was."""
+    """A 429 with Preference-Applied is the recorded outcome of the command. Without this header, no command was recorded."""
     limited = {"code": "RATE_LIMITED", "status": 429, "retryable": True}
     api.answers = [(429, limited, {"Preference-Applied": "wait=15"})]
     with pytest.raises(Rejected, match="RATE_LIMITED"):
@@ -246,7 +246,7 @@ def test_values_in_a_path_are_quoted(api: ScriptedApi, client: WeeloClient) -> N
 def test_a_page_of_another_server_is_refused_without_its_markup(
     api: ScriptedApi, client: WeeloClient
 ) -> None:
-    """A network that wants its users to sign in answers every request with 200 and a page."""
+    """A network whose users have to sign in first answers every request with 200 and its own page."""
     api.answers = [(200, b"<html>\n<body>Sign in</body>\n</html>", {"Content-Type": "text/html"})]
     for ask in (client.current_broadcast, lambda: book(client)):
         with pytest.raises(Rejected, match="200 HTTP_200") as refused:

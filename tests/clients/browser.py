@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-# The page's modules, by their names in `import`.
+# The paths of the page's modules, by their names in `import`.
 MODULES = {"@weelo/client": "/@weelo/client/dist/index.js", "openapi-fetch": "/openapi-fetch/dist/index.mjs"}
 PAGE = """<!doctype html><title>A customer</title>
 <script type="importmap">{imports}</script>
@@ -30,8 +30,8 @@ const settings = {settings};
 class PageServer(ThreadingHTTPServer):
     """Serves a page and its modules. The page is of another origin than the API.
 
-    `modules`: a folder node_modules. `settings`: the script's object of this name. `results`: what the script sends with
-    `report`.
+    `modules`: a folder node_modules. `settings`: the script's object `settings`. `results`: the objects that the script
+    has sent by calling `report`.
     """
 
     def __init__(self, script: str, settings: dict[str, str], modules: Path) -> None:

@@ -47,7 +47,10 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
 
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the source archive and the wheel. They are built from a copy: a build leaves files behind."""
+    """Return a folder with the source archive and the wheel. They are built from a copy of the sources.
+
+    A build would leave files in the repository.
+    """
     folder = tmp_path_factory.mktemp("archives")
     probe = run(
         sys.executable, "-m", "pip", "download", "--no-deps", "--dest", folder / "probe", "h11", cwd=folder
@@ -66,7 +69,7 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(archives: Path) -> Path:
-    """Return the folder of the programs of a fresh environment in which only the wheel was installed, without extras."""
+    """Return the folder `bin` of a new environment in which only the wheel was installed, without extras."""
     folder = archives / "environment"
     venv.create(folder, with_pip=True)
     (wheel,) = archives.glob("*.whl")

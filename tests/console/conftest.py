@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _unlimited_sign_ins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each test sign in. All of them come from one address, whose attempts are limited."""
+    """Raise the limit of sign-ins per address, because all tests sign in from one address."""
     from weelo_api.commands.rate_limit import TokenBuckets
     from weelo_api.console import routes
 
@@ -38,7 +38,7 @@ def operator(migrated: None) -> Operator:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Yield a browser. Skips the tests where Debian's package `chromium` is not installed."""
+    """Yield a browser. Skips the tests if Debian's package `chromium` is not installed."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")

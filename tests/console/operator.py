@@ -43,7 +43,7 @@ class Operator:
 
     @property
     def cookie(self) -> str:
-        """The value of the session's cookie."""
+        """Return the value of the session's cookie."""
         cookie = self.client.get_cookie("weelo_console", path="/console")
         assert cookie is not None
         return cookie.value

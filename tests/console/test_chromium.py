@@ -1,4 +1,4 @@
-"""An operator's work in real Chromium: see a new broadcast, follow it, cancel another, find why, replay.
+"""An operator's work in real Chromium: see a broadcast, follow it, cancel it, find why a fleet was not asked, replay.
 
 Commands are executed by the test, as a worker does. Screenshots are in build/screenshots/ afterwards.
 """
@@ -38,7 +38,11 @@ each_viewport = pytest.mark.parametrize("viewport", VIEWPORTS)
 
 @contextmanager
 def signed_in(browser: Browser, api: Api | System, viewport: str = "desktop") -> Iterator[Visit]:
-    """Yield the map of an admin who has pasted a token. Afterwards nothing may have been loaded from elsewhere or logged."""
+    """Sign in as an admin by pasting a token, and yield the map.
+
+    Afterwards assert that nothing was loaded from another server, nothing was printed on the browser's console, and
+    scripts cannot read the token or the cookie.
+    """
     with browser.visit(f"http://127.0.0.1:{api.port}", viewport) as visit:
         visit.page.goto(f"{visit.origin}/console")
         assert visit.page.url.startswith(f"{visit.origin}/console/sign-in")
@@ -88,7 +92,7 @@ def test_an_operator_sees_a_new_broadcast_and_follows_it_to_filled(
         head.get_by_text("fully filled").wait_for()
         page.locator("#trucks").get_by_text(world.assignments(broadcast_id)[0].vehicle_number).wait_for()
         page.locator("#moment .slot.assigned").wait_for()
-        # A change right after another one is shown as well.
+        # Two changes in a row: the second one must be shown as well.
         world.drivers_accept(broadcast_id)
         world.cancel(broadcast_id, world.customer_of(broadcast_id))
         head.get_by_text("cancelled").wait_for()
@@ -115,7 +119,7 @@ def test_an_operator_cancels_a_broadcast_and_sees_the_outcome(
         page.locator("#head .status.cancelled").wait_for()
         page.locator("#audit").get_by_text("The customer asked by phone").wait_for()
         assert world.status(broadcast_id) == "cancelled"
-        # No lever has an effect any more.
+        # For a cancelled broadcast no lever is left.
         page.locator("#levers").get_by_text("The booking is cancelled: nothing is left to do.").wait_for()
         assert page.locator("details.lever").count() == 0
 
@@ -132,7 +136,7 @@ def test_the_trip_of_a_truck_is_ended_by_the_keyboard(browser: Browser, api: Api
         page.keyboard.press("l")
         page.keyboard.press("Enter")
         page.wait_for_selector("details.lever[open] [name=outcome]:focus")
-        page.keyboard.press("f")  # failed
+        page.keyboard.press("f")  # chooses "failed"
         page.keyboard.press("Tab")
         page.keyboard.press("Tab")
         page.keyboard.type("Asked by telephone")
@@ -169,7 +173,7 @@ def test_levers_are_reached_opened_and_sent_by_keys(browser: Browser, api: Api, 
         page.keyboard.type("First line")
         page.keyboard.press("Shift+Enter")
         page.keyboard.type("second line")
-        # What happens meanwhile does not take the text away.
+        # Events that arrive meanwhile must not remove the text.
         world.fleet(km_north=3)
         world.drain()
         world.tick(15)

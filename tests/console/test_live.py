@@ -1,4 +1,4 @@
-"""The socket of the console: for signed-in admins on pages of this server, with what has changed and nothing else."""
+"""The socket of the console is for signed-in admins on pages of this server. It sends ids and positions, no other data."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_pages_of_other_origins_are_refused(api: Api, world: World) -> None:
 
 
 def test_a_socket_ends_with_its_session(api: Api, world: World) -> None:
-    # Tokens are accepted for 30 s after their end, so the session lasts a few seconds.
+    # A token is accepted for 30 s after its expiry. This one expired 26 s ago, so the session lasts about 4 s.
     socket = opened(api, cookie_of(api, ttl=-26))
     assert json.loads(socket.recv()) == {"event": "connected"}
     opcode, frame = socket.recv_data(control_frame=True)
@@ -100,7 +100,7 @@ def test_a_socket_ends_after_a_sign_out(api: Api, world: World) -> None:
 def test_the_console_needs_no_further_message_or_statement(
     api: Api, socket: websocket.WebSocket, world: World
 ) -> None:
-    """The events of a broadcast are those that its customer and its fleets get, console or not."""
+    """An open console causes no further events: a broadcast has as many as without it."""
     before = world.value("SELECT count(*) FROM events")
     world.broadcast()
     with_console = world.value("SELECT count(*) FROM events") - before
@@ -114,7 +114,7 @@ def test_the_console_needs_no_further_message_or_statement(
 
 
 class Loop:
-    """Stands for the hub's event loop: calls at once."""
+    """Stands in for the hub's event loop: executes each call at once."""
 
     def call_soon_threadsafe(self, call: object) -> None:
         assert callable(call)

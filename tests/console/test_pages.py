@@ -1,4 +1,4 @@
-"""The pages show what the API's reads return, escaped, and what an operator does is a command with an outcome."""
+"""The pages show the data of the API's reads, escaped. What an operator does is a command, and its outcome is shown."""
 
 from __future__ import annotations
 
@@ -325,7 +325,7 @@ def test_a_cause_is_given_once(world: World, operator: Operator) -> None:
     fleet = world.fleet()
     operator.use(f"/fleets/{fleet.id}/levers/offline", "Asked by phone", key="off")
     world.drain()
-    redis().flushdb()  # no heartbeat of the app is known any more
+    redis().flushdb()  # this deletes the heartbeat of the app
     sent = operator.use(f"/fleets/{fleet.id}/levers/online", "Asked by phone", key="on")
     world.drain()
     shown = words(operator.get(f"/commands/{operator.command_id(sent)}"))
@@ -479,7 +479,7 @@ _MANY = text("""
 
 @pytest.mark.alone
 def test_with_5000_open_broadcasts_every_page_answers_within_300_ms(world: World, operator: Operator) -> None:
-    """The limit is for an idle machine. On a busy one it is multiplied, as waits are."""
+    """The limit is for an idle machine. On a busy machine it is multiplied by `slowdown()`."""
     fleets = [world.fleet(km_north=north) for north in range(1, 4)]
     broadcast_id = world.broadcast(1)
     with engine().begin() as connection:

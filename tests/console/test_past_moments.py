@@ -32,7 +32,7 @@ def test_every_moment_shows_what_was_known_then(world: World) -> None:
     near, far, busy = world.fleet(km_north=2), world.fleet(km_north=15), world.fleet(km_north=3)
     world.accept(busy, world.broadcast(1))
     broadcast_id = world.broadcast(2)
-    world.tick(15)  # this moves all times in the database back
+    world.tick(15)  # this moves all times in the database 15 s into the past
     widened = now(world)
     world.decline(near, broadcast_id)
     declined = now(world)
@@ -70,7 +70,7 @@ def test_every_moment_shows_what_was_known_then(world: World) -> None:
     assert found.at(ended).status is BroadcastStatus.CANCELLED
     assert states(found, ended)[far.id] is FleetState.LOST
     assert all(slot.vehicle_number is None for slot in found.at(ended).slots)
-    # The moments before are the same as when they were the present.
+    # An earlier moment is shown as it was, also after the end.
     assert found.at(taken).status is BroadcastStatus.PARTIALLY_FILLED
 
 

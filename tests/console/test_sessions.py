@@ -1,4 +1,4 @@
-"""Only admins get in, by a cookie that opens nothing else, and only forms of their own session act."""
+"""Only admins can sign in. Their cookie is valid for the console only, and only forms of their own session are accepted."""
 
 from __future__ import annotations
 

@@ -100,7 +100,8 @@ class Network:
 
     def remove(self) -> None:
         """Delete the hosts. Programs that still run on them lose their cables."""
-        # A namespace goes away some time after its last process; its cable to this host must be gone at once.
+        # The kernel removes a namespace some time after its last process has ended. The cable to this host has to be
+        # deleted now.
         subprocess.run(["ip", "link", "delete", f"w{self._tag}1"], capture_output=True, check=False)
         for host in self._hosts:
             subprocess.run(["ip", "netns", "delete", self._name(host)], capture_output=True, check=False)

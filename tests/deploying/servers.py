@@ -18,9 +18,9 @@ from weelo_workers.runtime.embedded import Postgres, Valkey
 
 def main() -> None:
     address, folder = sys.argv[1], Path(sys.argv[2])
-    # The end of the standard input ends this program. A signal in the middle would leave a server behind.
+    # Only the end of the standard input ends this program, because a signal could leave a server running.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # The embedded servers listen on this machine only, since they are for development.
+    # By default the embedded servers only listen on 127.0.0.1, because they are for development.
     postgres.HBA += "host all all 10.213.0.0/16 scram-sha-256\n"
     valkey.CONFIG = valkey.CONFIG.replace("bind 127.0.0.1", f"bind 127.0.0.1 {address}")
     database = Postgres(folder, {"fsync": "off", "listen_addresses": f"127.0.0.1,{address}"})

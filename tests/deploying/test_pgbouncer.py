@@ -42,7 +42,7 @@ T = TypeVar("T")
 
 
 def unless_unavailable(act: Callable[[], T]) -> T | None:
-    """Return what the call returns; None if the API answers 503."""
+    """Return the result of the call; None if the API answers 503."""
     try:
         return act()
     except Rejected as refused:
@@ -53,7 +53,7 @@ def unless_unavailable(act: Callable[[], T]) -> T | None:
 
 @dataclass
 class Behind:
-    """A system whose API, workers and beat connect through PgBouncer. `direct`: the owner's engine, without it."""
+    """A system whose API, workers and beat connect through PgBouncer. `direct`: an engine that connects to PostgreSQL."""
 
     system: System
     direct: Engine
@@ -115,7 +115,7 @@ def test_a_booking_is_filled_another_expires_and_pushes_are_sent(behind: Behind)
 @pytest.mark.long
 @needs_pgbouncer
 def test_the_time_limits_of_the_roles_are_in_force_and_none_leaks_to_another_client(behind: Behind) -> None:
-    """The sweep shortens its own lock_timeout. On the shared connections no other client may inherit it."""
+    """The sweep has a shorter lock_timeout. PgBouncer's connections are shared, but no other client may get that limit."""
     url = behind.system.environment["DATABASE_WORKERS_URL"]
     sweeping, ordinary = connect(url, lock_timeout="300ms"), connect(url)
     query = text("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
@@ -134,7 +134,7 @@ def test_the_time_limits_of_the_roles_are_in_force_and_none_leaks_to_another_cli
 @pytest.mark.long
 @needs_pgbouncer
 def test_no_command_fails_when_postgresql_ends_the_connections_of_pgbouncer(behind: Behind) -> None:
-    """As in a failover. The time limits must be those of the roles on the new connections as well."""
+    """PostgreSQL ends all connections every 0.5 s, as in a failover, while commands run."""
     system = behind.system
     truck = Truck(system)
     customers = [system.client(Role.CUSTOMER, uuid4()) for _ in range(10)]
@@ -167,7 +167,7 @@ def test_no_command_fails_when_postgresql_ends_the_connections_of_pgbouncer(behi
 
 
 def test_a_sandbox_is_refused_behind_a_pooler_that_drops_its_search_path() -> None:
-    """Otherwise its statements would silently read the real clock."""
+    """Without its search_path, a sandbox would read the real clock and not notice."""
     with RefusingProxy(own_database(BEHIND_PGBOUNCER + 10)) as pooler:
         refused = weelo("migrate", DATABASE_URL=pooler.url, WEELO_ENV="sandbox")
     assert refused.returncode == 2, os.linesep.join((refused.stdout, refused.stderr))

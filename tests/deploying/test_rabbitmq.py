@@ -31,8 +31,8 @@ pytestmark = [
     pytest.mark.skipif(not rabbitmq.is_installed(), reason="Debian's rabbitmq-server is not installed"),
 ]
 
-# Run as a program, because the settings of a process are read once. It sends messages to a queue that no worker
-# consumes, and prints the names of their commands in the order in which a worker would take them.
+# A program that sends messages to a queue without a worker, and prints their commands' names in the order in which a worker
+# would take the messages. It runs in a process of its own, because a process reads its settings only once.
 PRIORITIES = """
 from uuid import uuid4
 from weelo_workers.app import app
@@ -97,7 +97,7 @@ def test_commands_are_executed_while_rabbitmq_is_down_and_it_is_used_again_after
     truck, again = Truck(system), Truck(system)
     customers = [system.client(Role.CUSTOMER, uuid4()) for _ in range(3)]
     phone = Listener(customers[1])
-    before = book(customers[0])["id"]  # its timers wait in the worker when the broker ends
+    before = book(customers[0])["id"]  # when the broker ends, a worker holds this booking's timers
     broker.kill()
     assert truck.accept(before)["status"] == "fully_filled"
     lonely = book(customers[1], UNAVAILABLE_KIND)["id"]

@@ -1,4 +1,4 @@
-"""A restore from a backup, played: dump while commands run, lose the server, restore into a new one, go on.
+"""Plays a restore: a dump is made while commands run, the server is lost, and the system goes on with a restored one.
 
 The commands are those of docs/runbooks/restore.md.
 """
@@ -41,7 +41,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Postgres]
 
 
 def run(server: Postgres, program: str, *arguments: str) -> None:
-    # The programs of the server's own version
+    # The program must be of the server's version.
     path = server._installation().binaries / program
     done = subprocess.run([str(path), *arguments], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -49,7 +49,7 @@ def run(server: Postgres, program: str, *arguments: str) -> None:
 
 @dataclass
 class Before:
-    """What users have seen of the server that is lost."""
+    """What users know from the server that will be lost."""
 
     dump: Path
     filled: tuple[UUID, str]
@@ -91,7 +91,7 @@ def dumped_while_commands_run(system: System, server: Postgres, dump: Path) -> B
     truck = Truck(system)
     filled = book(filling)["id"]
     truck.accept(filled)
-    # Its timer is overdue when the system goes on.
+    # The timer of this booking will be overdue when the restored system starts.
     unfilled = book(waiting, UNAVAILABLE_KIND)["id"]
     asks_and_cancels(ahead, 1)
 
@@ -125,14 +125,14 @@ def goes_on(system: System, seen: Before) -> None:
     waiting = system.client(Role.CUSTOMER, customer)
     eventually(lambda: waiting.booking(booking)["status"] == "expired")
 
-    # The same request is executed again, because its effect is lost.
+    # The effect of this request is lost, so the request is executed when the app repeats it.
     customer, key, lost = seen.lost
     losing = system.client(Role.CUSTOMER, customer)
     again = losing.create_booking(PICKUP, DROP, *OPEN, trucks_needed=1, key=key)["id"]
     assert again != lost
     losing.cancel_booking(again)
 
-    # This app comes back when its log has more new lines than were lost.
+    # This app reconnects when its log has more new lines than were lost.
     customer, newest = seen.ahead
     ahead = system.client(Role.CUSTOMER, customer)
     asks_and_cancels(ahead, 3)
@@ -149,7 +149,7 @@ def asks_and_cancels(customer: WeeloClient, times: int) -> None:
 
 
 def busy_until(over: threading.Event, customer: WeeloClient) -> int:
-    """Ask and cancel until the event is set, at least once. Return how often."""
+    """Book and cancel until `over` is set, at least once. Return the number of bookings."""
     times = 0
     while times == 0 or not over.is_set():
         asks_and_cancels(customer, 1)

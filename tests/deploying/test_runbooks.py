@@ -1,4 +1,4 @@
-"""The statements and commands of the runbooks: PostgreSQL accepts the first, `weelo` has the second."""
+"""PostgreSQL accepts the statements in the runbooks, and `weelo` has the commands in them."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class Hosts:
         return WeeloClient(self.url, token(role, user_id), wait=20, http=self._connections)
 
     def truck(self) -> Truck:
-        return Truck(cast(System, self))  # it uses nothing but `client`
+        return Truck(cast(System, self))  # `Truck` uses only the method `client`
 
     def is_healthy(self) -> bool:
         """Return True if `weelo doctor` finds nothing. Raises AssertionError with its findings."""
@@ -155,14 +155,14 @@ def _end(process: subprocess.Popen[str]) -> None:
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Hosts]:
     with ExitStack() as stack:
-        # PostgreSQL runs as another user, who cannot reach the folder of pytest.
+        # PostgreSQL runs as another user, who may not enter pytest's folder.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weelo-hosts-")))
         folder.chmod(0o755)
         yield Hosts(stack, folder)
 
 
 def persist(act: Callable[[], T], seconds: float = 60) -> T:
-    """Repeat a call with a key of its own until it has an outcome, as an app does."""
+    """Repeat a call until it has an outcome, as an app does. The call should have a key."""
 
     def once() -> list[T]:
         try:
@@ -193,7 +193,7 @@ def fill_one(hosts: Hosts, truck: Truck, starts_at: float) -> str:
 
 @contextmanager
 def under_load(hosts: Hosts, seconds: float) -> Iterator[None]:
-    """Run the block while bookings are made and filled for so many seconds. Afterwards check that nothing is lost or twice."""
+    """Run the block while bookings are made and filled for `seconds`. Afterwards check that nothing was lost or done twice."""
     trucks = [hosts.truck() for _ in range(BOOKINGS)]
     lonely = hosts.client(Role.CUSTOMER, uuid4())
     unfilled = lonely.create_booking(PICKUP, DROP, *UNAVAILABLE_KIND, trucks_needed=1)["id"]
@@ -224,7 +224,7 @@ def under_load(hosts: Hosts, seconds: float) -> Iterator[None]:
 
 
 def works_alone(hosts: Hosts, host: str) -> None:
-    """Check that this host's worker executes commands without beat and the other host."""
+    """Check that this host's worker executes commands while beat and the other host's worker are suspended."""
     others = [name for name in hosts.processes if name == "beat" or name.startswith("worker of ")]
     others.remove(f"worker of {host}")
     pids = [hosts.processes[name].pid for name in others]
@@ -232,7 +232,7 @@ def works_alone(hosts: Hosts, host: str) -> None:
         for pid in pids:
             _signal_all(pid, "STOP")
             stack.callback(_signal_all, pid, "CONT")
-        # A stopped worker still receives one message, which it does not execute. So several commands are sent.
+        # The broker may give a message to the suspended worker. So commands are sent until one has an outcome.
         transporter = hosts.client(Role.TRANSPORTER, uuid4())
         assert persist(lambda: transporter.set_availability(True))["isAvailable"]
 
@@ -255,7 +255,7 @@ def test_nothing_is_lost_or_twice_if_a_host_is_cut_off_for_20_seconds(hosts: Hos
 
 
 def test_nothing_is_lost_or_twice_if_a_host_gets_no_answers_from_the_database(hosts: Hosts) -> None:
-    """Its statements arrive, and PostgreSQL may execute a COMMIT whose answer is lost."""
+    """The host's statements reach PostgreSQL, which may therefore execute a COMMIT whose answer is lost."""
     port = make_url(hosts.urls["DATABASE_URL"]).port
     assert port is not None
     with under_load(hosts, CUT_SECONDS + 2):

@@ -19,7 +19,7 @@ from tests.support.waiting import eventually
 
 @dataclass(slots=True)
 class CheckResult:
-    """The result of a check. `figure`: what was checked, and how many of it.
+    """The result of a check. `figure`: what was checked, and how much of it, such as "12 accepted".
 
     `wrong`: descriptions of violations, empty if there are none.
     """
@@ -41,7 +41,7 @@ class Evidence:
 
     @cached_property
     def outcomes(self) -> dict[str, dict[str, Any] | None]:
-        """Return, by command id, the response of `GET /commands/{id}` for its caller, None if it is 404."""
+        """Return, by command id, the answer of `GET /commands/{id}` to the command's caller; None for 404."""
 
         def ask(entry: LedgerEntry) -> Any:
             return self.population.read(self.people[entry.who], f"/commands/{entry.command_id}")
@@ -65,7 +65,7 @@ class Evidence:
 
     @cached_property
     def outcomes_in_logs(self) -> dict[str, list[dict[str, Any]]]:
-        """Return, by command id, the command's outcomes in the callers' logs."""
+        """Return, by command id, the outcomes in the callers' logs."""
         by_command: dict[str, list[dict[str, Any]]] = {}
         for lines in self.logs.values():
             for line in lines:
@@ -75,7 +75,7 @@ class Evidence:
 
     @cached_property
     def outcomes_on_sockets(self) -> dict[str, list[dict[str, Any]]]:
-        """Return, by command id, the command's outcomes received over the callers' sockets."""
+        """Return, by command id, the outcomes that were received over the callers' sockets."""
         by_command: dict[str, list[dict[str, Any]]] = {}
         for log in self.ledger.ears.values():
             for line in log.lines:

@@ -78,7 +78,7 @@ class FaultSystem:
     def __init__(self, log: Path, settings: Mapping[str, str] = QUICK) -> None:
         self.log = log
         self._folder = Path(tempfile.mkdtemp(prefix="weelo-stage-"))
-        self._folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user, who needs access
+        self._folder.chmod(0o755)  # if root runs the tests, PostgreSQL enters this folder as another user
         data = self._folder / "data"
         self.postgres, self.valkey = Postgres(data), Valkey(data)
         self.database_disk = SmallDisk(self.postgres.home, DATABASE_MEGABYTES)
@@ -132,7 +132,7 @@ class FaultSystem:
             return False
 
     def database_has_no_room(self) -> bool:
-        """Return whether PostgreSQL cannot write a temporary file. The query needs one, because it exceeds work_mem."""
+        """Return whether PostgreSQL cannot write a temporary file, which this query needs because it exceeds work_mem."""
         try:
             self.rows("SELECT count(*) FROM generate_series(1, 300000)")
         except DBAPIError as refusal:
@@ -149,7 +149,7 @@ class FaultSystem:
         return False
 
     def locked_by(self, pids: Sequence[int]) -> list[str]:
-        """Return the ids of the requests whose rows are locked while these processes have open transactions."""
+        """Return the ids of all requests with a locked row; none if no process of these has an open transaction."""
         ports = []
         for pid in pids:
             with suppress(psutil.Error):
@@ -236,8 +236,8 @@ class FaultSystem:
                     UPDATE broadcasts SET expires_at = {soon.format("id::text")}
                      WHERE expires_at > now() + interval '5 s' RETURNING id::text""")
             )
-            # The timer of each changed deadline is changed too, even if the timer is due soon. If the deadline was
-            # extended earlier, its timer is still due at the old time.
+            # If a deadline was extended, its timer is still due at the old time. So the timer of each changed deadline
+            # is changed, even if it is due within five seconds.
             due = soon.format("payload->>'broadcast_id'")
             connection.execute(
                 text(f"""
@@ -292,7 +292,7 @@ class FaultSystem:
 
     @staticmethod
     def pause_processes(pids: Sequence[int], seconds: float) -> int:
-        """Wait for this time, or until none of these stopped processes is left. Return how many are still stopped."""
+        """Wait for `seconds`, or until none of these processes is stopped any more. Return how many are still stopped."""
         until = time.monotonic() + seconds
         while True:
             still = 0

@@ -33,8 +33,8 @@ def no_locks(seen: Evidence) -> tuple[str, list[str]]:
 def no_keys(seen: Evidence) -> tuple[str, list[str]]:
     """Check when the keys of requests expire.
 
-    A process sends Redis the seconds that are left. If it or Redis is stopped before Redis gets them, the key expires
-    that much later.
+    A process sends Redis the number of seconds until the key expires. If that process or Redis is suspended before
+    Redis receives the number, the key expires later by as many seconds as the suspension lasts.
     """
     ends = {
         str(row.id): row.ends
@@ -71,7 +71,7 @@ def no_keys(seen: Evidence) -> tuple[str, list[str]]:
 def no_messages(seen: Evidence) -> tuple[str, list[str]]:
     def left() -> list[str]:
         with seen.fault_system.redis() as redis:
-            # Messages of a later priority are in lists of their own, whose names begin with the queue's.
+            # kombu puts messages of lower priorities into further lists, whose names begin with the queue's name.
             lists = [
                 key.decode() for queue in QUEUES for key in redis.scan_iter(f"{BROKER}{queue}*", _type="list")
             ]

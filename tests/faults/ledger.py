@@ -50,7 +50,7 @@ class LedgerEntry:
 
     @property
     def turned_away(self) -> bool:
-        """Return whether every answer refuses the command before it is stored. False if there is no answer."""
+        """Return whether there are answers, and each of them refuses the command before it is stored."""
         return bool(self.answers) and not any(a.recorded or a.status in (0, 500) for a in self.answers)
 
     @property

@@ -1,4 +1,4 @@
-"""Faults of messages and countdowns: lost, duplicated, early, late, repeated, or published by a wrong clock."""
+"""Faults of messages and countdowns: lost, duplicated, early, late, repeated, or published with a wrong clock."""
 
 from __future__ import annotations
 

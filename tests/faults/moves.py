@@ -1,4 +1,4 @@
-"""Counts what the commands about trucks did in a fault test: the transitions that they made, and how often they were refused."""
+"""Counts the transitions that commands about trucks made in a fault test, and the rejections of these commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WAYS_OUT = {each.name for each in (GiveBack, ReplaceTruck, ReportNoShow, CancelT
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """`effect`: a transition of an assignment, or the code with which the command was refused. `times`: how often."""
+    """`effect`: a transition of an assignment, or `refused: ` and the code of a rejection. `times`: how often it occurred."""
 
     command: str
     effect: str

@@ -60,9 +60,9 @@ class Person:
     def send_command(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = ""
     ) -> Answer:
-        """Send one command. It is random whether the call waits for the outcome.
+        """Send one command and return its last answer.
 
-        Most commands are repeated until they are answered.
+        By chance the request waits for the outcome or does not. Most commands are repeated until they are answered.
         """
         waits = self.dice.random() < 0.6
         patient = self.dice.random() < 0.8
@@ -75,7 +75,7 @@ class Person:
 
 
 class Trucks:
-    """The live assignments of which an app knows, with their newest status."""
+    """The live assignments that an app knows from events, with their newest status."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, dict[str, Any]] = {}
@@ -207,7 +207,7 @@ class Driver(Person):
         elif status in ("driver_accepted", "en_route_pickup") and chance < 0.12:
             self.reports_no_show()  # this is refused, because the truck has not reached the pickup
         elif status == "driver_accepted" and chance < 0.4:
-            pass  # does not set out, and after a while the truck is given back
+            pass  # the driver does not set out; if this goes on, a timer gives the truck back
         elif status in ("driver_accepted", "en_route_pickup", "at_pickup", "in_transit"):
             steps = ("en_route_pickup", "at_pickup", "at_pickup", "in_transit", "completed", "completed")
             step = self.dice.choice(steps)
@@ -220,7 +220,7 @@ class Driver(Person):
 
 
 class Transporter(Person):
-    """A fleet of several trucks. Accepts (mostly at once, competing with others), holds, declines or ignores an offer.
+    """A fleet of several trucks. It accepts (mostly at once, competing with others), holds, declines or ignores an offer.
 
     Sometimes it gives a truck back, or sends another driver or another vehicle.
     """
@@ -304,7 +304,7 @@ class Transporter(Person):
     def _trucks(self, count: int) -> list[dict[str, str]]:
         """Choose trucks that are free as far as the app knows.
 
-        If there is none, choose a busy one, which the API must refuse.
+        If none is free, choose a busy one; a command that names it must be rejected.
         """
         trucks = list(zip(self.vehicles, self.drivers, strict=True))
         busy = {each["vehicleId"] for each in self.trucks.live()}
@@ -326,7 +326,7 @@ class Transporter(Person):
         )
 
     def replaces(self, truck: dict[str, Any]) -> None:
-        """Name the driver, the vehicle or both of another truck of the fleet, also one that is busy."""
+        """Replace the driver, the vehicle or both by those of another truck of the fleet, which may be busy."""
         others = [
             (vehicle, driver.id)
             for vehicle, driver in zip(self.vehicles, self.drivers, strict=True)
@@ -340,7 +340,7 @@ class Transporter(Person):
 
 
 class Operator(Person):
-    """Ends trips of which a driver has reported trouble by phone, as completed or as failed."""
+    """Ends live trips as completed or as failed, as if a driver had reported trouble by phone."""
 
     role = Role.ADMIN
 

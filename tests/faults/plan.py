@@ -15,7 +15,7 @@ RECOVERY = {
     "the children are terminated gracefully, one after another": 3,
     "the disk of Redis is full": 3,  # Celery's workers exit when Redis refuses writes
 }
-"""The time until the next fault is multiplied by these numbers, because many processes start after these faults."""
+"""Factors of the time until the next fault. After the faults listed here, many processes have to start again."""
 
 
 @dataclass(frozen=True, slots=True)

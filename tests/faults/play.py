@@ -50,7 +50,7 @@ class Play:
     counted: list[CheckResult] = field(default_factory=list)
     delays: list[Delay] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
-    """What became of the trucks."""
+    """What the commands about trucks did."""
 
 
 def perform(
@@ -101,7 +101,7 @@ def _break(
     long: float,
     report: Callable[[str], None],
 ) -> None:
-    """Inject each fault in its own thread, because faults may overlap."""
+    """Inject each fault at its time, in its own thread, because faults may overlap."""
     threads = []
     began = time.monotonic()
     until = began + play.seconds

@@ -80,7 +80,7 @@ class Population:
         """Stop new actions and wait for the running ones.
 
         Some customers cancel their open request, the others let it expire. `all_of_it`: cancel every request that would
-        not expire soon.
+        stay open for more than LONG_SECONDS.
         """
         self.over = True
         with self._news:
@@ -125,7 +125,7 @@ class Population:
                     if self.over:
                         return
                 act = heapq.heappop(self._due)[2]
-            with suppress(RuntimeError):  # the pool may be shut down already
+            with suppress(RuntimeError):  # `end` may have shut the pool down
                 self._hands.submit(self._act, act)
 
     def _act(self, act: Callable[[], object]) -> None:
@@ -159,7 +159,7 @@ class Population:
     ) -> Answer:
         """Send a command and return the last answer.
 
-        If `patient`, repeat a refused or unanswered command with the same key.
+        If `patient`, repeat a refused or unanswered command with the same key for up to PATIENCE_SECONDS.
         """
         entry = self.ledger.open(sender.id, sender.role, f"{method} {path}", key)
         until = time.monotonic() + (PATIENCE_SECONDS if patient else 0.0)

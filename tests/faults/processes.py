@@ -78,9 +78,10 @@ def stop_beat(at: FaultContext) -> Effect:
 
 
 def _stopped(at: FaultContext, pids: list[int], seconds: float, whose: str = "") -> Effect:
-    """Record an outage of each request whose row is locked by a stopped process.
+    """Suspend these processes for `seconds`.
 
-    These requests are blocked until the database ends the transactions.
+    Requests whose rows they may have locked are blocked until the processes go on, or the database ends the
+    transactions. So an outage of each of these requests is recorded.
     """
     with ExitStack() as undo:
         undo.enter_context(at.fault_system.stopped(pids))
@@ -107,7 +108,7 @@ def restart_by_turns(at: FaultContext) -> Effect:
 
 
 def _heir(fault_system: FaultSystem, program: str, before: int) -> int:
-    """Return the pid of the child's successor, 0 if there is none yet."""
+    """Return the pid of the successor of the child `before`, 0 if there is none yet."""
     leader = fault_system.leader(program) or 0
     return leader if leader != before else 0
 

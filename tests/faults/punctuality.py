@@ -19,7 +19,8 @@ TIMERS = """
                     (SELECT h.broadcast_id::text FROM holds h WHERE h.id::text = payload->>'hold_id')) AS broadcast,
            sweep_count
       FROM mailbox WHERE queue = 'timers' AND due_at > received_at + interval '50 ms'"""
-# A truck that is given back after the deadline gives its request a new one. The earlier deadline is that of the timer.
+# If a truck is given back after the deadline of its request, the request gets a new deadline. The old one is then known
+# from the timer that ended the request.
 ENDS = {
     "expire": """
         SELECT b.id, EXTRACT(EPOCH FROM CASE WHEN reopened.at IS NULL THEN b.expires_at ELSE m.due_at END)::float AS due,
@@ -103,7 +104,7 @@ def timers(seen: Evidence) -> tuple[str, list[str]]:
 
 @check("no timer was refused")
 def no_timer_refused(seen: Evidence) -> tuple[str, list[str]]:
-    """Check that no timer was refused: a refused timer is settled without its effect."""
+    """Check that no timer was rejected, because a rejected timer is settled without having had its effect."""
     refused = seen.fault_system.rows(
         "SELECT id, name, error FROM mailbox WHERE queue = 'timers' AND status = 'rejected'"
     )

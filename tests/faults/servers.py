@@ -21,7 +21,7 @@ from weelo_workers.runtime.embedded import EmbeddedServer
 DOWN_SECONDS = 30.0
 LOCKED_SECONDS = 5.0
 WAITED_FOR_SECONDS = 12.0
-"""If no other connection waits for a lock yet, the lock is kept for up to this many seconds more."""
+"""If no other connection waits for a lock after LOCKED_SECONDS, the lock is kept for up to this many seconds more."""
 
 
 @fault("a power cut: children and servers are killed at once")
@@ -40,7 +40,7 @@ def cut_the_power(at: FaultContext) -> Effect:
 
 @fault("PostgreSQL is shut down immediately")
 def shut_down_the_database(at: FaultContext) -> Effect:
-    """Shut PostgreSQL down as `pg_ctl stop -m immediate` does. The supervisor restarts it."""
+    """Shut PostgreSQL down as `pg_ctl stop -m immediate` does, and wait until the supervisor has restarted it."""
     with at.fault_system.outage_of(DATABASE):
         began, running = time.time(), _pids(at.fault_system.postgres)
         ended = at.fault_system.send(signal.SIGQUIT, running)
@@ -96,7 +96,10 @@ def lock_a_table(at: FaultContext) -> Effect:
 
 
 def _locked(fault_system: FaultSystem, statement: str) -> int:
-    """Hold a lock for some seconds, or longer if no connection waits for it yet. Return how many wait in the end."""
+    """Hold the lock that this statement takes until a connection waits for it, but for at least LOCKED_SECONDS.
+
+    Return how many connections wait; 0 if none did after another WAITED_FOR_SECONDS.
+    """
     with fault_system.engine.begin() as connection:
         me = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
         connection.execute(text(statement))

@@ -72,7 +72,7 @@ def test_there_were_commands_and_timers_to_count(play: Play) -> None:
 
 
 def test_WAYS_01_the_people_used_all_ways_out_of_a_won_truck_and_some_of_them_succeeded(play: Play) -> None:
-    """On a slow machine there are few trucks, so only the sum of the successes is certain to be positive."""
+    """Each command must have been tried. It suffices that one has succeeded, because a slow machine has few won trucks."""
     assert {each.command for each in play.moves} >= WAYS_OUT, play.moves
     assert any(each.command in WAYS_OUT and not each.effect.startswith("refused") for each in play.moves), (
         play.moves

@@ -103,7 +103,7 @@ def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_a
 def test_a_killed_childs_message_is_redelivered_without_the_sweep(
     fault_system: FaultSystem,
 ) -> None:
-    """Without redelivery, the command of a killed child would wait a second for the sweep."""
+    """Beat is stopped, so only the redelivery of the killed child's message can settle the command."""
     eventually(lambda: len(fault_system.system.pids("broadcasts")) == 3, within=20)
     customer, broadcast = booked(fault_system)
     with fault_system.stopped(fault_system.system.pids("beat")):
@@ -140,7 +140,7 @@ def test_workers_survive_a_kill_of_redis(fault_system: FaultSystem) -> None:
 
 
 def test_commands_are_executed_while_the_disk_of_redis_is_full(fault_system: FaultSystem) -> None:
-    """Redis refuses all writes, also BRPOP. Celery's workers exit because of that and are restarted."""
+    """Redis refuses all writes, and BRPOP counts as a write. So Celery's workers exit, and are restarted."""
     if fault_system.redis_disk.why_not:
         pytest.skip(fault_system.redis_disk.why_not)
     with fault_system.redis_disk.full():
@@ -266,7 +266,10 @@ class WonTruck:
         return bool(self._on.rows(query, name=name, id=self.broadcast))
 
     def state(self) -> Any:
-        """Return status, rounds and ring of the request, how often a truck was given back, and whether a timer ends it."""
+        """Return status, rounds and ring of the request, how many trucks were given back, and whether it has a timer.
+
+        The timer has to be due at the request's deadline.
+        """
         return self._on.rows(
             "SELECT status, reoffer_rounds, radius_step,"
             " (SELECT count(*) FROM transitions WHERE broadcast_id = b.id AND name = 'give_back') AS given_back,"
@@ -320,7 +323,7 @@ def test_WAYS_01_a_worker_killed_in_the_transaction_of_a_give_back_leaves_nothin
 def test_WAYS_01_a_worker_killed_between_commit_and_wake_up_of_a_give_back_leaves_nothing_stuck(
     fault_system: FaultSystem,
 ) -> None:
-    """While Redis does not answer, the worker has committed and cannot send the wake-up of the new offer."""
+    """Redis is suspended before the commit. So the worker is killed while it tries to send the wake-up for the new offer."""
     won = WonTruck(fault_system)
     with ExitStack() as redis_stopped:
         with won.locked():
@@ -338,7 +341,7 @@ def test_WAYS_01_a_worker_killed_between_commit_and_wake_up_of_a_give_back_leave
 def test_WAYS_02_a_worker_killed_while_it_offers_the_reopened_slot_leaves_nothing_stuck(
     fault_system: FaultSystem, queue: str, name: str
 ) -> None:
-    """The workers of the queue are stopped until the request is locked, so that they are killed in that command."""
+    """The workers of the queue are suspended until the request is locked. Then they wait for this lock, and are killed."""
     won = WonTruck(fault_system)
     with fault_system.stopped(fault_system.system.pids("beat")), ExitStack() as lock:
         with fault_system.stopped(fault_system.system.pids(queue)):

@@ -18,14 +18,14 @@ from weelo_client import WeeloClient
 from weelo_workers.contracts.statuses import Role
 
 LIMITS = {"COMMANDS_PER_SECOND": "10000", "SHED_AFTER_SECONDS": "600", "DRIVER_ACCEPT_SECONDS": "600"}
-"""Settings with which neither the rate limit nor load shedding ends the run."""
+"""Settings with which neither the rate limit nor load shedding refuses the requests."""
 
 DELHI = {"latitude": 28.6315, "longitude": 77.2167, "address": "Connaught Place"}
 
 
 @dataclass(frozen=True)
 class Round:
-    """The result of one run of schemathesis. `statuses`: how often it got each status, by operation. `report`: its output."""
+    """The result of a run of schemathesis. `statuses`: by operation, how often each status occurred. `report`: the output."""
 
     failed: bool
     statuses: dict[str, dict[str, int]]
@@ -37,7 +37,7 @@ class Round:
 
     @property
     def succeeded(self) -> set[str]:
-        """The operations of which at least one request succeeded."""
+        """Return the operations with at least one successful request."""
         return {name for name, each in self.statuses.items() if any(status < "300" for status in each)}
 
 
@@ -50,7 +50,7 @@ def fuzz(
     examples: int = 30,
     phases: str = "examples,coverage,fuzzing,stateful",
 ) -> Round:
-    """Run schemathesis once. `seconds`: its budget. `examples`: how many requests per operation and phase."""
+    """Run schemathesis once. `seconds`: its time limit. `examples`: the most requests per operation and phase."""
     count = folder / "requests.json"
     options = [f"--max-time={seconds}"] if seconds else []
     done = subprocess.run(
@@ -60,12 +60,12 @@ def fuzz(
             "run",
             f"{system.url}/openapi.json",
             "--checks=all",
-            # It is no request and answer: its opening is tested in tests/sockets.
+            # This is the opening of a WebSocket, which tests/sockets tests.
             "--exclude-path=/api/v1/ws",
             f"--max-examples={examples}",
             f"--seed={seed}",
             f"--phases={phases}",
-            # Hypothesis parses source code as it runs, which fails now and then in several threads of Python 3.11.
+            # With several threads, Hypothesis sometimes fails while it parses source code under Python 3.11.
             "--workers=1",
             "--continue-on-failure",
             "--suppress-health-check=all",
@@ -92,7 +92,7 @@ def fuzz(
 
 
 def scene(system: System) -> dict[str, Any]:
-    """Return tokens of one user per role, after they have won a truck: ids that exist, in states that allow something."""
+    """Let a customer, a fleet and a driver act. Return their tokens, and ids in states in which commands can succeed."""
     users = {role: uuid4() for role in Role}
     customer, fleet = (
         WeeloClient(system.url, token(r, users[r]), wait=20) for r in (Role.CUSTOMER, Role.TRANSPORTER)

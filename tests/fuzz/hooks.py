@@ -17,17 +17,17 @@ from typing import Any
 import schemathesis
 
 SCENE = json.loads(os.environ["FUZZ_SCENE"])
-"""`tokens`: by role. `ids`: ids that exist, by the part of the path before them. `truck`: a vehicle and its driver."""
+"""`tokens`: by role. `ids`: existing ids by the part of a path that precedes them. `truck`: a vehicle and its driver."""
 COUNT = Path(os.environ["FUZZ_COUNT"])
-"""The file into which the number of requests is written, by operation and status."""
+"""The file for the numbers of requests, by operation and status."""
 KEPT = 50
 
 _ids: dict[str, list[str]] = defaultdict(list, SCENE["ids"])
 _requests: dict[str, Counter[int]] = defaultdict(Counter)
 _random = random.Random(os.environ["FUZZ_SEED"])
-"""Not the module's own generator, which hypothesis controls."""
+"""A generator of our own, because hypothesis controls that of the module `random`."""
 
-# The part of the path before an id, by the name under which answers contain such ids.
+# By name of a field in answers that contains an id: the part of a path that precedes such an id.
 _PLACES = {
     "commandId": "commands",
     "holdId": "holds",
@@ -40,7 +40,7 @@ _PLACES = {
 # Without an interval schemathesis would keep one token for all requests.
 @schemathesis.auth(refresh_interval=None)
 class ByRole:
-    """Chooses a role that may send the request. Every fifth request has any role."""
+    """Chooses a role that may send the request; for every fifth request on average, any role."""
 
     def get(self, case: Any, _: Any) -> str:
         roles = case.operation.definition.raw.get("x-roles") or list(SCENE["tokens"])
@@ -59,7 +59,7 @@ def before_call(_: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if _random.random() < 0.7 and "x-roles" in case.operation.definition.raw:
         case.headers["Prefer"] = "wait=5"
     if "Idempotency-Key" in case.headers and _random.random() < 0.8:
-        case.headers["Idempotency-Key"] = f"{_random.getrandbits(64):016x}"  # the examples repeat one key
+        case.headers["Idempotency-Key"] = f"{_random.getrandbits(64):016x}"  # all examples have one key
     if _random.random() < 0.5:
         return
     parts = case.path.split("/")
@@ -78,7 +78,7 @@ def before_call(_: Any, case: Any, kwargs: dict[str, Any]) -> None:
 def after_call(_: Any, case: Any, response: Any) -> None:
     """Count the request, and remember the ids of its answer."""
     _requests[case.operation.label][response.status_code] += 1
-    # The documents contain the names of ids, and no ids.
+    # openapi.json and asyncapi.json contain the names of these fields, but no ids.
     is_api = case.operation.path.startswith("/api/v1/")
     if is_api and response.status_code < 300 and "json" in response.headers.get("content-type", [""])[0]:
         _remember(response.json())

@@ -13,7 +13,7 @@ from tests.support.system import System
 pytestmark = pytest.mark.xdist_group("system")
 
 SECONDS = rounds(10, 30)
-"""`make fuzz CASES=20000` runs longer, and with the phase "coverage", which sends thousands of requests at the limits."""
+"""Seconds of the run. `make fuzz CASES=20000` runs longer, also the phase "coverage": thousands of requests at the limits."""
 
 
 def test_random_requests_are_answered_as_documented(tmp_path: Path) -> None:
@@ -23,5 +23,5 @@ def test_random_requests_are_answered_as_documented(tmp_path: Path) -> None:
     finally:
         system.stop()
     assert not done.failed, done.report
-    # Otherwise the answers would only be refusals.
+    # This proves that the API did not refuse all requests.
     assert len(done.succeeded) > 8, done.statuses

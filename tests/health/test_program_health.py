@@ -91,7 +91,7 @@ def test_a_program_without_its_database_is_not_ready(migrated: None, monkeypatch
 
 @pytest.fixture
 def served() -> Iterator[tuple[str, list[str]]]:
-    """Yield the address of a server, and the list whose last element is the reason why the program is not ready."""
+    """Yield a server's address and a list. Its last element is the reason why the program is not ready; empty: it is ready."""
     reasons: list[str] = []
     port = free_port()
     server = MetricsServer("127.0.0.1", port, lambda: reasons[-1] if reasons else None, lambda: 0.25)

@@ -1,4 +1,4 @@
-"""Beat's runs of the checks: one process at a time, bounded, and their results in PostgreSQL."""
+"""Beat runs the checks in one process at a time and for a limited time, and stores the results in PostgreSQL."""
 
 from __future__ import annotations
 

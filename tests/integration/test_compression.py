@@ -1,4 +1,4 @@
-"""Responses over 1 KiB are compressed for clients that accept it, and the same to every client otherwise."""
+"""Responses over 1 KiB are compressed for clients that accept gzip. Apart from that, all clients get the same response."""
 
 from __future__ import annotations
 

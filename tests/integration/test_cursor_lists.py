@@ -115,7 +115,7 @@ def test_broadcasts_of_a_customer_are_listed_once_though_they_end_meanwhile(
 def test_offers_of_a_transporter_are_listed_once_though_slots_are_offered_again(
     world: World, equal: bool
 ) -> None:
-    """A slot that its driver declines is offered again to those who have an offer already."""
+    """If a driver declines, the slot is offered again, also to transporters who already have an offer of the broadcast."""
     fleet, winner = world.fleet(km_north=1), world.fleet(2, km_north=2)
     made = [world.broadcast(2) for _ in range(4)]
     if equal:
@@ -141,7 +141,7 @@ def test_offers_of_a_transporter_are_listed_once_though_slots_are_offered_again(
 def test_recipients_are_listed_once_though_those_passed_over_get_offers_and_are_passed_over_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A step stores its offers and the passed-over transporters with one time, so most of the times are equal."""
+    """A step stores its offers and the passed-over transporters with the same time, so most times in the list are equal."""
     with_settings(monkeypatch, max_open_offers=1, max_offers_per_step=2)
     told = [world.fleet(km_north=km) for km in (1, 2, 3, 4, 4.5)]
     full = [world.fleet(km_north=km) for km in (2.5, 3.5)]

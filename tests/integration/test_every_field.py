@@ -737,7 +737,7 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
 
 
 def bodies() -> dict[str, str]:
-    """Read the views' source. Return the name of the request model by route, for all routes with a body."""
+    """Return, by route with a body, the name of its request model, as the source text of the views has it."""
     found: dict[str, str] = {}
     for path in python_files("weelo_api/views"):
         if path.name == "sandbox.py":

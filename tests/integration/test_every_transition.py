@@ -21,8 +21,8 @@ LIFECYCLES: dict[str, Lifecycle[Any]] = {
 
 BEFORE_LOADING = ("pending", "driver_accepted", "en_route_pickup", "at_pickup")
 
-# The command that creates a broadcast also enters and leaves `broadcasting`, in one transaction. So no other command
-# finds a broadcast in `created` or `broadcasting`, unless an earlier version has created it.
+# The command that creates a broadcast also enters and leaves `broadcasting`, in one transaction. So other commands find a
+# broadcast in `created` or `broadcasting` only if an earlier version has created it.
 OUT_OF_REACH = {
     "broadcast: created --cancel--> cancelled",
     "broadcast: created --expire--> expired",

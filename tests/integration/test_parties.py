@@ -169,7 +169,7 @@ def test_every_transition_is_made_by_a_party_that_its_lifecycle_names(
     for row in history:
         by = PARTIES_OF[row.subject, row.name]
         party = TIMER if REGISTRY[row.cause].queue == TIMERS else row.role or SYSTEM
-        # The command that creates a broadcast also makes its first steps, as the system would.
+        # A customer's command that creates a broadcast also makes its first transitions, which belong to the system.
         if party not in by and not (row.cause.startswith("broadcasts.create_") and SYSTEM in by):
             wrong.add(f"{row.subject}: {row.name} by {party} ({row.cause}), not by {' or '.join(by)}")
     assert history

@@ -1,4 +1,4 @@
-"""Marked statements are prepared once per connection, except where sessions are shared."""
+"""Marked statements are prepared once per connection, but not behind a pooler, where connections share sessions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def twice(connection: Connection, name: str = "twice") -> int:
 
 
 def names(connection: Connection) -> list[str]:
-    """Return the names of the prepared statements of this session, without their hashes, in the order of preparation."""
+    """Return the names of the session's prepared statements, without the hashes in them, in the order of preparation."""
     query = "SELECT name FROM pg_prepared_statements ORDER BY prepare_time, name"
     return [name.rpartition("_")[0] for (name,) in connection.exec_driver_sql(query)]
 
@@ -120,7 +120,7 @@ def test_a_table_that_grows_quickly_gets_another_plan(
 
 
 def test_a_command_is_executed_although_its_statements_were_lost(world: World, engine: Engine) -> None:
-    """A pooler that passes on all parameters may still exchange the session."""
+    """A pooler that passes on all parameters is not recognised as one, and may give the connection another session."""
     bus, user_id = Bus(engine, world.bus.waker), uuid4()
     for wanted in (True, False):
         command = SetAvailability(transporter_id=user_id, is_available=wanted)

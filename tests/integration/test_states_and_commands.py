@@ -78,8 +78,8 @@ completed         BROADCAST_FILLED     BROADCAST_FILLED     done                
 cancelled         BROADCAST_CANCELLED  BROADCAST_CANCELLED  done                 BROADCAST_CANCELLED  same
 expired           BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                 BROADCAST_EXPIRED    same
 """,
-    # Commands of the system. `again`: the step was made before. `taken`: the slot is no longer open. `offer_late` and
-    # `catch_up` are for the latecomer, who drove into the ring after its offers were made.
+    # Commands of the system. `early`: before the deadline. `again`: the step was made before. `taken`: the slot is no
+    # longer open. `offer_late` and `catch_up` are for the latecomer, who drove into the ring after its offers were made.
     """
                   widen  widen/again  expire  expire/early  reoffer  reoffer/taken  offer_late  catch_up
 created           done   same         done    waits         waits    waits          same        waits
@@ -105,7 +105,7 @@ completed         same               same
 cancelled         same               same
 expired           same               same
 """,
-    # `new_round`: the slot came back, and the rings start again. `old_round`: a timer set before they started again.
+    # `new_round`: the slot is open again, and the rings start again. `old_round`: a timer from before that restart.
     """
                   reoffer/new_round  reoffer/new_round/taken  widen/old_round
 created           waits              waits                    same
@@ -180,7 +180,7 @@ cancelled           same                   BROADCAST_CANCELLED  BROADCAST_CANCEL
 expired             BOOKING_CANNOT_CANCEL  same                 BROADCAST_EXPIRED    BROADCAST_EXPIRED
 expired/empty       BOOKING_CANNOT_CANCEL  same                 BROADCAST_EXPIRED    BROADCAST_EXPIRED
 """,
-    # Their timers. Where the winner's truck has another status than the watched one, the timer does nothing.
+    # The watchdog timers. If the winner's truck is not in the watched status, the timer does nothing.
     """
                   remind_to_start  give_back_stalled  report_stalled
 created           same             same               same
@@ -207,7 +207,7 @@ completed  REQUEST_ALREADY_TAKEN  REQUEST_ALREADY_TAKEN
 cancelled  BROADCAST_CANCELLED    BROADCAST_CANCELLED
 expired    BROADCAST_EXPIRED      BROADCAST_EXPIRED
 """,
-    # `given_back`: by the winner, and its slot came back. `truck`: the customer has cancelled the truck.
+    # `given_back`: the winner gave the slot back, and it is open again. `truck`: the customer has cancelled the truck.
     """
                       accept/winner/slot     give_back             cancel_truck           replace/driver
 searching             done                   ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND   ASSIGNMENT_NOT_FOUND
@@ -360,10 +360,10 @@ cancelled         same            same                  same                    
 """,
 )
 
-# The status of a broadcast and its number of trucks after it has lost its first truck. It asked for 3 trucks; if it is
-# full, for the trucks that it has. `two`: it has a second truck, which has not set out. `other`: only the second truck
-# has set out. `alone`: only the first one has. `no_round`: given back after REOFFER_ROUNDS rounds. `asked_again`: given
-# back after the customer has opened another broadcast.
+# The status of a broadcast and the number of trucks that it needs, after it has lost its first truck. Before, it needed as
+# many trucks as it had if it was full, and otherwise 3. `two`: it has a second truck, which has not set out. `other`: only
+# the second truck has set out. `alone`: only the first one has. `no_round`: given back after REOFFER_ROUNDS rounds.
+# `asked_again`: given back after the customer has opened another broadcast.
 LOSSES = (
     """
                       give_back           give_back_stalled   driver_decline      expire_assignment
@@ -403,7 +403,7 @@ expired/two           expired/2           expired/2           expired/2         
 """,
 )
 
-# The replaced driver can do nothing any more, and is told the reason.
+# All commands of a replaced driver are rejected with this reason.
 REPLACED_DRIVER = """
                           driver_accept    driver_decline   give_back        report_no_show   en_route_pickup
 pending/replaced          DRIVER_REPLACED  DRIVER_REPLACED  DRIVER_REPLACED  DRIVER_REPLACED  DRIVER_REPLACED
@@ -475,9 +475,9 @@ ROWS = ("broadcasts", "truck_requests", "holds", "assignments", "offers", "passe
 class Scene:
     """A customer's broadcast and four fleets, all with a truck that fits.
 
-    If a state requires it, the winner has won a slot and the holder holds one. The winner has a spare truck, which
-    replaces the first one. The onlooker has an offer only. The
-    latecomer is 20 km away while the first ring is offered, and comes nearer afterwards.
+    If a state requires it, the winner has won a slot and the holder holds one. The winner has two spare trucks, whose
+    drivers and vehicles replace others. The onlooker only has an offer. The latecomer is 20 km away while the first ring
+    is offered, and comes nearer afterwards.
     """
 
     def __init__(self, world: World, fleets: Sequence[Fleet], spares: Sequence[Truck]) -> None:
@@ -499,7 +499,7 @@ class Scene:
         return row
 
     def row_of_broadcast(self) -> Any:
-        """Return the row of the broadcast that is the subject, also if the customer has another one."""
+        """Return the row of the scene's broadcast. `the` would fail if the customer has another broadcast."""
         (row,) = self.world.rows("SELECT * FROM broadcasts WHERE id = :id", id=self.broadcast)
         return row
 
@@ -515,14 +515,14 @@ class Scene:
 
     @property
     def trip(self) -> Any:
-        """Return the winner's assignment. If there is none, return one that is in no table."""
+        """Return the winner's assignment; if there is none, one with ids that do not exist."""
         query = "SELECT * FROM assignments WHERE transporter_id = :winner"
         rows = self.world.rows(query, winner=self.winner.id)
         assert len(rows) <= 1
         return rows[0] if rows else Unknown()
 
     def replaces(self, *, driver: bool = False, vehicle: bool = False) -> CommandOutcome:
-        """Replace driver or vehicle by those of the spare truck, or by those of the second one."""
+        """Replace driver or vehicle by those of the spare truck; if these are in use, by those of the second one."""
         trip = self.trip
         present = {trip.driver_id, trip.vehicle_id}
         used = {self.spare.driver_id, self.spare.vehicle_id} & present
@@ -542,7 +542,7 @@ class Scene:
         return self.timer(ReportStalled(assignment_id=trip.id, since=since, status=watched))
 
     def waits_at_pickup(self) -> None:
-        """Let PICKUP_WAIT_SECONDS pass since the truck has arrived, as far as the rows of assignments show it."""
+        """Move the truck's arrival PICKUP_WAIT_SECONDS into the past. Timers are not moved."""
         wait = settings().pickup_wait_seconds
         self.write(f"UPDATE assignments SET state_changed_at = state_changed_at - interval '{wait} s'")
 
@@ -572,7 +572,10 @@ class Scene:
         return self.timer(WidenBroadcast(broadcast_id=self.broadcast, step=step, round=rounds))
 
     def reoffers(self, *, taken: bool = False, new_round: bool = False) -> CommandOutcome:
-        """Reoffer the first slot that is searching. If there is none, or if `taken`, name a slot that does not exist."""
+        """Execute `broadcasts.reoffer` for the first slot that is searching.
+
+        If no slot is searching, or if `taken`, the command names a slot that does not exist.
+        """
         query = "SELECT id FROM truck_requests WHERE status = 'searching' ORDER BY request_number"
         slots = [] if taken else self.world.rows(query)
         slot = slots[0].id if slots else uuid4()
@@ -614,8 +617,8 @@ def _by_the_usual_way(scene: Scene, status: str, how: str) -> None:
     full = status in ("fully_filled", "in_progress", "completed")
     scene.asks(1 if full and not how else 3)
     if status == "created":
-        # Only broadcasts of a previous version have this status when a command runs. There a timer made the first
-        # offers. In this version the command that creates a broadcast makes them.
+        # When a command runs, only broadcasts that an earlier version created have this status. In that version a timer
+        # made the first offers; now the command that creates the broadcast makes them.
         scene.write("DELETE FROM offers")
         scene.write(
             "UPDATE broadcasts SET status = 'created', radius_step = 0, radius_km = NULL, transporters_notified = 0"
@@ -625,7 +628,7 @@ def _by_the_usual_way(scene: Scene, status: str, how: str) -> None:
     if full and not how:
         scene.world.release_hold(scene.holder, scene.held)
     if status == "broadcasting":
-        # An SQL statement sets this status, because the first ring enters and leaves it in one transaction.
+        # No command leaves a broadcast in this status: the first ring enters and leaves it in one transaction.
         scene.write("UPDATE broadcasts SET status = 'broadcasting'")
     elif status != "active" and how != "empty":
         scene.wins(then={"in_progress": "en_route_pickup"}.get(status, status))
@@ -715,7 +718,7 @@ def _ends(outcome: EndOutcome) -> Callable[[Scene], None]:
 def a_loss(scene: Scene, state: str, rest: str) -> None:
     """Bring a broadcast into a state of LOSSES, with the first truck in a status in which the command is possible.
 
-    `state`, `rest`: the line and the column together, split at the first slash.
+    `state` and `rest` are the two parts of the text "line column", split at its first slash.
     """
     line, _, command = f"{state}/{rest}".removesuffix("/").partition(" ")
     status, _, how = line.partition("/")
@@ -745,7 +748,7 @@ def a_loss(scene: Scene, state: str, rest: str) -> None:
 
 
 FIRST_TRUCK = {"driver_decline": "pending", "expire_assignment": "pending", "report_no_show": "at_pickup"}
-"""The status in which the first truck must be for a column of LOSSES. For others it depends on the line."""
+"""The status in which the first truck must be, by column of LOSSES. In other columns, it depends on the line."""
 
 WAYS_TO: dict[str, tuple[Any, ...]] = {
     "pending/late": ("pending", lambda s: s.time_is_up("assignment")),
@@ -768,7 +771,7 @@ WAYS_TO: dict[str, tuple[Any, ...]] = {
     "cancelled": ("pending", lambda s: s.world.cancel(s.broadcast)),
     "cancelled/truck": ("pending", lambda s: s.world.cancel_truck(s.trip)),
 }
-"""For a state of an assignment: the status that the truck reaches first, and what happens then."""
+"""By state of an assignment: the status to which the truck is brought first, and the functions that are then called."""
 
 
 COMMANDS: dict[str, Callable[[Scene], CommandOutcome]] = {

@@ -45,7 +45,7 @@ def test_the_refusal_of_a_toggle_says_when_the_next_is_possible(system: System) 
     assert (refused.status_code, refused.json()["code"]) == (429, "TOGGLE_RATE_LIMITED")
     assert refused.headers["RateLimit-Policy"].endswith('"availability";q=10;w=300')
     commands, toggles = refused.headers["RateLimit"].split(", ")
-    # The bucket of this caller may be full again: a token is added every 20 ms, and the answer waited for a worker.
+    # The request has waited for a worker. Meanwhile a token was added every 20 ms, so the caller's bucket may be full again.
     assert re.fullmatch(r'"commands";r=(49\d|500);t=[01]', commands)
     assert toggles == f'"availability";r=0;t={refused.headers["Retry-After"]}'
 

@@ -135,7 +135,7 @@ def test_IDEM_01_the_example_for_the_shell_makes_one_booking(system: System) -> 
     assert "Idempotency-Replayed: true" in answers[1][0]
     assert "Location: /api/v1/commands/" in answers[2][0]
     assert json.loads(answers[3][2])["items"][0]["seq"] == 1
-    # The third request is a command that is executed after its 202. On a busy machine that may be during the next test.
+    # The command of the third request is executed after its 202. Without this wait, it might run during the next test.
     command, customer = json.loads(answers[2][2])["commandId"], system.http(Role.CUSTOMER, user)
     eventually(lambda: customer.get(f"/commands/{command}").json()["status"] != "pending", within=30)
     # An open booking would be offered to the fleets of the next tests.

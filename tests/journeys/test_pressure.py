@@ -54,7 +54,7 @@ def waiting(system: System, queue: str, count: int, seconds: int, name: str = ""
         with engine.begin() as connection:
             connection.execute(text("DELETE FROM mailbox WHERE wake_at > now() + interval '30 minutes'"))
         engine.dispose()
-        time.sleep(POLL_SECONDS)  # within this time every API process reads the figures again
+        time.sleep(POLL_SECONDS)  # after this time every API process has read the backlog again
 
 
 @pytest.fixture(autouse=True)
@@ -118,14 +118,14 @@ def test_IDEM_02_a_repeated_accepted_command_is_answered_under_load_shedding(sys
 )
 def test_such_a_backlog_refuses_no_request(system: System, count: int, name: str) -> None:
     with waiting(system, name.partition(".")[0], count=count, seconds=60, name=name):
-        # The requests take longer than half a second. After that time every API process has read the backlog.
+        # Together the requests take more than half a second, so that every API process reads the backlog meanwhile.
         for _ in range(8):
             assert asked(system).status_code == 202
 
 
 @pytest.fixture
 def strict_api(system: System) -> Iterator[str]:
-    """Yield the address of one more API process of this system, with a tenth of the usual limit for one caller."""
+    """Yield the address of a further API process of this system, whose rate limit per caller is a tenth of the usual one."""
     api = Api(1, log=None, **{**system.environment, "COMMANDS_PER_SECOND": "5"})
     yield f"http://127.0.0.1:{api.port}/api/v1"
     api.stop()

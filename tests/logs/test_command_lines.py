@@ -45,7 +45,8 @@ class Lines:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
-    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())  # restored afterwards
+    # This sets the present value, so that monkeypatch restores it after the test.
+    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     with caplog.at_level(logging.INFO, "weelo_workers"):
         yield Lines(caplog)
@@ -154,7 +155,7 @@ def test_a_batch_is_one_line_with_the_ids_of_its_commands(world: World, lines: L
 def test_the_line_of_a_command_costs_less_than_fifty_microseconds(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Measured as processor time, with everything that the line adds: its fields, its format, and writing it."""
+    """The test measures the processor time of all that a line needs: collecting its fields, formatting it, writing it."""
     posted = world.post(world.booking(customer := uuid4()), customer, Role.CUSTOMER)
     world.bus.execute(posted)
     row = world.rows(
@@ -163,7 +164,8 @@ def test_the_line_of_a_command_costs_less_than_fifty_microseconds(
     outcome = {"status": row.status, "error": None, "replayed": False}
     root = logging.getLogger()
     handlers_before, level = root.handlers[:], root.level
-    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())  # restored afterwards
+    # This sets the present value, so that monkeypatch restores it after the test.
+    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     written: list[str] = []
     try:
         root.handlers.clear()

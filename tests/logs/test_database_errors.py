@@ -1,4 +1,4 @@
-"""The text of a database's error, which is logged, quotes no value: it may be a name or a telephone number."""
+"""The logged text of a database's error contains no values, because a value may be a name or a telephone number."""
 
 from __future__ import annotations
 

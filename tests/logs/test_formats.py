@@ -21,7 +21,8 @@ OFFERS = Origin("worker", "offers")
 
 @pytest.fixture
 def labelled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())  # restored afterwards
+    # This sets the present value, so that monkeypatch restores it after the test.
+    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     yield
     context.clear()

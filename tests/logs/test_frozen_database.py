@@ -1,4 +1,4 @@
-"""A PostgreSQL whose processes are stopped: waits for it end, and the log says that it is away and that it is back."""
+"""If all processes of PostgreSQL are suspended, each wait for it ends, and the log reports the outage and its end."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_an_outage_soon_after_another_one_is_logged_if_it_lasts(
 
 
 def test_one_shot_commands_leave_it_to_their_own_output() -> None:
-    """`weelo doctor` prints a finding about a server that it cannot reach, so it needs no log line."""
+    """Commands such as `weelo doctor` print that a server cannot be reached, so no log line is needed."""
     from weelo_workers.logs import configuring
 
     root, own = logging.getLogger(), logging.getLogger(outages.__name__)

@@ -1,4 +1,4 @@
-"""Processes of their own: Celery's and gunicorn's lines have our format, and the settings of logs are obeyed."""
+"""Log lines of real processes: Celery's and gunicorn's lines have our format, and the settings of logs are obeyed."""
 
 from __future__ import annotations
 

@@ -29,7 +29,8 @@ PRIVATE = "a-token-in-the-path"
 
 @pytest.fixture
 def app(migrated: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
-    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())  # restored afterwards
+    # This sets the present value, so that monkeypatch restores it after the test.
+    monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     app = create_app()
 
@@ -37,7 +38,7 @@ def app(migrated: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
         raise LookupError("on purpose")
 
     app.add_url_rule("/api/v1/broken/<token>", "broken", anyone(fail))
-    # A limit of its own, so that the lines of earlier tests leave none of these out.
+    # A new filter, because lines of earlier tests count towards the old filter's limit.
     former, server_errors.log.filters = server_errors.log.filters[:], [RateLimitFilter()]
     yield app
     server_errors.log.filters = former

@@ -58,7 +58,7 @@ PRIVATE = {
 
 
 class PlayedSystem:
-    """A system in which people have done things that are private. `lines`: its log records; `printed`: all of its output."""
+    """A system whose users have sent private data. `lines`: its log records. `printed`: all of its output."""
 
     def __init__(self, system: System, log: Path, traces: OtlpReceiver, poison: UUID) -> None:
         self.system, self.log, self.traces, self.poison = system, log, traces, poison
@@ -257,7 +257,7 @@ def test_a_process_that_is_killed_and_started_again_is_logged(played: PlayedSyst
 
 
 def test_a_collector_that_cannot_be_reached_delays_nothing_and_is_logged_once(played: PlayedSystem) -> None:
-    """The receiver ends here, so this test is the last one of this file."""
+    """This test must be the last one of this file, because it stops the receiver of traces."""
     played.traces.close()
     with played.system.http(Role.CUSTOMER, uuid4()) as customer:
         for _ in range(5):

@@ -1,4 +1,4 @@
-"""The text of a validation error, which is logged, does not quote the input: it may be a name or a telephone number."""
+"""The logged text of a validation error does not contain the input, which may be a name or a telephone number."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from weelo_workers.app import load_handlers
 from weelo_workers.contracts.fleet import DriverDetails
 
 DESCRIPTIONS = {"Alive", "Ready", "Unavailable", "Probe", "FieldError", "Problem"}
-"""Models for the documents only. No input is validated by them."""
+"""Models that only describe answers in the documents. They validate no input."""
 
 
 def models(of: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:
-    """Yield all classes of this project that are derived from this one."""
+    """Yield all classes of this project that are derived from the given class."""
     for each in of.__subclasses__():
         if each.__module__.startswith("weelo_"):
             yield each

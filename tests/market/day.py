@@ -36,7 +36,10 @@ class Day:
     # --- steps ----------------------------------------------------------------------------------------
 
     def asked(self, trucks: int, *, won: int = 0, yes: int = 0, at_km: float = 1.0) -> tuple[UUID, Fleet]:
-        """Create a request that waits for a while. One fleet wins `won` slots, and the first `yes` drivers accept."""
+        """Create a request. One fleet wins `won` slots, each after some time, and the first `yes` of its drivers accept.
+
+        Return the request's id and the fleet.
+        """
         fleet = self.world.fleet(max(trucks, 1), km_north=at_km)
         request = self.world.broadcast(trucks)
         for truck in fleet.trucks[:won]:
@@ -47,7 +50,7 @@ class Day:
         return request, fleet
 
     def waits(self, request: UUID) -> None:
-        """Let time pass for this request: everything that has happened to it happened so many seconds earlier."""
+        """Move all times of this request and its transitions by 0.5 to 40 seconds into the past."""
         seconds = self.random.uniform(0.5, 40.0)
         with self.world.engine.begin() as connection:
             for table, columns, key in (
@@ -59,7 +62,7 @@ class Day:
                 connection.execute(statement, {"by": seconds, "id": request})
 
     def containers(self, count: int) -> Fleet:
-        """Register a fleet of containers that is online near the pickup."""
+        """Register a fleet of `count` container trucks, and take it online near the pickup."""
         fleet = Fleet(uuid4())
         for _ in range(count):
             number, driver = f"RJ14C{uuid4().int % 10**6:06d}", uuid4()
@@ -152,7 +155,7 @@ def a_hold_is_confirmed_and_another_runs_out(day: Day) -> None:
 
 
 def an_accept_is_refused_after_it_has_ended_an_overdue_hold(day: Day) -> None:
-    """This refusal comes after the handler has written rows, so it is stored by a second transaction."""
+    """The handler rejects after it has written rows. They are rolled back, and a second transaction stores the rejection."""
     holder, rival = day.world.fleet(2), day.world.fleet(3)
     request = day.world.broadcast(2)
     day.world.hold(holder, request, 2)
@@ -343,7 +346,7 @@ STORIES: tuple[Story, ...] = (
 
 
 def play(world: World, seed: int, rounds: int = 1) -> None:
-    """Play every story `rounds` times, in an order that the seed decides. After each, some fleets go offline."""
+    """Play every story `rounds` times, in an order that the seed decides. After each story all fleets go offline."""
     day = Day(world, seed)
     stories = list(STORIES) * rounds
     day.random.shuffle(stories)
@@ -354,7 +357,7 @@ def play(world: World, seed: int, rounds: int = 1) -> None:
 
 
 def _leave(world: World) -> None:
-    """Let all fleets go offline at once, so that the next story is played with its own."""
+    """Take all fleets offline, so that only fleets of the next story get its offers."""
     with world.engine.begin() as connection:
         connection.execute(text("UPDATE transporters SET is_available = false"))
     redis().flushdb()

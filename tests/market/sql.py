@@ -1,6 +1,7 @@
-"""The market figures by SQL of its own, which shares nothing with `weelo_workers/queries/market.py`.
+"""Computes the market figures by SQL that shares nothing with `weelo_workers/queries/market.py`.
 
-It reads the history row by row, where the queries read states; each function returns one figure by its labels.
+This SQL mostly reads the history, while those queries read the present states. Each function returns one figure by its
+labels.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class ByHand:
         start, end = self._window
         return self._world.rows(query, start=start, end=end, type=self._type)
 
-    # A request has the type of its slots, or several.
+    # The type of a request is that of its slots, or "several" if they have different ones.
     _REQUESTS = """
         SELECT b.* FROM broadcasts b WHERE b.created_at >= :start AND b.created_at < :end AND (CAST(:type AS text) IS NULL OR
                (SELECT CASE count(DISTINCT vehicle_type) WHEN 1 THEN max(vehicle_type) ELSE 'several' END
@@ -41,7 +42,7 @@ class ByHand:
         return len(self._rows(self._REQUESTS))
 
     def offers(self) -> Counter[str]:
-        """By ring."""
+        """Return the number of offers by ring."""
         rows = self._rows(
             f"SELECT step, last_step FROM offers WHERE broadcast_id IN (SELECT id FROM ({self._REQUESTS}) b)"
         )
@@ -55,7 +56,7 @@ class ByHand:
         )
 
     def seconds(self, names: Sequence[str]) -> list[float]:
-        """Seconds from each request to its first transition with one of these names, in order."""
+        """Return the seconds from each request to its first transition with one of these names, sorted."""
         listed = ", ".join(f"'{name}'" for name in names)
         rows = self._rows(f"""
             SELECT EXTRACT(EPOCH FROM min(t.at) - b.created_at)::float8 AS seconds
@@ -65,7 +66,7 @@ class ByHand:
         return sorted(row.seconds for row in rows)
 
     def accepts_lost(self) -> Counter[str]:
-        """By code."""
+        """Return the number of accepts that came too late, by code."""
         rows = self._rows(f"""
             SELECT m.error->>'code' AS code FROM mailbox m
              WHERE m.name IN ('offers.accept', 'offers.confirm_hold') AND m.status = 'rejected'
@@ -84,7 +85,7 @@ class ByHand:
         return len(self._rows(f"SELECT DISTINCT truck_request_id FROM ({self._TRUCKS}) a"))
 
     def won(self) -> Counter[str]:
-        """By ring, from the history of assignments."""
+        """Return the number of won trucks by ring, from the history of assignments."""
         rows = self._rows(f"""
             SELECT o.step, o.last_step FROM transitions t
               JOIN ({self._TRUCKS}) a ON a.id = t.subject_id
@@ -94,7 +95,7 @@ class ByHand:
         return Counter("last" if row.last_step else str(row.step) for row in rows)
 
     def expired(self) -> Counter[str]:
-        """By reason: that of the deadline, if its timer has ended the slot."""
+        """Return the number of expired slots by reason: the broadcast's if its deadline ended the slot, else `truck_lost`."""
         rows = self._rows(f"""
             SELECT t.cause, (SELECT b.details->>'reason' FROM transitions b
                               WHERE b.command_id = t.command_id AND b.subject = 'broadcast') AS reason
@@ -103,7 +104,7 @@ class ByHand:
         return Counter(row.reason if row.cause == "broadcasts.expire" else "truck_lost" for row in rows)
 
     def cancels(self) -> Counter[tuple[str, str, str]]:
-        """By cause, stage and code: the code that the command contains."""
+        """Return the number of cancelled slots by cause, stage, and the reason code in the command."""
         because = {
             "broadcasts.cancel": "customer_cancelled",
             "trips.cancel_truck": "customer_cancelled",
@@ -120,7 +121,7 @@ class ByHand:
         return Counter((because[row.cause], row.stage, row.code) for row in rows)
 
     def lost(self, to_status: str) -> Counter[str]:
-        """Trucks that reached this status, by the code of the transition."""
+        """Return the number of trucks that reached this status, by the reason code of the transition."""
         rows = self._rows(f"""
             SELECT t.details->>'reasonCode' AS code FROM transitions t
              WHERE t.to_status = '{to_status}' AND t.subject_id IN (SELECT id FROM ({self._TRUCKS}) a)

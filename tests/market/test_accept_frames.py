@@ -26,7 +26,7 @@ def settled(command: str, received_at: datetime) -> dict[str, Any]:
         ("offers.accept", 0.1, True),
         ("offers.confirm_hold", 0.1, True),
         ("offers.decline", 0.1, False),
-        # The client was away when this accept was settled, and has resumed.
+        # The accept was received before the socket was opened: a resuming client gets its outcome late.
         ("offers.accept", -5.0, False),
     ],
 )

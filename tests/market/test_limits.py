@@ -1,4 +1,4 @@
-"""The limits of the market figures: of time, and of what retention has left."""
+"""The limits of the market figures: the time that the queries may take, and the rows that retention has left."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_statement_that_takes_too_long_is_ended_and_answered_with_503(
         assert is_outage(error.value)
         blocker.rollback()
     monkeypatch.undo()
-    # The connection is used again, without the limit.
+    # The same connection is used again, and the limit is no longer in force.
     assert figures(datetime.now(UTC)).total.requests == 0
 
 

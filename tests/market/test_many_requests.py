@@ -16,8 +16,8 @@ from weelo_workers.queries import market
 REQUESTS = 100_000
 OFFERS_EACH = 5
 
-# Requests with two slots. Of ten, five are filled, one is filled in part, two expire, one is cancelled, and one is
-# cancelled after both trucks were won. A request has about ten transitions, and one accept in ten requests was lost.
+# Requests with two slots. Of ten requests, five are filled, one is partly filled, two expire, one is cancelled, and one is
+# cancelled after both trucks were won. Each has about ten transitions, and one of ten has an accept that came too late.
 _ROWS = """
     CREATE TEMP TABLE made ON COMMIT DROP AS
         SELECT gen_random_uuid() AS id, n, n % 10 AS kind, CAST(:start AS timestamptz) + n * interval '0.8 s' AS at,
@@ -72,7 +72,7 @@ def test_100_000_requests_are_answered_in_half_the_limit(world: World) -> None:
     [truck] = world.fleet().trucks
     with world.engine.begin() as connection:
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        # The rows are consistent, so their foreign keys need not be checked.
+        # Foreign keys are not checked, which saves time: the inserted rows are consistent.
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         for days in (4, 1):
             values = {

@@ -1,4 +1,4 @@
-"""The figures of a played day, by the endpoint's queries and by the counters, compared with SQL of another kind."""
+"""The figures of a played day, from the endpoint's queries and from the counters, equal those of independent SQL."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_endpoint_and_counters_agree_with_sql_by_hand_over_a_played_day(world: W
     now = datetime.now(UTC)
     _move_some_to_the_day_before_yesterday(world)
     with world.engine.begin() as connection:
-        # An earlier version has made these rows.
+        # As if an earlier version, which stored no ring, had made these rows.
         connection.execute(
             text("UPDATE assignments SET ring = NULL WHERE id IN (SELECT id FROM assignments LIMIT 9)")
         )

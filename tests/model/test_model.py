@@ -33,7 +33,7 @@ from weelo_workers.queries.pages import PageRequest
 
 LOOK = int(os.environ.get("WEELO_MODEL_EXAMPLES", "0"))
 
-# Selects the object of a rule: the n-th existing one, newest first, most often the newest.
+# Numbers that select the object of an act: 0 is the newest one, which is selected most often.
 any_one = st.sampled_from((0, 0, 0, 1, 1, 2, 3, 5))
 mostly = st.sampled_from((True, True, True, False))
 ACTS = (
@@ -50,7 +50,7 @@ SECONDS = (1, 16, 46, 91, 0, 121)
 # The times of the timers that watch trucks, and of the wait at the pickup.
 LONG = (1_801, 901, 3_601, 2_701, 0, 21_601)
 
-# A driver is silent or does not set out, the search begins again, and ends at its deadline: each sets the next timer.
+# For example: a driver does not answer, the search begins again, and it ends at its deadline. Each timer sets the next one.
 MOST_TIMERS_IN_A_ROW = 6
 
 
@@ -69,7 +69,7 @@ class Dispatch(RuleBasedStateMachine):
 
     @initialize(trucks=st.integers(1, 3), won=st.integers(0, 2), reached=st.sampled_from(REACHED))
     def somebody_has_asked(self, trucks: int, won: int, reached: str) -> None:
-        """Begin with a request of which the first fleet has won some trucks, of which the newest has this status."""
+        """Begin with a request. The first fleet has won `won` of its slots; the status of the newest truck is `reached`."""
         broadcast_id = self.world.broadcast(trucks, customer=self.customers[0])
         if won:
             self.world.accept(self.fleets[0], broadcast_id, self.fleets[0].trucks[:won], partial=True)
@@ -112,11 +112,11 @@ class Dispatch(RuleBasedStateMachine):
     def accepts(self, which: int, who: int, trucks: int, all_or_none: bool) -> None:
         mine, broadcast = _nth(self.fleets, who), self._broadcast(which)
         could, free = self._could_take(mine, broadcast), self._free()
-        # Free trucks come first. Otherwise most accepts would be refused.
+        # Free trucks come first, because most accepts with busy trucks are rejected.
         named = sorted(mine.trucks, key=lambda truck: truck.vehicle_id not in free)[:trucks]
         outcome = self.world.accept(mine, broadcast.id, named, partial=not all_or_none)
         if could is not None and all(truck.vehicle_id in free for truck in named):
-            # Free trucks and open slots must lead to success, and too few open slots to a refusal.
+            # With free trucks, the accept must succeed if enough slots are open, and must be rejected otherwise.
             enough = could >= (len(named) if all_or_none else 1)
             assert (outcome.status == "succeeded") == enough, outcome
 
@@ -267,7 +267,7 @@ class Dispatch(RuleBasedStateMachine):
         return _nth(self.world.rows("SELECT * FROM broadcasts ORDER BY created_at DESC"), n)
 
     def _assignments(self, broadcast_id: UUID | None = None) -> list[Any]:
-        """Return the assignments, live ones first, and newest first among them."""
+        """Return the assignments: first the live ones, then the others, each newest first."""
         query = "SELECT * FROM assignments WHERE CAST(:id AS uuid) IS NULL OR broadcast_id = :id"
         rows = self.world.rows(f"{query} ORDER BY created_at DESC, id", id=broadcast_id)
         return sorted(rows, key=lambda row: row.status not in LIVE)
@@ -281,7 +281,7 @@ class Dispatch(RuleBasedStateMachine):
         return {truck.vehicle_id for truck in trucks if not {truck.vehicle_id, truck.driver_id} & busy}
 
     def _free_drivers_and_vehicles(self) -> tuple[set[UUID], set[UUID]]:
-        """Return the drivers who are on duty and have no live assignment, and the vehicles without one."""
+        """Return the drivers on duty without a live assignment, and the vehicles without a live assignment."""
         live = [a for a in self._assignments() if a.status in LIVE]
         drivers = {row.id for row in self.world.rows("SELECT id FROM drivers WHERE is_available")}
         vehicles = {row.id for row in self.world.rows("SELECT id FROM vehicles")}

@@ -107,9 +107,9 @@ class Towns:
         self.world.tick(seconds)
 
     def everybody_is_heard(self) -> None:
-        """Send a heartbeat of every transporter.
+        """Send two heartbeats of every online transporter, and execute the commands that follow from them.
 
-        Heartbeats create offers of requests that now reach a transporter, or for which it now has room.
+        A heartbeat causes offers of requests that reach the transporter now, or for which it has room now.
         """
         for _ in range(2):
             for pattern in ("weelo:open:asked:*", "weelo:open:moved:*"):
@@ -133,9 +133,8 @@ class Towns:
     def _the_cap_was_kept(self, rows: list[Any]) -> None:
         """Assert that the cap was kept.
 
-        A new offer is wrong if the transporter has CAP open offers that are as near as the new one or nearer.
-
-        Offers that the act itself has ended are not counted, because they may have ended before or after the new offer.
+        A new offer is wrong if the transporter already had CAP open offers that are as near as the new one or nearer.
+        Offers that ended during the act are not counted, because they may have ended before the new offer was made.
         """
         still_open = {
             (row.broadcast_id, row.transporter_id): reach_of(row)

@@ -36,7 +36,7 @@ OF_SCRAPES = {"instance", "job"}
 GRAFANA_VALUES = {"$__rate_interval": "5m", "$area": "a", "$vehicle_type": "a", "$queue": "a"}
 
 Uses = dict[str, set[str]]
-"""Labels by the metric that they are asked of."""
+"""By metric, the labels that queries use."""
 
 
 def rules() -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def rules() -> list[dict[str, Any]]:
 
 
 def queries() -> Iterator[str]:
-    """Yield the expressions of all rules, panels and variables."""
+    """Yield the queries of all rules, and of all panels and variables of the dashboards."""
     yield from (rule["expr"] for rule in rules())
     for dashboard in sorted((FOLDER / "grafana/dashboards").glob("*.json")):
         document = json.loads(dashboard.read_text())
@@ -57,7 +57,7 @@ def queries() -> Iterator[str]:
 
 
 def uses(expression: str) -> Uses:
-    """Return the metrics of a query, each with the labels that it is selected by and grouped by."""
+    """Return, by metric of a query, the labels by which the query selects or groups it."""
     for name, value in GRAFANA_VALUES.items():
         expression = expression.replace(name, value)
     found: Uses = defaultdict(set)
@@ -120,7 +120,7 @@ def test_every_metric_and_label_exists(operated: System) -> None:
 
 
 def test_every_value_of_a_label_that_an_alert_waits_for_exists(operated: System) -> None:
-    """A misspelt value would never match."""
+    """An alert with a misspelt value of a label would never fire."""
     series = scraped_series(operated)
     for slo in SLOS:
         for counter in ("weelo_slo_events_total", "weelo_slo_good_events_total"):
@@ -155,7 +155,7 @@ def scraped_series(system: System) -> dict[str, list[dict[str, str]]]:
 
 
 def play(system: System) -> None:
-    """Let each thing happen that a panel counts: trucks won, lost, given back, declined and cancelled, and expiry."""
+    """Cause everything that panels count: won, lost, declined and returned trucks, cancellations, and an expiry."""
     truck, late = Truck(system), Truck(system)
     customer, driver = system.client(Role.CUSTOMER, uuid4()), system.client(Role.DRIVER, truck.driver)
     booking = book(customer)["id"]
@@ -173,11 +173,11 @@ def play(system: System) -> None:
     driver.give_back(assignment, "breakdown")
     customer.cancel_booking(booking)
     truck.available(False)
-    book(customer)  # It expires after five seconds.
+    book(customer)  # expires after five seconds
 
 
 def won(truck: Truck, customer: WeeloClient) -> tuple[str, str]:
-    """Let the customer book, and the truck win. Returns the ids of the booking and of the assignment."""
+    """Let the customer book and the truck accept. Return the ids of the booking and of the assignment."""
     booking = book(customer)["id"]
     eventually(lambda: _is_offered(truck.client, booking))
     return booking, truck.accept(booking)["assignments"][0]["id"]

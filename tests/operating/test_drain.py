@@ -38,7 +38,7 @@ Begin = Callable[[str], "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def worker() -> Iterator[Begin]:
-    """Return a function that starts a real worker with one process for a queue, and waits until it consumes."""
+    """Yield a function that starts a real worker with one process for a queue, and waits until it consumes the queue."""
     begun: list[subprocess.Popen[bytes]] = []
 
     def begin(queue: str) -> subprocess.Popen[bytes]:

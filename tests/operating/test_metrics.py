@@ -127,7 +127,7 @@ def test_each_worker_and_beat_serve_their_metrics_at_their_own_port(operated: Sy
 
 
 def test_both_api_processes_say_the_same(operated: System) -> None:
-    """Each scrape opens a new connection, so different processes answer."""
+    """Each scrape opens a new connection, so that both processes answer some of the scrapes."""
     sockets = [BareSocket(operated, Role.CUSTOMER, uuid4()) for _ in range(8)]
     url = f"{operated.url}/metrics"
     eventually(lambda: of(scrape(url), "weelo_sockets_open") == 8)

@@ -18,7 +18,7 @@ from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("operated")
 
-# Few requests are enough here, and other tests need the processor.
+# The pause between two customers leaves processor time to other tests.
 BETWEEN_CUSTOMERS_SECONDS = 0.3
 
 WRITE = """
@@ -118,7 +118,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
 def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_is_served(
     operated: System, rows: Rows
 ) -> None:
-    """These commands raise no exception. They crash a worker's child, the notifier, and beat, and are counted and parked."""
+    """Three commands crash a worker's child, the notifier, and beat, without an exception. A timer is never parked."""
     customer = uuid4()
     asks = operated.http(Role.CUSTOMER, customer)
 

@@ -27,14 +27,14 @@ from weelo_workers.models.engine import connect
 from weelo_workers.runtime.embedded import Postgres, Valkey
 
 WITHIN_SECONDS = 3.0
-THREADS = 128  # threads of the API under test, which has one process
+THREADS = 128  # the number of threads of the API under test, which has one process
 
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[Postgres, Valkey]]:
     """Yield a PostgreSQL and a Redis that these tests may stop."""
     folder = Path(tempfile.mkdtemp(prefix="weelo-probes-"))
-    folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user, who needs access
+    folder.chmod(0o755)  # if root runs the tests, PostgreSQL enters this folder as another user
     postgres, valkey = Postgres(folder, {"fsync": "off"}), Valkey(folder)
     postgres.start()
     valkey.start()
@@ -57,12 +57,12 @@ def api(servers: tuple[Postgres, Valkey]) -> Iterator[Api]:
 
 
 def stopped(server: Postgres | Valkey) -> AbstractContextManager[None]:
-    """Suspend all processes of a server. Connections stay open, but there are no answers."""
+    """Suspend all processes of a server within the block. Its connections stay open, but it does not answer."""
     return suspended(with_children(server.pid()))
 
 
 def ask(api: Api, path: str) -> Answer:
-    """Return the answer of a probe. Assert that it arrives in time."""
+    """Return the answer of a probe. Raises AssertionError if it does not arrive in time."""
     began = time.monotonic()
     [answer] = exchange(api.port, request(f"GET {path}", role=None), within=20)
     assert time.monotonic() - began < WITHIN_SECONDS, path

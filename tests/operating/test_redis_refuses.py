@@ -63,7 +63,7 @@ def log_of(system: System) -> list[str]:
 
 
 def main_processes(system: System) -> dict[str, int]:
-    """Return the pid of the main process of each queue. The supervisor starts these processes."""
+    """Return, by queue, the pid of the worker's main process, which the supervisor has started."""
     return {queue: system.pids(queue)[0] for queue in QUEUES}
 
 
@@ -216,7 +216,7 @@ def test_workers_survive_a_redis_that_refuses_commands(system: System, redis: Re
     eventually(lambda: is_well(system), within=60)
     assert settles_commands(system)
     assert main_processes(system) == before
-    # At INFO there is a line for each command. Those of an outage are warnings.
+    # Each command has a line at INFO. The lines about the outage are warnings.
     output = [line for line in log_of(system)[lines:] if " INFO " not in line]
     assert not [line for line in output if "Unrecoverable" in line or "Traceback" in line]
     assert len(output) < 8 * len(QUEUES), "\n".join(output)

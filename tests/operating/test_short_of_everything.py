@@ -98,7 +98,7 @@ def test_a_command_waits_while_the_database_lacks_something_and_is_never_parked_
 
 @pytest.mark.parametrize("state", FAULTS)
 def test_an_error_that_waiting_does_not_cure_is_a_failure(world: World, state: str) -> None:
-    """An error that is not temporary must count as a failure. Otherwise its command would be retried for ever."""
+    """An error that is not temporary must count as a failed attempt. Otherwise the command would be retried for ever."""
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     refuse_rows(world, state, "mailbox", "broadcasts")
@@ -108,9 +108,9 @@ def test_an_error_that_waiting_does_not_cure_is_a_failure(world: World, state: s
 
 
 def test_after_a_failover_connections_to_the_new_standby_are_dropped(world: World) -> None:
-    """Connections to the old primary still work for reading.
+    """Connections to the old primary, which is now a standby, still work for reading.
 
-    These connections are dropped, so that new ones are made to the new primary.
+    At the first refused write they are dropped, so that new ones are made to the new primary.
     """
     drop_inherited_connections()
     with autocommit_engine().connect() as connection:
@@ -121,7 +121,7 @@ def test_after_a_failover_connections_to_the_new_standby_are_dropped(world: Worl
 
 @pytest.fixture
 def leftovers(world: World) -> None:
-    """Make the mailbox's files larger than the small disk, as earlier tests may leave them."""
+    """Make the mailbox's files larger than the small disk. Earlier tests may leave files of this size."""
     customer = uuid4()
     world.post(world.booking(customer), customer, Role.CUSTOMER)
     columns = "name, queue, payload, due_at, wake_at"
@@ -133,7 +133,7 @@ def leftovers(world: World) -> None:
 
 @pytest.fixture
 def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
-    """Yield a small disk with a tablespace that contains the tables of MOVED. The tables are empty."""
+    """Move the tables of MOVED, emptied, into a tablespace on a small disk, and yield the disk."""
     home = Path(world.value("SHOW data_directory"))
     if os.geteuid() != 0 or not home.exists():
         pytest.skip("needs root, on PostgreSQL's own machine, to mount a disk")

@@ -49,7 +49,7 @@ def test_every_program_is_ready_and_no_process_is_named(operated: System) -> Non
         assert 0 < time.time() - of(figures, "weelo_process_start_timestamp_seconds", kind=kind) < 3_600
     eventually(lambda: not is_failing(operated, "worker-not-consuming"), within=30)
     eventually(lambda: not is_failing(operated, "beat-not-sweeping"), within=30)
-    # An idle queue is proved to be consumed as well.
+    # Probe messages prove that an idle queue is consumed.
     eventually(
         lambda: (
             of(scrape(f"{operated.url}/metrics"), "weelo_queue_last_consumed_seconds", queue="webhooks") < 20
@@ -90,8 +90,8 @@ def test_a_stopped_worker_and_stopped_children_of_another_are_named(operated: Sy
 
 def test_beat_that_is_stopped_is_named_by_other_processes(operated: System, rows: Rows) -> None:
     with suspended(operated.pids("beat")):
-        time.sleep(0.5)  # a heartbeat that beat had sent is written by now
-        # The test does not wait for the limit: it moves the last heartbeat, which a running beat would renew.
+        time.sleep(0.5)  # PostgreSQL may still have to write a heartbeat that beat has sent
+        # Instead of waiting, the test moves the last heartbeat into the past. A running beat would write a new one.
         rows(f"UPDATE beat_heartbeats SET swept_at = swept_at - interval '{late_after_seconds()} s'")
         eventually(lambda: is_failing(operated, "beat-not-sweeping"), within=5)
         assert of(scrape(f"{operated.url}/metrics"), "weelo_sweep_last_seconds") > late_after_seconds()

@@ -92,7 +92,7 @@ def test_a_silent_database_is_given_up_within_seconds(silent: int) -> None:
 
 
 def test_a_silent_broker_is_given_up_within_seconds(silent: int) -> None:
-    """The test runs in a process of its own, because Celery reads its settings once."""
+    """The waker runs in a process of its own, because Celery reads its settings only once."""
     ring = (
         "from uuid import uuid4; from weelo_workers.messaging.wakeup import WakeUp, BrokerUnavailable\n"
         "from weelo_workers.messaging.celery_waker import CeleryWaker\n"

@@ -72,7 +72,7 @@ def test_a_server_that_wants_a_certificate_gets_the_one_of_the_url(
 
 
 def test_workers_send_an_untrusted_server_nothing(stranger: Authority, tmp_path: Path) -> None:
-    """Celery has one connection for reading and one for writing. Both refuse the server's certificate."""
+    """Celery has one connection for reading and one for writing, and must refuse the server's certificate on both."""
     script = (
         "from weelo_workers.app import app\n"
         "from kombu.exceptions import OperationalError\n"

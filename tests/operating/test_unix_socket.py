@@ -20,7 +20,10 @@ from weelo_workers.runtime.valkey import _binary
 
 @pytest.fixture(scope="module")
 def socket() -> Iterator[Path]:
-    """Yield the path of a server's socket. The server listens nowhere else. The path may have at most 107 bytes."""
+    """Yield the path of a Unix socket, on which a server without a port listens.
+
+    The socket is below /tmp, because its path may have at most 107 bytes.
+    """
     folder = Path(tempfile.mkdtemp(prefix="weelo-socket-", dir="/tmp"))
     path = folder / "redis.sock"
     arguments = (

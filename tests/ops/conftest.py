@@ -26,10 +26,10 @@ PACE = Pace(scale=1 / 60, floor=0.1, interval=1)
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("watched")
-    folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user, who needs access
+    folder.chmod(0o755)  # if root runs the tests, PostgreSQL enters this folder as another user
     skewed = folder / "skewed"
     shutil.copytree(SKEWED, skewed)
-    # With the durable settings of production, because a check of the doctor reads them.
+    # These servers keep the durable settings (no `fsync=off`), because a check of the doctor reads them.
     postgres, valkey = Postgres(folder), Valkey(folder)
     fcm, receiver = FcmServer(), WebhookReceiver()
     try:
@@ -46,7 +46,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         )
         engine = connect(url)
         try:
-            # On other days nearly all slots were filled.
+            # On earlier days nearly all slots were filled.
             history = {'weelo:fill_ratio:1h{area="default"}': 0.95}
             target = {"weelo-api": system.url.removeprefix("http://")}
             (folder / "prometheus").mkdir()

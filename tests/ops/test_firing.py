@@ -38,7 +38,7 @@ def suspend(program: str) -> Fault:
 
 @contextmanager
 def repeatedly(act: Callable[[], object], every: float = 0.3) -> Iterator[None]:
-    """Call a function again and again, in a thread. Refusals, lost connections and late offers are part of the fault."""
+    """Call a function every `every` seconds, in a thread. Its errors are ignored, because the fault may cause them."""
     over = threading.Event()
 
     def loop() -> None:
@@ -65,7 +65,7 @@ def skewed_clock(watched: Watched) -> Iterator[None]:
 
 
 def not_taken_up(name: str, queue: str, late: float) -> Fault:
-    """Insert a command that has been due for `late` seconds and that nothing takes up."""
+    """Return a fault: a command that has been due for `late` seconds and that no process takes up."""
 
     @contextmanager
     def fault(watched: Watched) -> Iterator[None]:
@@ -77,7 +77,7 @@ def not_taken_up(name: str, queue: str, late: float) -> Fault:
 
 @contextmanager
 def poison(watched: Watched) -> Iterator[None]:
-    """Insert a command that cannot be read and has failed four times already."""
+    """Insert a command whose payload is invalid and which has already failed four times."""
     with inserted(watched, "trips.advance", "trips", attempts=4):
         yield
 
@@ -102,7 +102,7 @@ def inserted(
 
 @contextmanager
 def late_timers(watched: Watched) -> Iterator[None]:
-    """Insert timers that are three seconds late, as after a stop of everything."""
+    """Insert timers that are three seconds late, as if all processes had been suspended."""
 
     def insert() -> None:
         with watched.engine.begin() as connection:
@@ -168,7 +168,7 @@ def killed_children(watched: Watched) -> Iterator[None]:
 
 @contextmanager
 def slow_accepts(watched: Watched) -> Iterator[None]:
-    """Send accepts while a socket waits for their outcomes, and suspend the worker for 1.5 s each time."""
+    """Send accepts, and suspend the worker for 1.5 s each time. A socket of the fleet receives the outcomes."""
     fleet = Truck(watched.system)
     booking = book(watched.system.client(Role.CUSTOMER, uuid4()))["id"]
     socket = BareSocket(watched.system, Role.TRANSPORTER, fleet.id)

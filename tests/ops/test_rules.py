@@ -20,9 +20,10 @@ RULES = FOLDER / "prometheus/rules.yml"
 
 @dataclass(frozen=True)
 class Case:
-    """Series, in promtool's notation (`0+5x10`: eleven values, each 5 higher), and the moments of a question.
+    """An alert's series in promtool's notation (`0+5x10`: eleven values, each 5 higher), and what the alert should do.
 
-    `step`: the time between two values. `fires_at` and `quiet_at`: times after the start; None: it is not asked.
+    `step`: the time between two values. `fires_at`, `quiet_at`: the times after the start at which the alert must fire
+    and must not fire; None: this is not checked.
     """
 
     alert: str
@@ -32,7 +33,7 @@ class Case:
     quiet_at: str | None = None
     step: str = "15s"
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Labels of the alert that fires."""
+    """The labels of the firing alert."""
 
 
 def events(slo: str, all_of_them: str, good: str) -> dict[str, str]:
@@ -222,7 +223,7 @@ CASES = [
     Case(
         "WeeloFillRateFallen",
         "on the second day",
-        # Ten slots each ten minutes: nine are filled for a day, and then none.
+        # Ten slots are requested every ten minutes. For a day nine of them are filled, then none.
         slots("0+10x200", "0+9x144 1296x60"),
         "26h",
         "24h",
@@ -239,7 +240,7 @@ CASES = [
     Case(
         "WeeloFillRateFallen",
         "as low as at this hour of the day before",
-        # A day has 144 values: slots are filled for 23 hours, and then none.
+        # A day has 144 values. On each day slots are filled for 23 hours, and then none.
         slots("0+10x300", "0+9x137 1233x5 1242+9x137 2475x5"),
         quiet_at="47h50m",
         step="10m",
@@ -259,14 +260,14 @@ def test_every_alert_has_a_case_in_which_it_fires_and_one_in_which_it_does_not()
 
 @pytest.mark.parametrize("step", sorted({case.step for case in CASES}))
 def test_alerts_fire_when_they_should(step: str, tmp_path: Path) -> None:
-    """One run of promtool for all cases of a step, because its start takes longer than a case."""
+    """One run of promtool checks all cases with the same step, because its start takes longer than a case."""
     file = tmp_path / "cases.yml"
     tests = [_test_of(case) for case in CASES if case.step == step]
     groups = [group["name"] for group in yaml.safe_load(RULES.read_text())["groups"]]
     cases = {
         "rule_files": [str(RULES)],
         "evaluation_interval": step,
-        # By default promtool evaluates groups in any order, and alerts would miss what is recorded at the same time.
+        # By default promtool evaluates groups in any order. An alert could then miss values that are recorded at its time.
         "group_eval_order": groups,
         "tests": tests,
     }
@@ -275,7 +276,7 @@ def test_alerts_fire_when_they_should(step: str, tmp_path: Path) -> None:
 
 
 def _test_of(case: Case) -> dict[str, Any]:
-    """Return the case as promtool reads it. The question: how many rules of this name, with these labels, fire?"""
+    """Return the case in promtool's form. Its query counts the firing alerts with this name and these labels."""
     labels = "".join(f', {name}="{value}"' for name, value in case.labels.items())
     expr = f'count(ALERTS{{alertname="{case.alert}", alertstate="firing"{labels}}})'
     asked = []
@@ -286,7 +287,7 @@ def _test_of(case: Case) -> dict[str, Any]:
     if case.quiet_at:
         asked.append({"expr": expr, "eval_time": case.quiet_at, "exp_samples": []})
     series = [{"series": name, "values": values} for name, values in case.series.items()]
-    # The name is shown if a question is answered otherwise.
+    # promtool prints the name if the case fails.
     return {
         "name": f"{case.alert}: {case.what}",
         "interval": case.step,

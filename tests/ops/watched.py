@@ -16,7 +16,7 @@ from weelo_workers.runtime.embedded import Postgres, Valkey
 
 @dataclass(frozen=True)
 class Watched:
-    """The system, its servers, the outside parties that it calls, and what watches it."""
+    """The system, its servers, the outside parties that it calls, and the Prometheus that watches it."""
 
     system: System
     prometheus: Prometheus

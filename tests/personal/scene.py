@@ -36,7 +36,7 @@ from weelo_workers.request_ids import request_id
 
 @dataclass
 class Person:
-    """A user and the personal values that are stored about them. `word` is a part of every text of theirs."""
+    """A user and their personal values. `word`: a part of every text that the user writes or is described by."""
 
     word: str
     role: Role
@@ -57,7 +57,7 @@ class Person:
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The texts that must not be found after this person is erased, in the form of JSON and of tables."""
+        """Return the texts that must not be found after this person is erased."""
         return (self.word, self.word.upper(), self.phone)
 
     def text(self, what: str) -> str:
@@ -83,7 +83,10 @@ class Scene:
         return (self.customer, self.transporter, self.driver)
 
     def act(self, person: Person, command: Command, *, drain: bool = True) -> CommandOutcome:
-        """Post the command with the claims of the person's token and a request id of their app's own, and execute it."""
+        """Post a command as the person's app does, and execute it.
+
+        The caller has the person's name and phone number, as in a token. The request id contains `word`.
+        """
         before = request_id.set(f"request-of-{person.word}")
         try:
             with self.world.engine.begin() as connection:
@@ -96,7 +99,7 @@ class Scene:
         return self.world.outcome(posted.outcome.command_id, person.id)
 
     def prepare(self) -> None:
-        """Register the fleet and everybody's phones and webhooks."""
+        """Register the fleet, and a phone and a webhook of each person."""
         fleet = self.transporter
         vehicle = self.act(
             fleet,
@@ -179,7 +182,7 @@ class Scene:
         )
 
     def end(self) -> None:
-        """The driver declines, and the customer cancels, each in their own words."""
+        """Let the driver decline and the customer cancel, each with a reason in their own words."""
         [assignment] = self.world.assignments(self.broadcast)
         self.act(
             self.driver,
@@ -230,7 +233,7 @@ class Scene:
     # --- searching ------------------------------------------------------------------------------------
 
     def dump(self) -> dict[str, str]:
-        """Return all rows of all tables as text by table, and everything in Redis."""
+        """Return, by table, all rows as text, and everything in Redis under the name `redis`."""
         found = {}
         with self.world.engine.connect() as connection:
             for table in Base.metadata.tables:

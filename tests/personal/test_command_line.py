@@ -20,13 +20,13 @@ from weelo_workers.person.columns import TABLES
 
 
 def weelo(*arguments: str) -> Result:
-    """Run the command in this process, as the tests have its settings."""
+    """Run the command in this process, which has the settings of the tests."""
     return CliRunner().invoke(cli.weelo, ["person", *arguments])
 
 
 @contextmanager
 def worker(world: World) -> Iterator[None]:
-    """Execute what is due in another thread, as workers do."""
+    """Execute due commands in another thread within the block, as workers do."""
     done = threading.Event()
 
     def work() -> None:
@@ -94,7 +94,7 @@ def test_a_parked_erasure_says_how_to_go_on(world: World) -> None:
 
 
 def test_an_export_has_every_row_of_the_person(world: World, tmp_path: Path) -> None:
-    """Whatever an erasure would change is in the export, and with it every table that has a row of theirs."""
+    """The export has all columns of all tables with rows of the person, and so everything that an erasure would change."""
     scene = Scene(world).play()
     file = tmp_path / "export.json"
     assert weelo("export", str(scene.customer.id), "--out", str(file)).exit_code == 0

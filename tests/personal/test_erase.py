@@ -1,4 +1,4 @@
-"""Erasing a person leaves no personal value in any table and in Redis, and everything else as it was."""
+"""After the erasure of a person, no table and no key of Redis has a personal value of theirs, and all else is unchanged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def scene(world: World) -> Scene:
 
 
 def where(scene: Scene, *texts: str) -> dict[str, str]:
-    """Return the tables in which one of these texts is found."""
+    """Return, by table (or `redis`), the last of these texts that is found there. Upper and lower case are the same."""
     return {
         place: each
         for place, dumped in scene.dump().items()
@@ -41,7 +41,7 @@ ROLES = ("customer", "transporter", "driver")
 
 
 def test_the_scene_has_every_kind_of_personal_value(scene: Scene) -> None:
-    """Otherwise the search after an erasure would prove nothing."""
+    """The values have to be found before an erasure. Otherwise finding none afterwards would prove nothing."""
     stored = {"users", "devices", "webhooks", "mailbox", "events"}
     assert set(where(scene, scene.customer.word)) >= stored | {"broadcasts", "transitions", "redis"}
     assert set(where(scene, scene.transporter.word)) >= stored | {"vehicles", "assignments", "offers"}
@@ -75,14 +75,14 @@ def test_all_of_them_can_be_erased(scene: Scene) -> None:
 
 
 def kept(scene: Scene) -> dict[str, list[Any]]:
-    """Return the columns of all rows that an erasure must not change."""
+    """Return, by table, all rows with those columns that an erasure must not change."""
     rows = {}
     for table, rules in TABLES.items():
         if (
             table in ("mailbox", "erasures", "audit", "webhooks", "transporters", "drivers")
             or rules.rows_deleted
         ):
-            continue  # these get a new row, or end the person's availability
+            continue  # an erasure adds or deletes rows here, or ends the person's availability
         columns = ", ".join(f'"{name}"' for name in sorted(rules.kept))
         rows[table] = sorted(scene.world.rows(f"SELECT {columns} FROM {table}"), key=repr)
     return rows
@@ -172,7 +172,7 @@ def test_it_is_refused_while_something_is_under_way(world: World, role: str, ste
     person = getattr(scene, role)
     row = scene.erase(person.id)
     if step == "open" and role != "customer":
-        assert row.status == "succeeded"  # an offer is not theirs
+        assert row.status == "succeeded"  # an open request prevents only its customer's erasure
         return
     assert (row.status, row.error["code"]) == ("rejected", "INVALID_TRANSITION")
     thing = scene.broadcast if step == "open" else world.assignments(scene.broadcast)[0].id
@@ -208,7 +208,7 @@ def test_a_waiting_command_of_the_person_is_executed_first(scene: Scene) -> None
 
 
 def test_a_waiting_command_of_another_user_with_their_data_is_executed_first(scene: Scene) -> None:
-    """A transporter registers the driver, and the worker has not executed it yet."""
+    """The waiting command registers the driver, and contains their name and phone number."""
     details = DriverDetails(name=scene.driver.name, phone=scene.driver.phone)
     command = RegisterDriver(transporter_id=scene.transporter.id, driver_id=scene.driver.id, details=details)
     waiting = scene.world.post(command, scene.transporter.id, Role.TRANSPORTER)
@@ -236,7 +236,7 @@ def test_a_parked_command_of_theirs_is_deleted(scene: Scene) -> None:
 
 @pytest.mark.parametrize("first", [True, False], ids=["theirs-first", "theirs-last"])
 def test_a_phone_that_two_users_have_registered(scene: Scene, first: bool) -> None:
-    """The token belongs to the user who registered it last, and only their erasure deletes it."""
+    """The phone's token belongs to the user who registered it last. Only the erasure of this user deletes it."""
     other = Person("Wolframite", Role.CUSTOMER)
     users = (scene.customer, other) if first else (other, scene.customer)
     for user in users:
@@ -313,7 +313,7 @@ def test_after_a_crash_it_continues_where_it_was(scene: Scene, monkeypatch: pyte
 
 
 def test_the_sweep_continues_it_if_the_wake_up_is_lost(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test of this module has a waker, so `drain`, which executes what the database says is due, is the sweep."""
+    """No wake-ups are sent in this test. `drain` executes the commands that are due, as the sweep does."""
     monkeypatch.setattr(working, "PORTION", 10)
     command = scene.send_erase(scene.customer.id)
     scene.world.drain()
@@ -332,7 +332,7 @@ def test_while_redis_is_away_it_waits_and_the_rows_are_erased(
         for _ in range(3):
             scene.world.bus.execute(command)
     assert scene.world.value("SELECT status FROM mailbox WHERE id = :id", id=command) == "pending"
-    # Until the end, an erasure has the ids that the person's apps have made up for their requests.
+    # Until its end, an erasure stores the request ids of the person's apps, which may contain anything.
     assert set(where(scene, *scene.customer.secrets)) == {"redis", "erasures"}
     scene.world.tick(6)
     assert scene.world.value("SELECT status FROM mailbox WHERE id = :id", id=command) == "succeeded"
@@ -346,7 +346,6 @@ def test_a_transporter_is_removed_from_all_keys_of_redis(scene: Scene) -> None:
     scene.heartbeat()
     assert str(scene.transporter.id) in scene.dump()["redis"]
     scene.erase(scene.transporter.id)
-    # What the command has published after it, and the stamp that keeps older rows from being written.
     left = [key for key in redis().scan_iter() if str(scene.transporter.id) in key]
     assert left == []
     assert redis().hget("weelo:presence:at", str(scene.transporter.id)) is None

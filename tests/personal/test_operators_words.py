@@ -21,12 +21,12 @@ from weelo_workers.person.exporting import export
 
 OPERATOR = Person("Wolframite", Role.ADMIN)
 WORDS = "caller from Hazelgrove Lane"
-"""What the operator writes. It does not name the person."""
+"""What the operator writes about the person, without their name."""
 
 
 @pytest.fixture
 def scene(world: World) -> Scene:
-    """A trip that an operator ended, after a fleet was put offline, and a broadcast that an operator then cancelled."""
+    """Return a scene in which an operator puts a fleet offline, widens a search, ends a trip and cancels the broadcast."""
     scene = Scene(world)
     scene.prepare()
     scene.book()
@@ -57,7 +57,7 @@ SUBJECTS = {
     "transporter": {"trips.end", "fleet.set_availability_by_operator"},
     "driver": {"trips.end"},
 }
-"""The commands of the operator that are about each person."""
+"""The operator's commands about each person."""
 
 
 def names(scene: Scene, table: str, column: str) -> set[str]:
@@ -128,6 +128,6 @@ def test_an_operators_parked_command_about_the_person_is_deleted(scene: Scene) -
 
 
 def test_what_was_written_about_others_stays(scene: Scene) -> None:
-    """The customer's broadcast is none of the driver's, although the driver was on its trip."""
+    """The erasure of a driver must not erase words about the customer's broadcast, although the driver was on its trip."""
     scene.erase(scene.driver.id)
     assert "broadcasts.cancel_by_operator" in names(scene, "mailbox", "payload")

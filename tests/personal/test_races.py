@@ -1,4 +1,4 @@
-"""An erasure at the same time as commands that would give the person something new: one order or the other, never half."""
+"""Races of an erasure with commands that would store new data of the person: the result is that of one order or the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROUNDS = 6
 
 @pytest.mark.parametrize("role", ["transporter", "driver"])
 def test_an_accept_and_an_erasure_at_the_same_time(world: World, role: str) -> None:
-    """Either the trip exists and the erasure is refused, or the person is erased and there is no trip."""
+    """Either the accept succeeds and the erasure is rejected, or the person is erased and the accept is rejected."""
     for _ in range(ROUNDS):
         world.empty()
         scene = Scene(world)
@@ -38,7 +38,7 @@ def test_an_accept_and_an_erasure_at_the_same_time(world: World, role: str) -> N
 
 
 def test_a_booking_and_an_erasure_at_the_same_time(world: World) -> None:
-    """The booking is refused by nothing. If it is received first it is open, and the erasure is refused."""
+    """The booking always succeeds. If the booking is executed first, its request is open, and the erasure is rejected."""
     for _ in range(ROUNDS):
         world.empty()
         scene = Scene(world)
@@ -71,7 +71,7 @@ def test_erasures_of_all_parties_at_the_same_time(world: World) -> None:
 
 @pytest.mark.parametrize("begun", [False, True], ids=["to begin", "to replace"])
 def test_an_erasure_locks_a_driver_after_the_vehicles_as_an_accept_does(world: World, begun: bool) -> None:
-    """Otherwise an accept of an owner who drives could deadlock with it, which costs a second."""
+    """With another order, an erasure of an owner who also drives could deadlock with an accept, which costs a second."""
     scene = Scene(world)
     scene.driver = replace(scene.transporter, role=Role.DRIVER)
     scene.prepare()

@@ -40,7 +40,7 @@ def somewhere(dice: random.Random, near: Point) -> Point:
 
 
 def where_people_live(dice: random.Random, near: Point) -> Point:
-    """Return the same as `somewhere`, but within the latitudes that Redis's index covers."""
+    """Return a position as `somewhere` does, but with a latitude that Redis's index covers."""
     where = somewhere(dice, near)
     return Point(max(-80.0, min(80.0, where.latitude)), where.longitude)
 
@@ -61,7 +61,7 @@ def _reach(km: float | None) -> Reach:
 
 @pytest.mark.parametrize("centre", CENTRES, ids=str)
 def test_searches_agree_with_a_matcher_that_looks_at_everybody(centre: Point) -> None:
-    """Around each of six places there are 170 fleets and 170 searches, in all a thousand of each."""
+    """Make 170 fleets and 170 searches around this place. For all six places together, these are a thousand of each."""
     dice = random.Random(f"{centre}")
     fleets: dict[UUID, tuple[list[str], Point]] = {}
     for _ in range(170):

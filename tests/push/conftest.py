@@ -11,7 +11,7 @@ from weelo_workers.settings import settings
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FcmServer]:
-    """Yield a server that this process uses as FCM."""
+    """Yield a server to which this process sends its pushes instead of FCM."""
     server = FcmServer()
     other = settings().model_copy(update={"fcm_endpoint": server.url})
     monkeypatch.setattr(fcm, "settings", lambda: other)

@@ -1,4 +1,4 @@
-"""The check `fcm-away`: FCM has refused most pushes for some minutes, whatever process has sent them."""
+"""The check `fcm-away`: it finds that FCM has refused most pushes of all processes for some minutes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weelo_workers.redis_client import redis
 
 @pytest.fixture
 def at_minute(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The minute of the clock, as the only item."""
+    """Return a list whose only element, which the test sets, is the minute of the clock."""
     now = [1_000]
     monkeypatch.setattr(push_results, "_minute", lambda: now[0])
     return now

@@ -117,7 +117,7 @@ def test_nobody_is_pushed_again_because_somebody_else_holds_a_dead_token(
 
 
 def test_a_token_of_another_project_is_refused_and_kept(world: World, server: FcmServer) -> None:
-    """With wrong credentials FCM would report every token as another project's, so none is deleted."""
+    """No token is deleted for this answer: with wrong credentials, FCM would give it for every token."""
     _, token = fleet_with_phone(world)
     server.answers[token] = "foreign"
     world.broadcast(1)
@@ -158,7 +158,7 @@ def test_FCM_is_not_asked_again_after_the_end(world: World, server: FcmServer) -
     world.broadcast(1)
     world.tick(200)
     offers = [each for _, each in server.asked if each == token]
-    # The offer and the withdrawal were sent once each. The retry of the withdrawal is not due for another 119 s.
+    # The offer and the withdrawal were sent once each. The withdrawal is retried in 119 s at the earliest.
     assert len(offers) == 2
 
 

@@ -13,7 +13,7 @@ from tests.support.fcm_server import FcmServer
 from tests.support.waiting import eventually
 from tests.support.world import Fleet, World
 
-# The tests delay waiting pushes by this many seconds, so that even a slow machine executes the other commands first.
+# Seconds by which the tests delay waiting pushes, so that even a slow machine executes all other commands first.
 A_WHILE = 20
 
 
@@ -161,7 +161,7 @@ def test_a_broadcast_that_is_open_again_is_not_withdrawn_by_a_late_push(
 
 
 def test_a_withdrawal_does_not_overtake_the_offer_that_is_on_its_way(world: World, server: FcmServer) -> None:
-    """An offer and its withdrawal have the same collapse key, so a sleeping phone only gets the one that was sent last."""
+    """An offer and its withdrawal have the same collapse key, so a sleeping phone only gets the push that was sent last."""
     _, token = fleet_with_phone(world)
     server.answers[token] = ["slow"]
     broadcast = UUID(world.book(uuid4()).result["id"])

@@ -1,7 +1,4 @@
-"""Races run at both isolation levels, because their outcome must not depend on the level.
-
-Without --long they run at the level of production only.
-"""
+"""Runs races at the isolation level of production; with --long also at SERIALIZABLE, which must not change the outcome."""
 
 from __future__ import annotations
 

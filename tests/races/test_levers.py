@@ -1,4 +1,4 @@
-"""An operator's lever at the same time as an accept, its timer or itself: one of both acts, and the loser is told why."""
+"""Races of an operator's lever with an accept, its timer or itself: one command acts, and the other returns the reason."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weelo_workers.contracts.statuses import Role
 
 ROUNDS = rounds(16, 60)
 SPREAD = 0.02
-"""The longest distance in seconds between the beginnings of a lever and a timer, so that either of them may win."""
+"""The beginnings of a lever and a timer are up to this many seconds apart, so that either of them may win."""
 OPERATOR = uuid4()
 
 
@@ -106,7 +106,7 @@ def test_a_lever_expiry_and_the_timer_expire_once(world: World) -> None:
 
 
 def test_two_lever_widenings_and_the_timer_make_each_ring_once(world: World) -> None:
-    """All three are about the second ring. Whoever makes it sets one timer for the third one."""
+    """All three commands try to make the second ring. The one that makes it sets one timer for the third ring."""
     fleets = [world.fleet(km_north=km) for km in (1, 20, 40)]
     winners: Counter[str] = Counter()
     for _ in range(ROUNDS):

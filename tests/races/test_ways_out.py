@@ -1,4 +1,4 @@
-"""Ways out of a won truck at the same time as another command or timer: one outcome, and all readers are told the same."""
+"""Races of a way out of a won truck with another command or timer: one outcome, which all users receive."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ ROUNDS = rounds(30, 200)
 ROUNDS_OF_REOFFERS = 20
 """Rounds of each race of WAYS-02 at each isolation level."""
 SPREAD = 0.02
-"""The longest distance in seconds between the beginnings of two racing commands, so that either of them may win."""
+"""The beginnings of two racing commands are up to this many seconds apart, so that either of them may win."""
 TRUCKS = 10
-"""The trucks of one broadcast, each of which is raced for in a round of its own."""
+"""The number of trucks of one broadcast. Each truck is used in one round."""
 
 NEW_ROUNDS_END_IN_TIME = {
     "a request in a new round has a timer that is due at its deadline": """
@@ -260,7 +260,7 @@ def test_WAYS_02_two_fleets_accept_the_reopened_slot_at_once_and_one_of_them_get
 def _rounds(
     world: World, fleet: Fleet, *, before: str = "driver_accepted", rounds: int = ROUNDS
 ) -> Iterator[tuple[UUID, Any]]:
-    """Yield, for each round, an assignment in the state `before`, and its broadcast. A broadcast has TRUCKS of them."""
+    """Yield, for each round, a broadcast and one of its assignments, which is in the state `before`."""
     done = 0
     while done < rounds:
         broadcast, assignments = _won(world, fleet, before=before)
@@ -271,7 +271,10 @@ def _rounds(
 
 
 def _won(world: World, fleet: Fleet, *, before: str = "driver_accepted") -> tuple[UUID, list[Any]]:
-    """Create a broadcast that this fleet fills with all its trucks. Return it and its assignments, in the state `before`."""
+    """Create a broadcast, which this fleet fills with all its trucks. Bring its assignments to the state `before`.
+
+    Return the broadcast's id and its assignments.
+    """
     broadcast = _offered(world, len(fleet.trucks))
     accepted = world.accept(fleet, broadcast)
     assert accepted.status == "succeeded", accepted.error
@@ -284,7 +287,7 @@ def _won(world: World, fleet: Fleet, *, before: str = "driver_accepted") -> tupl
 
 
 def _offered(world: World, trucks: int) -> UUID:
-    """Create a broadcast and offer it in its first ring. Other commands that are due are left, which saves half the time."""
+    """Create a broadcast and offer it in its first ring. Other due commands are not executed, which saves half the time."""
     world.sync_presence()
     for row in world.rows("SELECT id FROM transporters"):
         world.heartbeat(Fleet(row.id), km_north=1.0)
@@ -307,7 +310,7 @@ def _end(world: World, broadcast: UUID) -> None:
 
 
 def _race(world: World, *acts: partial[CommandOutcome]) -> tuple[str, ...]:
-    """Send these commands at the same time. Return for each `succeeded` or the code of its refusal, which is a 409."""
+    """Execute these commands at the same time. Return, for each, `succeeded` or the code of its rejection with 409."""
     outcomes: list[CommandOutcome] = world.race(*acts, spread=SPREAD)
     assert {outcome.http_status for outcome in outcomes} <= {200, 409}, outcomes
     return tuple(outcome.error["code"] if outcome.error else outcome.status for outcome in outcomes)
@@ -340,7 +343,7 @@ def _last_about(world: World, user_id: UUID, assignment: Any) -> tuple[str, str 
 
 
 def _named_again(assignment: Any) -> Truck:
-    """Return the truck of the assignment, naming the slot of the assignment."""
+    """Return the truck of the assignment for an accept that names the assignment's slot."""
     return Truck(
         vehicle_id=assignment.vehicle_id,
         driver_id=assignment.driver_id,
@@ -377,7 +380,7 @@ def _waited_for_the_customer(world: World, assignment: Any) -> None:
 
 
 def _stall_timer(world: World, assignment: Any) -> UUID:
-    """Fire the reminder of this truck, make the timer due that gives the truck back, and return the timer's id."""
+    """Execute this truck's reminder. Make the timer that gives the truck back due, and return the timer's id."""
     pending = (
         "UPDATE mailbox SET due_at = clock_timestamp() WHERE name = %s AND settled_at IS NULL"
         " AND payload->>'assignment_id' = %s RETURNING id"

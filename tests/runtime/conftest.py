@@ -1,4 +1,4 @@
-"""A data dir on a real disk for each test, and the cleanup of everything that ran on it."""
+"""Gives each test a data directory on a real disk, and ends everything that the test has started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weelo_workers.runtime.embedded import Postgres, Valkey
 
 @pytest.fixture
 def data_dir() -> Iterator[Path]:
-    """Yield a path for a data dir in a directory that other users may enter, unlike pytest's own."""
+    """Yield a path for a data directory. Unlike pytest's folders, the folder above it may be entered by other users."""
     above = Path(tempfile.mkdtemp(prefix="weelo-test-"))
     above.chmod(0o755)
     yield above / ".weelo"

@@ -96,7 +96,7 @@ for _ in $(seq 200); do sleep 0.1; done  # limited, because nothing ends it once
 """
 
 
-# With this argument of `make`, the Makefile's IDENTITY equals the stamp in `.venv/.installed`.
+# With this argument, `make` takes the environment for installed: IDENTITY equals the stamp in `.venv/.installed`.
 AS_STAMPED = "IDENTITY=echo installed"
 
 

@@ -80,7 +80,7 @@ def test_a_port_in_use_is_one_line_that_names_the_option(data_dir: Path) -> None
 def test_ports_of_metrics_that_cannot_be_used_are_one_line(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A worker that got the port of the API would answer its `/readyz`, and the API could not listen."""
+    """If a worker's metrics had the port of the API, the worker would answer `/readyz`, and the API could not listen."""
     port = free_port()
 
     def refusal(**variables: str) -> str:

@@ -29,7 +29,7 @@ class Sandbox(System):
         self.engine: Engine = connect(environment["DATABASE_URL"], isolation="AUTOCOMMIT")
 
     def stop(self) -> None:
-        if hasattr(self, "routes"):  # the constructor of the base class stops a system that is not ready
+        if hasattr(self, "routes"):  # missing if the base class's constructor has failed
             self.routes.close()
             self.engine.dispose()
         super().stop()
@@ -92,7 +92,7 @@ class Sandbox(System):
             return violations(connection, truths)
 
     def log(self, user_id: UUID | str) -> list[tuple[str, str | None]]:
-        """Return the events of a user's log, each with the status of its assignment or else of its broadcast."""
+        """Return the events of a user's log, each with the status of its assignment; if it has none, of its broadcast."""
         return [
             (row["event"], row["status"])
             for row in self.rows(

@@ -38,7 +38,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def is_refused(answer: httpx.Response, *statuses: int) -> bool:
-    """Assert that the answer is a problem with one of these statuses, or else 400 VALIDATION_ERROR."""
+    """Assert that the answer is a problem with one of these statuses (default: 400). A 400 is a VALIDATION_ERROR."""
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     assert answer.status_code in (statuses or (400,)), answer.text
     assert answer.status_code != 400 or answer.json()["code"] == "VALIDATION_ERROR", answer.text
@@ -54,7 +54,7 @@ def has_changed_nothing(sandbox: Sandbox) -> bool:
 
 @pytest.fixture
 def moved(sandbox: Sandbox) -> Sandbox:
-    """Return a sandbox whose clock was moved by 10 s, so that a reset would show."""
+    """Return a sandbox whose clock was moved by 10 s. A reset would change that."""
     sandbox.advance(10)
     return sandbox
 
@@ -81,7 +81,7 @@ def test_a_field_of_another_type_is_400(moved: Sandbox, path: str, field: str) -
 @pytest.mark.parametrize(("path", "field"), FIELDS)
 def test_sql_and_odd_characters_are_texts(moved: Sandbox, path: str, field: str) -> None:
     for text in (*SQL, *ODD.values(), "a\0b", "\ud800", "x" * 10_000):
-        # Written as ASCII, because no UTF-8 has a lone surrogate.
+        # `json.dumps` writes ASCII, because UTF-8 cannot contain the lone surrogate.
         answer = send(moved, path, json.dumps({**BODIES[path], field: text}))
         if answer.status_code == 201 and field in FREE_TEXT:
             assert answer.json()[field] == FLEET[field], "the spelling of the catalogue"

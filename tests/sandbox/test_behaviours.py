@@ -100,7 +100,7 @@ def test_a_fleet_that_drives_completes_the_trip_step_by_step(sandbox: Sandbox) -
     sandbox.fleet("drives", after=30)
     broadcast_id = sandbox.book(sandbox.customer())
     customer_id = sandbox.customer_of(broadcast_id)
-    sandbox.advance(95)  # accepted, accepted by the driver, on the way
+    sandbox.advance(95)  # after 30 s the fleet accepts, after 60 s the driver, after 90 s the truck sets out
     assert sandbox.status(broadcast_id) == "in_progress"
     sandbox.advance(160)
     assert sandbox.status(broadcast_id) == "completed"
@@ -129,7 +129,8 @@ def test_a_fleet_in_a_farther_ring_is_reached_when_the_ring_grows(sandbox: Sandb
     sandbox.fleet("silent", km_north=1)
     far = sandbox.fleet("accepts", after=1, km_north=40)
     broadcast_id = sandbox.book(sandbox.customer())
-    sandbox.advance(14)  # 50 km follow at once after 25 km, where there is nobody, 15 s after 10 km
+    # The ring of 50 km is searched together with that of 25 km, where no fleet is: 15 s after that of 10 km.
+    sandbox.advance(14)
     assert sandbox.log(far) == []
     sandbox.advance(4)
     assert sandbox.status(broadcast_id) == "fully_filled"

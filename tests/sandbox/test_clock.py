@@ -1,4 +1,4 @@
-"""TRYI-01: the clock can be moved, by exactly what was asked for, also if several requests move it at once."""
+"""TRYI-01: the clock moves by exactly the requested time, also if several requests move it at once."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_token_works_for_its_user_also_after_an_advance(sandbox: Sandbox) -> N
     assert sandbox.post("/tokens", {"role": "admin"}).json()["userId"] != user_id
 
 
-# The system's commands that the process of the sandbox does not know after its imports.
+# Prints the commands that are not registered in the process of the sandbox after its imports.
 UNKNOWN = """
 from weelo_api.sandbox import loop
 from weelo_workers.contracts.command import REGISTRY
@@ -152,7 +152,7 @@ print(*(set(REGISTRY) - known))
 
 
 def test_the_process_that_moves_the_clock_knows_every_command_that_may_come_due() -> None:
-    """Otherwise it would wake no worker for some of them, and each would take about a second."""
+    """For a command that it does not know, it wakes no worker, so the command would wait a second for the sweep."""
     done = subprocess.run([sys.executable, "-c", UNKNOWN], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

@@ -1,4 +1,4 @@
-"""TRYI-01: a sandbox and any other system refuse the database and the Redis of one another. Without a sandbox nothing changes."""
+"""TRYI-01: a sandbox refuses other systems' databases and Redis, and they refuse its own. Elsewhere nothing changes."""
 
 from __future__ import annotations
 

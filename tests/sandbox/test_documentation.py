@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("system")
 def test_the_session_of_the_page_ends_with_a_cancelled_booking_that_had_a_truck(sandbox: Sandbox) -> None:
     page = httpx.get(f"{sandbox.url}/docs").text
     [session] = re.findall(r"<code data-origin=[^>]*>(.*?)</code>", page, re.DOTALL)
-    # Nothing of the installation but the server is needed.
+    # The session must not need the installation's files.
     assert ".venv" not in session
     ended = pasted(unescape(session), sandbox.url, PATH=os.environ["PATH"])
     assert (ended.returncode, ended.stderr) == (0, "")

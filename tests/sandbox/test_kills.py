@@ -35,7 +35,8 @@ def test_an_advance_survives_kill_9(sandbox: Sandbox, program: str) -> None:
     key = uuid4().hex
 
     def ask() -> None:
-        # The connection breaks if the API is killed. The repetition with the same key is the same advance.
+        # If the API is killed, the connection breaks. The request is then repeated with the same key, and does not start
+        # another advance.
         def answered() -> bool:
             try:
                 answer = sandbox.post("/clock/advance", {"seconds": SECONDS}, Idempotency_Key=key)
@@ -64,7 +65,7 @@ def test_an_advance_survives_kill_9(sandbox: Sandbox, program: str) -> None:
     assert sandbox.clock()["offsetSeconds"] == SECONDS
     assert not sandbox.clock()["moving"]
     assert [sandbox.status(each) for each in broadcast_ids].count("active") == 0
-    # A log may begin late, because earlier tests have reset the sandbox.
+    # Earlier tests have reset the sandbox, so the first `seq` of a log may be greater than 1.
     truths = {sentence: query for sentence, query in TRUTHS.items() if sentence != "no user's log has a gap"}
     assert sandbox.violations(truths) == {}
     late = sandbox.rows(

@@ -17,15 +17,15 @@ from weelo_client import Rejected, WeeloClient
 pytestmark = pytest.mark.xdist_group("system")
 
 ADVANCES = rounds(15, 100)
-# Around the times of the timers, between them, and far beyond them. All together stay below the age at which logs are
-# purged.
+# Lengths of advances in seconds: around the times of the timers, between them, and far beyond them. The sum of all
+# advances stays below the age at which logs are purged.
 LENGTHS = (0.1, 1, 4, 14.9, 16, 44, 46, 61, 121, 121, 400)
 
 WAITS = (7, 13, 40)
-# Two fleets whose drivers decline would win a slot from one another without end.
+# Two fleets whose drivers decline would win the same slot in turn without end.
 REPLACEMENTS = [each for each in Behaviour if each is not Behaviour.ACCEPTS_DRIVER_DECLINES]
 
-# After a reset a log goes on with its next number.
+# A reset does not reset the numbers of logs, so the first `seq` of a log may be greater than 1.
 NO_GAP = "no user's log has a gap"
 TRUTHS_HERE = {
     **{sentence: query for sentence, query in {**TRUTHS, **AT_MOST_ALL_ROUNDS}.items() if sentence != NO_GAP},
@@ -56,7 +56,7 @@ def test_advances_of_random_length_keep_every_truth(sandbox: Sandbox, seed: int)
         assert answer["offsetSeconds"] == pytest.approx(expected, abs=0.001)
         assert sandbox.violations(TRUTHS_HERE) == {}, f"after advance {number} by {seconds} s, seed {seed}"
     assert executed > ADVANCES
-    # Every timer that is left comes due, and no robot sets another one.
+    # All remaining timers come due. Without robots no command sets a new one.
     for fleet in fleets:
         sandbox.routes.delete(f"/fleets/{fleet}")
     sandbox.advance(86_400)
@@ -68,7 +68,7 @@ def test_advances_of_random_length_keep_every_truth(sandbox: Sandbox, seed: int)
 def act(sandbox: Sandbox, chance: random.Random, people: list[WeeloClient], fleets: list[UUID]) -> None:
     """Let one customer act: request trucks, cancel a request, or go on with the trucks of an expired one."""
     customer = chance.choice(people)
-    # The request may be refused, because the customer has another, or because this one has ended.
+    # A booking is rejected if the customer has an open request; a cancel is rejected if its request has ended.
     with suppress(Rejected):
         match chance.choice(("book", "book", "book", "cancel", "fleet", "nothing")):
             case "book":

@@ -16,7 +16,7 @@ from weelo_workers.redis_client import connect
 
 pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.long]
 
-# With these settings all happens within 20 s of real time. Two things that may happen in either order are at least 0.8 s apart:
+# With these settings everything happens within 20 s of real time. Events whose order matters are at least 0.8 s apart:
 # rings at 0, 3 and 6 s, accepts at 1, 4 and 7.6 s, drivers' answers at 5, 9.2 and 13 s, a truck given back at 10.8 s,
 # the reminder at 15 s, the limit at 19 s.
 SHORT = {
@@ -51,8 +51,8 @@ Line = tuple[str, str | None, float]
 def begin(sandbox: Sandbox) -> dict[str, UUID]:
     """Start the scenario, and return its users by name.
 
-    The nearest fleet wins a truck, but its driver is silent. A fleet in the second ring accepts and never sets out. The
-    third slot goes to a fleet that gives it back, or expires.
+    The nearest fleet wins a slot, but its driver does not answer. A fleet in the second ring wins a slot, but its truck
+    never sets out. A fleet in the third ring wins a slot and gives it back.
     """
     fleets = {
         "silent driver": sandbox.fleet("accepts_driver_silent", after=1),
@@ -71,7 +71,7 @@ def begin(sandbox: Sandbox) -> dict[str, UUID]:
 
 
 def logs(sandbox: Sandbox, users: dict[str, UUID]) -> dict[str, list[Line]]:
-    """Return the log of each user. Each line has its seconds after the request."""
+    """Return the log of each user. Each line has its time in seconds after the request."""
     [[began]] = [
         list(row.values())
         for row in sandbox.rows(

@@ -27,7 +27,7 @@ from weelo_workers.lifecycles.webhook import GIVE_UP_AFTER, RETRY_SECONDS
 pytestmark = pytest.mark.xdist_group("system")
 
 LONGEST = 1.2
-"""Pauses are up to this many times as long as in RETRY_SECONDS."""
+"""A pause is at most the pause in RETRY_SECONDS multiplied by this number."""
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ class Owner:
             query["cursor"] = page["nextCursor"]
 
     def attempts(self) -> int:
-        """Return how many attempts at the first line that is not delivered have failed."""
+        """Return the number of failed attempts at the first undelivered line; 0 if no delivery has failed."""
         failed = self.listed("failed")
         return failed[0]["attempts"] if failed else 0
 
@@ -125,7 +125,7 @@ def test_HOOK_01_down_for_10_minutes_then_a_wrong_certificate_then_up_then_410(
         assert "webhook_disabled" in [line["event"] for line in owner.log()]
         assert [each["seq"] for each in owner.listed("succeeded")] == owner.seqs()[:arrived]
         assert [each["seq"] for each in owner.listed("failed")] == owner.seqs()[arrived:]
-        assert len(receiver.messages) == arrived + 1  # the one that was answered with 410
+        assert len(receiver.messages) == arrived + 1  # one message was answered with 410
 
         receiver.status = 200
         owner.change(isActive=True)

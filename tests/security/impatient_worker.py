@@ -1,4 +1,4 @@
-"""The API's worker class with short time limits, so that its tests are short as well."""
+"""The API's worker class with short time limits, so that tests of these limits take little time."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class Scene:
         return {offer["broadcastId"] for offer in done(whose.http.get("/offers"))["items"]}
 
     def as_its_people_see_it(self) -> list[Any]:
-        """Return the data that requests of other users must not change: both broadcasts, and the fleet's lists."""
+        """Return what requests of other users must not change: both broadcasts, the fleet's lists, and the webhook."""
         with self.system.http(Role.ADMIN, uuid4()) as admin:
             seen = [done(admin.get(f"/broadcasts/{each}")) for each in (self.booking, self.order)]
         for each in seen:

@@ -23,7 +23,7 @@ def app() -> Flask:
 def addresses() -> list[tuple[str, str]]:
     """Return (method, path) of every route, with values in the place of its arguments.
 
-    The pages of the console are left out: they are for people, and an unknown address below /console is a page too.
+    The page `/` and the console are left out. The console answers unknown addresses with an HTML page.
     """
     found = set()
     for rule in app().url_map.iter_rules():
@@ -76,7 +76,7 @@ def test_an_address_whose_letters_or_slashes_are_encoded_is_404(path: str) -> No
 
 @pytest.mark.parametrize("target", ["/api/v1/events#top", "/api/v1/events?limit=1#top", "/healthz#"])
 def test_an_address_with_a_fragment_is_404(target: str) -> None:
-    """A server passes the fragment in RAW_URI only. A request must not contain a fragment (RFC 9112, section 3.2)."""
+    """A request must not contain a fragment (RFC 9112, section 3.2). gunicorn passes a fragment on in RAW_URI only."""
     headers = {"Authorization": f"Bearer {signed(claims())}"}
     as_sent = {"PATH_INFO": re.split("[?#]", target)[0], "RAW_URI": target}
     answer = app().test_client().open(method="GET", headers=headers, environ_overrides=as_sent)

@@ -17,7 +17,7 @@ from tests.support.people import BOOKING
 from tests.support.tokens import claims, signed
 from weelo_workers.contracts.statuses import Role
 
-# The fixture empties the mailbox, because load shedding refuses requests while the mailbox is full.
+# The fixture empties the mailbox, because load shedding refuses requests while many commands wait.
 pytestmark = pytest.mark.usefixtures("world")
 
 GOOD = json.dumps(BOOKING).encode()
@@ -31,13 +31,13 @@ def app() -> Flask:
 
 
 def routes(*, with_a_body: bool) -> list[tuple[str, str, str]]:
-    """Return (method, path, role) of the routes other than GET: of those with a body, or of those without one."""
+    """Return (method, path, role) of the API's routes other than GET, either those with a body or those without one."""
     found = []
     for rule in app().url_map.iter_rules():
         view = app().view_functions[rule.endpoint]
         method = "".join((rule.methods or set()) - {"GET", "HEAD", "OPTIONS"})
         if not rule.rule.startswith("/api/v1/"):
-            continue  # The console has forms.
+            continue  # the console's routes take forms, not JSON
         if method and ("body" in inspect.signature(view).parameters) == with_a_body:
             path = re.sub(r"<[^>]+>", str(uuid4()), rule.rule.replace("<vehicleNumber>", "KA01AB1234"))
             found.append((method, path, min(view.roles)))

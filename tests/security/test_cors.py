@@ -113,7 +113,7 @@ def test_by_default_no_page_gets_permission(usual_api: Api) -> None:
 
 
 def opens(api: Api, **options: Any) -> bool:
-    """Return whether a socket opens. Any refusal but a 403 with problem+json is raised."""
+    """Return whether a socket opens. False stands for 403 FORBIDDEN; other refusals raise an error."""
     url = address(api, "/api/v1/ws").replace("http", "ws", 1)
     header = [f"Authorization: Bearer {token('customer', uuid4())}"]
     try:
@@ -131,7 +131,7 @@ def opens(api: Api, **options: Any) -> bool:
     ("options", "opened"),
     [
         ({"suppress_origin": True}, True),
-        ({}, True),  # the library sends the server's own address
+        ({}, True),  # the library then sends the server's own address as the origin
         ({"origin": ALLOWED}, True),
         ({"origin": FOREIGN}, False),
         ({"origin": "null"}, False),

@@ -50,7 +50,7 @@ def fetch(api: Api, bearer: str) -> httpx.Response:
 
 
 def user_of(api: Api, bearer: str) -> UUID:
-    """Return our id of the user, as the socket's first frame gives it."""
+    """Return our id of the token's user, from the socket's first frame."""
     client = api.connect(f"Bearer {bearer}")
     user_id = UUID(client.frame()["data"]["userId"])
     client.disconnect()
@@ -182,7 +182,7 @@ def test_a_forged_token_is_refused_over_HTTP_and_on_the_socket(api: Api, name: s
 
 
 def test_every_forged_token_is_tried() -> None:
-    """The names are a list of their own, so that keys are made only when the tests run."""
+    """FORGED is a list of its own, so that the keys for the tokens are not made when this module is imported."""
     assert list(forged()) == FORGED
 
 
@@ -224,7 +224,7 @@ def test_only_tokens_of_the_chosen_provider_count(migrated: None, keys: KeyServe
 
 
 def test_without_any_key_clients_come_back_and_nobody_else_waits(migrated: None) -> None:
-    """The server of keys hangs. Sign-in is 503 and 1013, and users with other tokens are served meanwhile."""
+    """The server of keys hangs. ID tokens are answered with 503 or 1013. Users with our own tokens are served meanwhile."""
     server = KeyServer("first")
     server.answer = "hang"
     api = start(server, "jwt,firebase")

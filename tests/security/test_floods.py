@@ -48,7 +48,7 @@ def call(api: Api, data: bytes = b"") -> socket.socket:
 
 @contextmanager
 def crowd(api: Api, data: bytes, count: int = CROWD) -> Iterator[list[socket.socket]]:
-    """Open `count` connections that send these bytes and then nothing more."""
+    """Open `count` connections, send these bytes on each, and leave them open within the block."""
     with ExitStack() as lines:
         yield [lines.enter_context(call(api, data)) for _ in range(count)]
 
@@ -64,7 +64,7 @@ def others_are_answered(api: Api, within: float = HEAD_SECONDS * 0.8) -> None:
 
 
 def hung_up(line: socket.socket, within: float) -> bytes:
-    """Return what is received until the server closes the connection."""
+    """Return what is received until the server closes the connection. Raises TimeoutError if it does not."""
     line.settimeout(within)
     received = b""
     with suppress(ConnectionResetError):
@@ -104,9 +104,9 @@ def test_half_a_head_that_is_too_long_is_refused_at_once_and_delays_no_other_req
 
 
 def test_who_hangs_up_within_their_head_is_let_go_at_once(api: Api) -> None:
-    """If a client closes before its head is complete, the connection is closed at once.
+    """If a client ends its direction before its head is complete, the server closes the connection at once.
 
-    Polling it would keep the accepting thread busy.
+    A server that waited for the rest would find the socket readable again and again.
     """
     with call(api, b"GET /healthz HTTP/1.1\r\n") as line:
         line.shutdown(socket.SHUT_WR)
@@ -143,7 +143,7 @@ def test_a_head_letter_by_letter_is_understood_and_costs_others_nothing(api: Api
 
 
 def test_a_head_dripping_for_ever_is_hung_up_on_all_the_same(api: Api) -> None:
-    """A client that sends a head byte by byte is refused when the time limit for the whole head has passed."""
+    """A client that sends a head byte by byte is disconnected when the time limit for the whole head has passed."""
     line = call(api, b"GET /healthz HTTP/1.1\r\nX: ")
     began = time.monotonic()
     with suppress(ConnectionResetError, BrokenPipeError):
@@ -193,7 +193,7 @@ def test_who_does_not_read_the_answer_holds_nobody_up(api: Api) -> None:
             line.sendall(ask)
         others_are_answered(
             api, within=8
-        )  # a longer limit, because sending the answers keeps the processor busy
+        )  # the limit is longer, because sending the large answers takes much processor time
 
 
 # --- large requests -------------------------------------------------------------------------------------

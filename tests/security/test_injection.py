@@ -30,7 +30,7 @@ def scene(embedded: System) -> Scene:
 
 
 def is_refused(answer: httpx.Response) -> bool:
-    """Assert that the answer is a 4xx problem that took less time than an injected `pg_sleep(9)`."""
+    """Assert that the answer is a 4xx problem, and that it took less time than an injected `pg_sleep(9)` would."""
     assert 400 <= answer.status_code < 500, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.elapsed.total_seconds() < 5
@@ -58,7 +58,7 @@ def app() -> Flask:
 
 
 def addresses() -> list[str]:
-    """Return every route with an argument in its path, such as `GET /bookings/<id>`, from the app itself."""
+    """Return every route of the app with an argument in its path, such as `GET /bookings/<id>`."""
     return sorted(
         f"{method} {rule.rule.removeprefix('/api/v1')}"
         for rule in app().url_map.iter_rules()
@@ -67,7 +67,7 @@ def addresses() -> list[str]:
     )
 
 
-# The forms of path arguments whose values users choose.
+# By path argument whose value users choose: the valid values.
 CHOSEN = {"<token>": r"[\x21-\x7e]{8,4096}", "<vehicleNumber>": r"[A-Za-z0-9][A-Za-z0-9 \-]{2,19}"}
 
 

@@ -29,7 +29,7 @@ def client(api: Api, role: str = "customer") -> httpx.Client:
 
 
 def left(answer: httpx.Response) -> tuple[int, int]:
-    """Return how many commands are left and after how many seconds all are."""
+    """Return how many commands the caller may send now, and after how many seconds the full number is available again."""
     found = re.fullmatch(r'"commands";r=(\d+);t=(\d+)', answer.headers["RateLimit"])
     assert found, answer.headers["RateLimit"]
     return int(found[1]), int(found[2])

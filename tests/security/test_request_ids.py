@@ -105,7 +105,7 @@ def test_an_answer_to_a_malformed_request_has_an_id_too(
 
 
 def test_a_line_of_the_api_names_the_request(tmp_path: Path) -> None:
-    """The database cannot be reached, which is logged."""
+    """The database of this API cannot be reached, so the request causes a log line."""
     without_database = tmp_path / "api.log"
     api = Api(log=without_database, DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
     headers = {"Authorization": f"Bearer {token('customer', uuid4())}", "X-Request-Id": "the-unlucky-one"}
@@ -150,7 +150,8 @@ def test_the_lines_of_a_worker_about_a_command_name_its_request(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     factory = logging.getLogRecordFactory()
-    monkeypatch.setattr(logging, "_logRecordFactory", factory)  # restores the factory after the test
+    # This sets the present value, so that monkeypatch restores it after the test.
+    monkeypatch.setattr(logging, "_logRecordFactory", factory)
     label_records()
 
     def fail(_command: Command, _uow: UnitOfWork) -> None:

@@ -52,7 +52,7 @@ CHANGES = {
 
 
 def try_as(engine: Engine, statement: str, **parameters: Any) -> None:
-    """Execute the statement and roll it back."""
+    """Execute the statement, and roll it back."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if not statement.startswith("CREATE DATABASE"):
             connection.execute(text("BEGIN"))
@@ -91,7 +91,7 @@ def test_the_api_reads_every_table_and_hands_in_commands_only(database: Database
     try_as(database.api, f"SELECT * FROM {table} LIMIT 1")
     statements = row_statements(table)
     if table in HANDED_IN:
-        # The API may insert, but the row without values violates a constraint.
+        # The API may insert here: the statement only fails because its row has no values and violates a constraint.
         with pytest.raises(IntegrityError):
             try_as(database.api, statements.pop("insert"))
     assert [what for what, statement in statements.items() if not refused(database.api, statement)] == []

@@ -38,7 +38,7 @@ PASSWORD = "a-password-nobody-may-see"
 
 @pytest.fixture(scope="module")
 def lived_in(embedded: System) -> System:
-    """Return a system in which requests were executed and some were refused."""
+    """Return a system that has executed some requests and refused others."""
     Scene(embedded)
     with embedded.http(Role.TRANSPORTER, uuid4()) as fleet:
         fleet.put(f"/drivers/{uuid4()}", json={"name": PERSON, "phone": PHONE})

@@ -37,7 +37,8 @@ BODIES: dict[str, Any] = {
     "POST /webhooks/<id>/resend": {"fromSeq": 1, "toSeq": 1},
 }
 
-# Path arguments that users choose themselves. For these the contract defines other answers than 404.
+# Routes whose path argument is a value that users choose. They do not answer 404 if another user has this value: those of
+# TAKEN answer 409 with this code, those of NEVER_SAID_WHOSE answer 200 as for a value that no user has.
 TAKEN = {"PUT /vehicles/<vehicleNumber>": "VEHICLE_EXISTS", "PUT /drivers/<driverId>": "DRIVER_EXISTS"}
 NEVER_SAID_WHOSE = {"PUT /devices/<token>", "DELETE /devices/<token>"}
 
@@ -179,7 +180,7 @@ def test_no_body_puts_a_truck_or_driver_of_another_fleet_on_a_slot(
 ) -> None:
     """A fleet names a vehicle or driver of another fleet, alone or beside its own free truck.
 
-    The other fleet's truck is busy or free.
+    Both a busy and a free truck of the other fleet are tried.
     """
     own, order = scene.neighbours.truck(), scene.order
     http = scene.neighbours.http
@@ -193,8 +194,8 @@ def test_no_body_puts_a_truck_or_driver_of_another_fleet_on_a_slot(
     before = scene.as_its_people_see_it()
     for number in (0, 1):  # the first truck has an assignment
         other = scene.fleet.truck(number)
-        # The second truck of a `partial` body has both vehicle and driver of the other fleet. A body that names a
-        # vehicle or driver twice would be refused for another reason.
+        # In a `partial` body, both vehicle and driver of the second truck are the other fleet's. With one of our own, the
+        # body would name it twice and be refused for that reason.
         foreign = other if way == "partial" else {**own, field: other[field]}
         bodies = {"partial": {"trucks": [own, foreign], "partial": True}, "hold": {"assignments": [foreign]}}
         answer = http.post(path, json=bodies.get(way, foreign))

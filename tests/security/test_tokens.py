@@ -109,7 +109,8 @@ def answer_and_close_code(api: Api, **changed: Any) -> tuple[int, int | None]:
     return events(api, {"Authorization": f"Bearer {good}"}).status_code, None
 
 
-# Expiry in seconds from now, with a margin for a slow machine.
+# Times of claims in seconds from now. The leeway is 30 s, of which some seconds are left for a slow machine. `iat` has no
+# limit.
 WITHIN_THE_LEEWAY = [
     {"nbf": 20},
     {"exp": -10},
@@ -192,7 +193,7 @@ def app() -> Flask:
 
 
 def guarded() -> list[tuple[str, str, str]]:
-    """Return (method, path, role) for every route and every role that it does not admit, from the app itself."""
+    """Return (method, path, role) for every route of the app and every role that the route does not admit."""
     found = []
     for rule in app().url_map.iter_rules():
         roles = getattr(app().view_functions[rule.endpoint], "roles", None)

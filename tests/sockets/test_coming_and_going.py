@@ -28,8 +28,8 @@ WARM_UP = 400
 MORE_THREADS = AT_ONCE
 # Pools may open connections to PostgreSQL and Redis during the test.
 MORE_FILES = 10
-# An open socket needs about 48 KiB, a closed one nothing. After the warm-up, memory for caches and threads still grows:
-# by 0.4 to 1 KiB per socket during the first 600 sockets, and by less later.
+# An open socket needs about 48 KiB, a closed one nothing. After the warm-up, the memory of caches and threads still grows:
+# by 0.4 to 1 KiB for each of the first 600 sockets, and by less for later ones.
 MORE_MEMORY = min(CONNECTS * 4 * 1024, 8 * 1024**2)
 
 
@@ -88,5 +88,5 @@ def _visit(api: Api, number: int) -> UUID:
 
 
 def _weigh(worker: psutil.Process) -> tuple[int, int, int]:
-    """Return (threads, open files, bytes of memory)."""
+    """Return the process's number of threads, number of open files, and memory in bytes."""
     return worker.num_threads(), worker.num_fds(), worker.memory_info().rss

@@ -1,6 +1,6 @@
 """Clients that break every rule of WebSocket, and many that open a connection and do nothing, harm no other client.
 
-The attacks are made from a seed: FUZZ_SEED repeats a run, FUZZ_SECONDS makes it longer.
+The attacks are made from the seed FUZZ_SEED: the same seed repeats a run. FUZZ_SECONDS sets the length of a run.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ SEED = int(os.environ.get("FUZZ_SEED", "16"))
 SECONDS = float(os.environ.get("FUZZ_SECONDS", str(rounds(8, 20))))
 ATTACKERS = 8
 CROWD = rounds(300, 1_002)  # a multiple of the number of HALVES
-# A client that has ended its direction is let go at once. The others end with the limits of the server: 5 s to
-# authenticate, 10 s for the head of a request.
+# The server closes a connection at once if the client has ended its direction. It closes others at its time limits: 5 s
+# to authenticate, 10 s for the head of a request.
 LET_GO_SECONDS = 10.0
 SERVED_WITHIN_SECONDS = 1.0
-# gunicorn's threads for requests, which it starts when they are needed and keeps, and those of the process itself.
+# gunicorn starts up to 128 threads for requests and keeps them. The process itself has up to 20 more.
 MOST_THREADS = 128 + 20
 # Memory that Python and its allocator keep after the first round. A leak of 10 KB per connection would exceed it.
 MORE_MEMORY = 16 * 1024 * 1024
@@ -53,7 +53,7 @@ def api(migrated: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ap
 
 
 class Usage:
-    """What the API process uses."""
+    """The resources that the API process uses."""
 
     def __init__(self, api: Api) -> None:
         [worker] = psutil.Process(api.process.pid).children()
@@ -66,7 +66,7 @@ class Usage:
 
 
 def returns_to(before: Usage, api: Api) -> None:
-    """Wait until the API uses no more than before, in the same process."""
+    """Wait until the API uses hardly more resources than before. Raises AssertionError also if its process has died."""
 
     def back() -> bool:
         now = Usage(api)
@@ -101,7 +101,7 @@ def others_are_served(api: Api, log_writer: LogWriter) -> Iterator[None]:
                 with urlopen(f"http://127.0.0.1:{api.port}/healthz", timeout=10) as answer:
                     assert answer.status == 200
                 waits.append(time.monotonic() - began)
-        except BaseException as problem:  # raised again below, in the test's own thread
+        except BaseException as problem:  # the test's own thread raises it again below
             problems.append(problem)
 
     thread = threading.Thread(target=serve)
@@ -141,7 +141,7 @@ def test_whatever_bytes_clients_send_no_process_dies_and_nothing_leaks(
     api: Api, log_writer: LogWriter
 ) -> None:
     with ThreadPoolExecutor(ATTACKERS) as attackers:
-        # The first round makes what the process keeps for later: threads, buffers, connections of the pools.
+        # In the first round the process makes what it keeps for later: threads, buffers, connections of the pools.
         list(attackers.map(lambda number: one_attack(api, number), range(10 * len(ATTACKS))))
         eventually(lambda: api.metric("weelo_sockets_open") == 0)
         before = Usage(api)
@@ -155,7 +155,7 @@ def test_whatever_bytes_clients_send_no_process_dies_and_nothing_leaks(
                     codes[name][code] += 1
     returns_to(before, api)
     seen = {code for counted in codes.values() for code in counted}
-    # Otherwise the attacks would not reach what they are made for.
+    # These codes prove that the attacks have reached the checks that they aim at.
     assert {
         CloseCode.PROTOCOL_ERROR,
         CloseCode.INVALID_PAYLOAD,
@@ -187,7 +187,7 @@ def test_half_open_connections_keep_no_one_from_being_served(api: Api, log_write
         return lines
 
     authenticated = 2 * (CROWD // len(HALVES))
-    # The first crowd makes what the process keeps, such as memory for as many connections at the same time.
+    # With the first crowd the process makes what it keeps for later, such as memory for this many connections at a time.
     with ExitStack() as first:
         crowd(first)
     eventually(lambda: api.metric("weelo_sockets_open") == 0)

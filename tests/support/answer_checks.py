@@ -1,7 +1,8 @@
-"""Compares every HTTP answer that a test gets with docs/openapi.json, which test_documents.py compares with the code.
+"""Compares every HTTP answer that a test gets with docs/openapi.json. (test_documents.py compares that file with the code.)
 
-`install` hooks into httpx and into Flask's test client; raw_http.py calls `check_raw`. Answers of other servers are not
-compared. They are recognised by the lack of two headers that every answer of the API has. Answers of a sandbox are compared with the sandbox's own document, which has further routes.
+`install` hooks into httpx and into Flask's test client; raw_http.py calls `check_raw`. Every answer of the API has two
+certain headers. An answer without them comes from another server and is not compared. The answers of a sandbox are
+compared with the sandbox's own document, because a sandbox has further routes.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ Schema = dict[str, Any]
 
 PROBLEM = "application/problem+json"
 OF_THE_SERVER = {400, 414, 417, 431, 501, 505}
-"""Statuses of requests that are no valid HTTP. The server answers them before the application."""
+"""Statuses of answers to requests that are no valid HTTP. gunicorn sends these answers without asking the application."""
 OF_NO_OPERATION = {
     "GET": {"NOT_FOUND", "METHOD_NOT_ALLOWED", "INTERNAL_ERROR", "VALIDATION_ERROR"},
-    # Flask answers OPTIONS for every route, after the roles were checked.
+    # Flask answers OPTIONS for every route, but the role is checked first, so further codes are possible.
     "OPTIONS": {
         "NOT_FOUND",
         "METHOD_NOT_ALLOWED",
@@ -39,11 +40,11 @@ OF_NO_OPERATION = {
         "VALIDATION_ERROR",
     },
 }
-"""Codes of requests to a path or with a method that no operation has. Methods that are missing here are as GET."""
+"""The codes allowed if no operation has the request's path or method. Methods that are not listed have GET's codes."""
 PAGES = ("/docs", "/console")
-"""Pages for people. They are not described."""
+"""The beginnings of the paths of pages for people, which the document does not describe."""
 CONSOLE, HTML = "/console", "text/html"
-"""The console answers errors to browsers with pages, and to other programs with any code."""
+"""The console reports errors to browsers as HTML pages, and to other programs as problems with any code."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Described:
-    """One answer of one operation. `validators`: by content type; None for bodies that are no JSON."""
+    """One answer of one operation. `validators`: by content type; None if it is not JSON."""
 
     required_headers: frozenset[str]
     validators: Mapping[str, Any]
@@ -75,13 +76,13 @@ class Operations:
         self._components = _closed(document["components"])
         self._routes = [
             (re.compile(re.sub(r"\\?\{[^}]+\\?\}", "[^/]+", re.escape(path))), path)
-            # Without parameters first: `/broadcasts/current` is no `/broadcasts/{id}`.
+            # Paths without parameters come first: `/broadcasts/current` also matches `/broadcasts/{id}`.
             for path in sorted(document["paths"], key=lambda path: ("{" in path, path))
         ]
         self._of_problems = self.validator({"$ref": "#/components/schemas/Problem"})
 
     def deviations(self, seen: Answered) -> list[str]:
-        """Return what differs from the document, one line each."""
+        """Return the differences between this answer and the document, one line each."""
         # A target can also be a whole address (RFC 9112, section 3.2.2).
         path = re.sub(r"^https?://[^/]*", "", seen.target or "").partition("?")[0]
         template = next((path_ for pattern, path_ in self._routes if pattern.fullmatch(path)), None)
@@ -107,7 +108,7 @@ class Operations:
         if seen.status in OF_THE_SERVER and code == "VALIDATION_ERROR":
             return self._problem(seen, {code})
         if seen.status == 404 and "#" in (seen.target or "") and code == "NOT_FOUND":
-            return self._problem(seen, {code})  # another spelling of the address
+            return self._problem(seen, {code})  # a fragment in the target, which makes it no valid address
         return [f"the status is not described (code {code})"]
 
     def _problem(self, seen: Answered, codes: set[str] | None) -> list[str]:
@@ -155,7 +156,7 @@ class Operations:
         return thing
 
     def validator(self, schema: Schema) -> Any:
-        """Return a validator of this schema, in which objects have no further fields than those described."""
+        """Return a validator of this schema that allows no fields other than those described."""
         return jsonschema_rs.Draft202012Validator(
             {**schema, "components": {"schemas": self._components["schemas"]}}, validate_formats=True
         )
@@ -228,7 +229,7 @@ def _of_sandbox(app: flask.Flask) -> Operations | None:
 
 
 def check(seen: Answered) -> None:
-    """Record how this answer differs from the document, if the API has sent it."""
+    """Record how this answer differs from the document. Answers that the API did not send are ignored."""
     headers = {name.lower() for name in seen.headers}
     if not {"x-content-type-options", "referrer-policy"} <= headers:
         return
@@ -240,7 +241,7 @@ _FIRST_LINE = re.compile(rb"(?:^|\r\n)([A-Z]+) (\S+) HTTP/1\.1\r\n")
 
 
 def _plain(body: bytes, headers: Mapping[str, str]) -> bytes:
-    """Return a body without the coding of its answer. Unlike httpx, Flask's test client and raw sockets do not remove it."""
+    """Return a body, decompressed if it is compressed. httpx decompresses; Flask's test client and raw sockets do not."""
     coding = next(
         (value for name, value in headers.items() if name.lower() == "content-encoding"), "identity"
     )

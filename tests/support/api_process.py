@@ -22,7 +22,7 @@ from weelo_workers.runtime.ports import free_port
 
 
 class Api:
-    """gunicorn as it runs in production, on a free port."""
+    """The API under gunicorn, as in production, on a free port."""
 
     def __init__(self, workers: int = 1, *, log: Path | None = None, **environment: str) -> None:
         """Start an API process and wait until it answers. `log`: a file for its output, instead of the terminal."""
@@ -89,7 +89,7 @@ class Client:
         self.ws.send(json.dumps(op))
 
     def _next(self, within: float) -> dict[str, Any] | int:
-        """Return the next frame, or the code with which the server closed. Raises TimeoutError."""
+        """Return the next frame, or the code with which the server closed. Raises TimeoutError after `within` seconds."""
         self.ws.settimeout(within)
         while True:
             try:
@@ -112,7 +112,7 @@ class Client:
         return [self.frame(within)["seq"] for _ in range(count)]
 
     def is_silent(self) -> bool:
-        """Return whether nothing arrives before the pong to a ping."""
+        """Send a ping and return whether the next frame is the pong."""
         self.send(op="ping")
         return self.frame()["event"] == "pong"
 

@@ -1,7 +1,7 @@
 """Deviations of the system from its documents, collected while tests run.
 
-The fixture `_no_deviations` in tests/conftest.py fails the test in which one was recorded. A test that provokes something
-undocumented on purpose has the marker `undocumented`, or does so within `tolerated()`.
+The fixture `_no_deviations` in tests/conftest.py fails a test during which a deviation was recorded. A test that provokes
+deviations on purpose has the marker `undocumented`, or provokes them within `tolerated()`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _tolerated = 0
 
 
 def record(deviation: str) -> None:
-    """Add a deviation, unless a test tolerates them at the moment."""
+    """Add a deviation, unless a test tolerates deviations at the moment."""
     with _lock:
         if not _tolerated:
             _found.append(deviation)
@@ -34,7 +34,7 @@ def record_from_log(lines: Iterable[str]) -> None:
 
 
 def take() -> list[str]:
-    """Return the deviations so far, each once, and forget them."""
+    """Return the deviations recorded since the last call, each once."""
     with _lock:
         found = list(dict.fromkeys(_found))
         _found.clear()

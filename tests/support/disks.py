@@ -17,7 +17,7 @@ from tests.support.waiting import eventually
 
 
 class SmallDisk:
-    """A tmpfs mounted at `at`. `why_not`: why it could not be mounted, or empty if it was."""
+    """A tmpfs mounted at `at`. `why_not`: the reason why mounting failed; empty if it succeeded."""
 
     def __init__(self, at: Path, megabytes: int) -> None:
         self.at, self._size = at, megabytes << 20
@@ -31,7 +31,7 @@ class SmallDisk:
         """Shrink the file system to the size of its contents for the duration of the context."""
         eventually(
             self._fits_what_is_on_it, within=5
-        )  # several attempts, because a server may write between measuring and resizing
+        )  # several attempts, because resizing fails if a server has written since the size was measured
         try:
             yield
         finally:

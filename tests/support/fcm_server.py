@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.support import message_checks
 
-# FCM's error bodies, with the fields that firebase-admin reads.
+# The type of the detail in FCM's error bodies from which firebase-admin reads the error code.
 _DETAIL = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 
 
@@ -26,7 +26,7 @@ class FcmServer:
     `answers[token]`: the answer to every message for this token, or a list with one answer for each message.
 
     Answers are `ok`, `unregistered`, `foreign` (another sender's token), `quota` (429), `unavailable` (503), `invalid`,
-    `hang`, `drip` (a byte now and then), `slow` (accepts when `let_go` is set) and `cut`.
+    `hang` (no answer), `drip` (a byte every 0.1 s), `slow` (`ok` when `let_go` is set) and `cut` (closes the connection).
     """
 
     def __init__(self) -> None:

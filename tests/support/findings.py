@@ -7,6 +7,6 @@ from weelo_workers.doctor.examine import examine
 
 
 def findings(*names: str) -> list[str]:
-    """Return the lines that these checks find in the database and the Redis of the tests. Without names: all checks."""
+    """Return the findings of these checks in the tests' database and Redis. If no names are given, all checks run."""
     checks = [CHECKS[name] for name in names] if names else CHECKS.values()
     return [line for result in examine(checks=checks) for line in result.findings]

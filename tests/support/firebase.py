@@ -1,4 +1,4 @@
-"""A server in the place of Google's keys, and ID tokens that are signed with its keys."""
+"""A server in place of Google's server of public keys, and ID tokens that are signed with its keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROJECT = "weelo-tests"
 
 @cache
 def private_key(name: str) -> RSAPrivateKey:
-    """Return the private key of this id. Each id has one of its own."""
+    """Return the private key with this id. The first call for an id makes the key."""
     return generate_private_key(65_537, 2_048)
 
 
@@ -56,9 +56,10 @@ def id_token(sub: str | None, *, role: str | None = "customer", key: str = "firs
 
 
 class KeyServer:
-    """A stand-in for Google's address of public keys.
+    """A stand-in for the server on which Google publishes its public keys.
 
-    `names`: the ids of the keys that it gives. `answer`: `ok`, `unavailable` (503), `nonsense`, `empty`, `hang` or `drip`.
+    `names`: the ids of the published keys. `answer`: `ok`, `unavailable` (503), `nonsense` (a certificate that cannot be
+    parsed), `empty` (no key), `hang` (no answer) or `drip` (a byte every 0.2 s).
     """
 
     def __init__(self, *names: str) -> None:

@@ -30,8 +30,8 @@ def _named(_session: Session, envelope: EventEnvelope) -> Mapping[UUID, Own]:
     return {UUID(reader): own for reader, own in envelope.to.items()}
 
 
-# The recipients of the test event are those in its envelope. The event is worth a push, so that its delivery queries
-# devices, as that of an offer does.
+# The recipients of the test event are those in its envelope. The event is worth a push, so its delivery queries the
+# devices of the recipients, as the delivery of an offer does.
 EVENT = "Tested"
 BY_NAME[EVENT] = Route("tested", (_named,), pushed=always)
 STAND_INS.add("tested")
@@ -44,7 +44,7 @@ class LogWriter:
         self._bus = Bus(engine(), NullWaker(), after_commit_executor=self._afterwards)
 
     def post(self, to: Mapping[UUID, Own], count: int = 1, *, size: int = 0) -> UUID:
-        """Store `count` events to these readers in a row of the mailbox, as earlier versions did, and return its id.
+        """Store `count` events for these readers in one row of the mailbox, as earlier versions did. Return the row's id.
 
         `size`: characters of padding per event.
         """

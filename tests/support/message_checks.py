@@ -1,9 +1,9 @@
 """Compares all frames, ops, close codes and pushes of tests with asyncapi.json, and records the deviations.
 
-`install` checks every socket of websocket-client in this process, which the reference client uses, too. Other sockets, and
-the stand-ins for FCM and for the endpoints of webhooks, call `check_frame`, `check_op`, `check_close` and `check_push`
-themselves. Messages are only stored when they arrive, so that the checks delay no test that measures time. `finish` checks
-them.
+`install` checks all sockets of the library websocket-client in this process; the reference client uses that library. Other
+sockets, and the stand-ins for FCM and for the endpoints of webhooks, call `check_frame`, `check_op`, `check_close` and
+`check_push` themselves. These functions only store the messages, so that tests which measure time are not delayed. `finish`
+checks the stored messages.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from websocket import ABNF
 from tests.support import deviations
 
 STAND_INS: set[str] = set()
-"""Events that exist only in tests, because these need an event of any size or number. Their data is not checked."""
+"""Events that exist only in tests, which need events of any size and in any number. Their data is not checked."""
 
 _formats = FormatChecker(formats=["uuid"])
 
@@ -92,7 +92,7 @@ def check_frame(frame: Any) -> None:
 
 
 def check_op(op: dict[str, Any]) -> None:
-    """Check a message of a client that has no reason to send a wrong one."""
+    """Check a message of a client that must only send documented messages."""
     _keep(_problems_of_op, op)
 
 
@@ -107,7 +107,7 @@ def check_close(code: int) -> None:
 
 
 def finish() -> int:
-    """Check the messages seen since the last call, record what deviates, and return how many messages were checked."""
+    """Check the messages stored since the last call, record deviations, and return how many messages were checked."""
     count = 0
     with suppress(IndexError):
         while True:
@@ -120,13 +120,13 @@ def finish() -> int:
 
 def _keep(check: Callable[[Any], list[str]], message: Any) -> None:
     _kept.append((check, message))
-    if len(_kept) >= MAX_KEPT:  # only long runs under faults see so many
+    if len(_kept) >= MAX_KEPT:  # only long runs under faults store so many messages
         finish()
 
 
 @contextmanager
 def scripted(port: int) -> Iterator[None]:
-    """Check no sockets to this port while the block runs, because a test's script serves them."""
+    """Leave sockets to this port unchecked within the block: the server is a test's script, which may send anything."""
     _scripted_ports.add(port)
     try:
         yield
@@ -184,14 +184,15 @@ def install() -> None:
 def _is_scripted(socket: websocket.WebSocket) -> bool:
     try:
         return socket.sock.getpeername()[1] in _scripted_ports
-    except (OSError, AttributeError):  # closed meanwhile by another thread
+    except (OSError, AttributeError):  # another thread has closed the socket
         return True
 
 
 def _on_received(socket: websocket.WebSocket, opcode: int, payload: bytes) -> None:
     if opcode == ABNF.OPCODE_TEXT:
         check_frame(payload)
-        # A refusal does not say which message it answers, so any message that is not documented explains it.
+        # A refusal does not name the message that it answers. It is expected if the test has sent any undocumented
+        # message on this socket.
         if b'"VALIDATION_ERROR"' in payload[:100] and socket not in _sent_another:
             deviations.record(f"the server refused a documented op: {payload!r}")
     elif opcode == ABNF.OPCODE_CLOSE and len(payload) >= 2:

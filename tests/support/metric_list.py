@@ -9,7 +9,7 @@ from weelo_workers.metrics.listing import Listed, metrics
 
 @lru_cache
 def all_metrics() -> tuple[Listed, ...]:
-    """Return all metrics by name. The modules that define them are imported here."""
+    """Import the modules that define metrics, and return all metrics."""
     from weelo_api import create_app
     from weelo_workers.app import load_handlers
 

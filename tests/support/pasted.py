@@ -12,7 +12,7 @@ PRINTED_URL = "http://127.0.0.1:8000"
 
 
 def pasted(session: str, url: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the session in bash, as its standard input, against the system at `url`."""
+    """Run the session against the system at `url`. bash reads the session from its standard input."""
     assert session.count(PRINTED_URL) == 1
     session = session.replace(PRINTED_URL, url)
     programs = {"python": sys.executable, "weelo": f"{sys.executable} -m weelo_workers.cli"}

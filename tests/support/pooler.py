@@ -1,4 +1,4 @@
-"""Starts PgBouncer in front of PostgreSQL, or a proxy that refuses the same parameters."""
+"""Starts PgBouncer in front of PostgreSQL, or a proxy that refuses the same startup parameters."""
 
 from __future__ import annotations
 
@@ -76,9 +76,9 @@ def _packet(client: socket.socket) -> tuple[int, bytes]:
 
 @contextmanager
 def pgbouncer(url: str, *others: str, **settings: str) -> Iterator[str]:
-    """Run a real PgBouncer in transaction mode, and yield the URL of `url`'s database through it.
+    """Run a real PgBouncer in transaction mode, and yield `url` with PgBouncer's address instead of PostgreSQL's.
 
-    `others`: URLs of the same server with further roles that may connect through it.
+    `others`: URLs of the same server. Their roles may also connect through PgBouncer.
     """
     program = shutil.which("pgbouncer", path=PROGRAMS)
     assert program is not None

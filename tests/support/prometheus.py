@@ -23,7 +23,7 @@ MISSING = "Prometheus is not installed: apt-get install prometheus"
 
 
 def promtool(*arguments: object) -> str:
-    """Return what promtool prints. Skips the test where it is missing, and fails it if promtool finds a fault."""
+    """Return what promtool prints. Skips the test if promtool is not installed; fails the test if promtool finds a fault."""
     if shutil.which("promtool") is None:
         pytest.skip(MISSING)
     done = subprocess.run(
@@ -38,7 +38,7 @@ def watching(
 ) -> Prometheus:
     """Start a Prometheus that scrapes these targets and evaluates the rules at this pace.
 
-    `targets`: addresses by job. `history`: series, and their value at this hour of days before.
+    `targets`: addresses by job. `history`: by series, its value around this time of the day on earlier days.
     """
     _write_history(folder, history)
     (folder / "rules.yml").write_text(as_yaml(rules(pace)))
@@ -48,10 +48,10 @@ def watching(
 
 
 class Prometheus:
-    """A running Prometheus. Skips the test where it is missing."""
+    """A running Prometheus. Skips the test if Prometheus is not installed."""
 
     def __init__(self, folder: Path, configuration: Path) -> None:
-        """Start it. `folder`: for its data and its log."""
+        """Start Prometheus and wait until it is ready. `folder`: for its data and its log."""
         if shutil.which("prometheus") is None:
             pytest.skip(MISSING)
         port = free_port()
@@ -107,7 +107,7 @@ class Prometheus:
 def _configuration(pace: Pace, targets: Mapping[str, str]) -> dict[str, Any]:
     seconds = f"{round(pace.interval * 1_000)}ms"
     return {
-        # A process that is suspended must not delay the scrape for longer than the rules wait.
+        # The time-out is short, so that the scrape of a suspended process fails before a rule's waiting time is over.
         "global": {"scrape_interval": seconds, "scrape_timeout": seconds, "evaluation_interval": seconds},
         "rule_files": ["rules.yml"],
         "scrape_configs": [
@@ -117,7 +117,7 @@ def _configuration(pace: Pace, targets: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _write_history(folder: Path, history: Mapping[str, float]) -> None:
-    """Write the values of each minute around this hour, one, two, three and seven days ago."""
+    """Store a value per minute for the half hour around this time of the day one, two, three and seven days ago."""
     now = int(time.time())
     lines = []
     for series, value in history.items():

@@ -26,7 +26,7 @@ class RabbitMQ:
     """A broker at `url`. `kill` and `start` keep its data."""
 
     def __init__(self) -> None:
-        """Choose ports and make the folder; `start` starts the broker."""
+        """Choose ports, make the folder and start Erlang's name server; `start` starts the broker."""
         self.folder = Path(tempfile.mkdtemp(prefix="weelo-rabbitmq-"))
         self._port, distribution, names = free_port(), free_port(), free_port()
         self.url = f"amqp://guest:guest@127.0.0.1:{self._port}//"
@@ -34,7 +34,7 @@ class RabbitMQ:
         (self.folder / "rabbitmq.conf").write_text(f"listeners.tcp.default = 127.0.0.1:{self._port}\n")
         self._environment = {
             **os.environ,
-            "HOME": str(self.folder),  # here Erlang keeps its cookie
+            "HOME": str(self.folder),  # Erlang stores its cookie here
             "RABBITMQ_NODENAME": f"weelo{self._port}@localhost",
             "RABBITMQ_DIST_PORT": str(distribution),
             "RABBITMQ_MNESIA_BASE": str(self.folder / "data"),
@@ -42,12 +42,12 @@ class RabbitMQ:
             "RABBITMQ_CONFIG_FILE": str(self.folder / "rabbitmq"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.folder / "plugins"),
             "RABBITMQ_PID_FILE": str(self.folder / "pid"),
-            # One scheduler that does not spin while it is idle, and a distribution port on loopback only
+            # One scheduler, which does not spin while it is idle, and a distribution port on loopback only.
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 1:1 +sbwt none -kernel inet_dist_use_interface {127,0,0,1}",
             "ERL_EPMD_PORT": str(names),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
         }
-        # RabbitMQ would start a name server of its own and leave it behind.
+        # Without this name server RabbitMQ would start one that keeps running after the test.
         self._names = subprocess.Popen(
             ["epmd", "-port", str(names), "-address", "127.0.0.1"], env=self._environment
         )

@@ -24,7 +24,7 @@ class Answer:
 
 
 def exchange(port: int, request: bytes, *, half_close: bool = False, within: float = 10.0) -> list[Answer]:
-    """Send these bytes on one connection and return all answers, until the server closes the connection.
+    """Send these bytes on one connection, read until the server closes the connection, and return all answers.
 
     `half_close`: close the sending direction after the last byte. Raises TimeoutError if the server leaves the
     connection open.

@@ -1,4 +1,4 @@
-"""Real servers for all tests: one PostgreSQL and one Redis per run, one database and one Redis number per worker.
+"""Real servers for all tests: one PostgreSQL and one Redis per run. Each xdist worker has its own database in both.
 
 `DATABASE_URL` and `REDIS_URL`, if set, name the servers to use instead. The named database itself is never touched,
 because each worker creates its own on the same server.
@@ -32,7 +32,7 @@ def start() -> None:
     from weelo_workers.runtime.embedded import Postgres, Valkey
 
     folder = Path(tempfile.mkdtemp(prefix="weelo-tests-"))
-    folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user, who needs access
+    folder.chmod(0o755)  # if root runs the tests, PostgreSQL enters this folder as another user
     os.environ["WEELO_TEST_FOLDER"] = str(folder)
     _stop_servers.append(lambda: shutil.rmtree(folder, ignore_errors=True))
     for variable, given, server in (
@@ -79,8 +79,8 @@ def own_database(number: int) -> str:
 def own_roles(database_url: str) -> dict[str, str]:
     """Return the settings with the URLs of the API's and the workers' roles; `weelo migrate` creates these roles.
 
-    Roles belong to the whole PostgreSQL server, which has a database for each worker of pytest-xdist. So the names of
-    roles end with the worker's number, as the database's name does.
+    All databases of a PostgreSQL server share its roles, and each system under test has a database of its own. So the
+    names of the roles end with the number of the database.
     """
     url = make_url(database_url)
     number = str(url.database).rpartition("_")[2]

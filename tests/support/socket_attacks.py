@@ -1,4 +1,4 @@
-"""Bytes that no WebSocket library would send, and raw sockets to send them on. All are made from a seed."""
+"""Bytes that no WebSocket library would send, made by chance from a seed, and raw sockets to send them on."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def frame(
 ) -> bytes:
     """Return the bytes of a frame, valid or not.
 
-    `length`: the length that the header claims, instead of the payload's. `form`: the number of bytes for the length (1,
-    2 or 8); 0 for the shortest possible.
+    `length`: the length that the header claims; None for the payload's. `form`: the number of bytes in which the header
+    contains the length (1, 2 or 8); 0 for the smallest number that suffices.
     """
     claimed = len(payload) if length is None else length
     form = form or (1 if claimed < 126 else 2 if claimed < 65_536 else 8)
@@ -67,7 +67,7 @@ def frame(
         head = bytes([first, mark | 126]) + struct.pack("!H", claimed & 0xFFFF)
     else:
         head = bytes([first, mark | 127]) + struct.pack("!Q", claimed & (2**64 - 1))
-    return head + (b"\0\0\0\0" if masked else b"") + payload  # the mask of zeros changes nothing
+    return head + (b"\0\0\0\0" if masked else b"") + payload  # a mask of zeros leaves the payload unchanged
 
 
 # --- attacks --------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def random_bytes(chance: random.Random) -> Iterator[bytes]:
 
 @attack
 def random_frames(chance: random.Random) -> Iterator[bytes]:
-    """Frames with any opcode, reserved bits and length, masked or not."""
+    """Yield frames with any opcode, reserved bits and length, masked or not."""
     for _ in range(chance.randint(1, 8)):
         yield frame(
             chance.randrange(16),
@@ -104,7 +104,7 @@ def random_frames(chance: random.Random) -> Iterator[bytes]:
 
 @attack
 def wrong_fragments(chance: random.Random) -> Iterator[bytes]:
-    """Fragments in any order, with control frames among them, and fragmented control frames."""
+    """Yield fragments in any order, control frames among them, and fragmented control frames."""
     ping = json.dumps(OPS[0]).encode()
     for _ in range(chance.randint(2, 12)):
         opcode = chance.choice([CONTINUATION, CONTINUATION, TEXT, BINARY, PING, PONG])
@@ -114,7 +114,7 @@ def wrong_fragments(chance: random.Random) -> Iterator[bytes]:
 
 @attack
 def wrong_control_frames(chance: random.Random) -> Iterator[bytes]:
-    """Control frames of more than 125 bytes or with a long form of length, and fragmented ones."""
+    """Yield control frames of more than 125 bytes, with longer length fields than needed, or fragmented."""
     for _ in range(chance.randint(1, 5)):
         size = chance.choice([0, 1, 125, 126, 127, 300, 70_000])
         yield frame(
@@ -127,7 +127,7 @@ def wrong_control_frames(chance: random.Random) -> Iterator[bytes]:
 
 @attack
 def closes(chance: random.Random) -> Iterator[bytes]:
-    """Close frames with any code and reason, and frames after them."""
+    """Yield a close frame with any code and reason, and frames after it."""
     codes = [
         0,
         1,
@@ -173,7 +173,7 @@ def text_that_is_not_utf_8(chance: random.Random) -> Iterator[bytes]:
 
 @attack
 def damaged_ops(chance: random.Random) -> Iterator[bytes]:
-    """Ops with a byte changed, removed or inserted, and JSON of other shapes."""
+    """Yield ops in which a byte was changed, removed or inserted, and JSON of other shapes."""
     for _ in range(chance.randint(1, 10)):
         text = bytearray(json.dumps(chance.choice(OPS)).encode())
         at = chance.randrange(len(text))
@@ -218,7 +218,7 @@ def many_small_frames(chance: random.Random) -> Iterator[bytes]:
 
 @attack
 def a_frame_in_pieces(chance: random.Random) -> Iterator[bytes]:
-    """A valid frame in pieces of a few bytes. It may lack its end."""
+    """Yield a frame with an op, byte by byte. It may lack its end, or have a longer length field than allowed."""
     whole = frame(TEXT, json.dumps(chance.choice(OPS)).encode(), form=chance.choice([1, 1, 2]))
     for byte in whole[: chance.choice([len(whole), chance.randrange(len(whole))])]:
         yield bytes([byte])
@@ -229,7 +229,7 @@ def a_frame_in_pieces(chance: random.Random) -> Iterator[bytes]:
 
 @dataclass
 class RawSocket:
-    """A client's end of a connection to the API. It understands what the server sends, and sends what it is given."""
+    """A client's end of a connection to the API. It sends any bytes, and parses the server's frames."""
 
     port: int
     user_id: UUID | None
@@ -254,9 +254,9 @@ class RawSocket:
             self.line.sendall(data)
 
     def end(self, how: str) -> None:
-        """End the sending direction: `half-closed`, `reset` or `closed`. Nothing is read after the last two."""
+        """End the connection: `half-closed` ends the sending direction only, `reset` and `closed` end both directions."""
         if how == "half-closed":
-            with suppress(OSError):  # the server has closed the connection already
+            with suppress(OSError):  # the server may have closed the connection
                 self.line.shutdown(socket.SHUT_WR)
             return
         if how == "reset":

@@ -17,7 +17,7 @@ DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks"
 
 
 def is_of_the_sandbox(model: type) -> bool:
-    """Return whether this model is one of the routes that exist in a sandbox only. tests/sandbox tests those."""
+    """Return whether this model belongs to a route that only a sandbox has. tests/sandbox tests these routes."""
     return model.__module__.startswith("weelo_api.sandbox")
 
 
@@ -46,7 +46,7 @@ def python_files(*places: str) -> Iterator[Path]:
 
 
 def handler_files() -> list[Path]:
-    """Return the files in the domains' folders that register a handler. Handlers share the other files there."""
+    """Return the files in the domains' folders that register a handler. The other files there are shared by handlers."""
     folders = [f"weelo_workers/{domain}" for domain in DOMAINS]
     return [path for path in python_files(*folders) if any(True for _ in handled_commands(path))]
 

@@ -12,7 +12,7 @@ import psutil
 
 @contextmanager
 def suspended(pids: Sequence[int]) -> Iterator[None]:
-    """Suspend these processes by SIGSTOP: they keep their connections and ports, and do nothing."""
+    """Suspend these processes by SIGSTOP within the block. They keep their connections and ports, and do nothing."""
     assert pids
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -25,6 +25,6 @@ def suspended(pids: Sequence[int]) -> Iterator[None]:
 
 
 def with_children(pid: int | None) -> list[int]:
-    """Return the ids of this process and of all processes that it has started."""
+    """Return the ids of this process (None: the current one) and of all its descendants."""
     main = psutil.Process(pid)
     return [main.pid, *(child.pid for child in main.children(recursive=True))]

@@ -32,7 +32,7 @@ class Authority:
         self.file.write_bytes(own.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def certificate(self, host: str) -> Path:
-        """Return a file with a certificate for this host and its key."""
+        """Return a file with a new certificate for this host and the certificate's key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
         try:
@@ -77,7 +77,8 @@ class TlsProxy(TcpProxy):
     ) -> None:
         """Make a proxy. `certificate`: the file with its certificate and key.
 
-        `clients_signed_by`: clients need a certificate of this authority. `listen`: the port; 0 for any free one.
+        `clients_signed_by`: the file of an authority that must have signed the clients' certificates; without it, clients
+        need none. `listen`: the port; 0 for any free one.
         """
         self._server = urlsplit(server_url)
         self.present(certificate)
@@ -92,7 +93,7 @@ class TlsProxy(TcpProxy):
         super().__init__(host, port, listen)
 
     def present(self, certificate: Path) -> None:
-        """Use the certificate and key of this file for connections from now on. Clients need none."""
+        """Use the certificate and key in this file for new connections. On these, clients need no certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)
         self._context = context

@@ -39,7 +39,7 @@ def _awaits(timer: str, key: str, of: str, condition: str = "true") -> str:
 
 
 def _watched_by(timers: str, settled: str) -> str:
-    """Return the condition that one of these timers watches the assignment `a` since it has its status."""
+    """Return the SQL condition that one of these timers watches the assignment `a` in its present status."""
     return (
         f"EXISTS (SELECT 1 FROM mailbox m WHERE m.name IN ({timers}) AND {settled}"
         f" AND m.payload->>'assignment_id' = a.id::text"
@@ -245,11 +245,14 @@ AT_MOST_ALL_ROUNDS = {
     "a search begins again at most REOFFER_ROUNDS times": f"""
         SELECT id, reoffer_rounds FROM broadcasts WHERE reoffer_rounds > {settings().reoffer_rounds}"""
 }
-"""The truth for tests that do not change this setting."""
+"""A further truth, for tests that do not change REOFFER_ROUNDS."""
 
 
 def violations(connection: Connection, truths: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows that violate these truths, by sentence. One statement checks all of them if none is violated."""
+    """Return the rows that violate these truths, by sentence.
+
+    A first statement finds the violated truths, so one statement suffices if none is violated.
+    """
     checks = [
         f"SELECT {number} AS number WHERE EXISTS ({query})" for number, query in enumerate(truths.values())
     ]

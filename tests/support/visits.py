@@ -13,7 +13,7 @@ from playwright.sync_api import ConsoleMessage, Page, Request, sync_playwright
 
 from tests.support.waiting import slowdown
 
-# As root Chromium needs --no-sandbox. The others keep Chromium itself from contacting servers.
+# Chromium needs --no-sandbox if root runs it. The last four options keep Chromium itself from contacting servers.
 _OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -41,9 +41,9 @@ class Visit:
     origin: str
     complaints: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
-    """Addresses of other servers that it tried to load."""
+    """Addresses on other servers that the page tried to load."""
     asked: list[str] = field(default_factory=list)
-    """Paths of this server that it loaded, with the method."""
+    """The page's requests to its own server, each as method and path."""
 
     def _requested(self, request: Request) -> None:
         url = urlsplit(request.url)
@@ -69,12 +69,12 @@ class Visit:
 
     @property
     def too_wide_by(self) -> int:
-        """How many pixels of the page are outside of the window at its right."""
+        """Return by how many pixels the page is wider than the window."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - innerWidth"))
 
     @property
     def dead_anchors(self) -> list[str]:
-        """The links to parts of this page that do not exist."""
+        """Return the links of the page to parts of itself that do not exist."""
         found: list[str] = self.page.evaluate(
             """[...document.querySelectorAll('a[href^="#"]')].map(link => link.getAttribute("href"))
                .filter(href => !document.getElementById(decodeURIComponent(href.slice(1))))"""
@@ -109,7 +109,7 @@ class Browser:
 
     @contextmanager
     def visit(self, origin: str, viewport: str = "desktop") -> Iterator[Visit]:
-        """Yield an empty page in a new context, without storage of other visits."""
+        """Yield an empty page in a new context, which shares no storage with other visits."""
         width, height = VIEWPORTS[viewport]
         context = self._chromium.new_context(
             viewport={"width": width, "height": height}, has_touch=viewport == "phone"

@@ -25,7 +25,7 @@ def eventually(
     """Return the first true result of `condition`. Raises AssertionError if there is none after `within` seconds.
 
     On a busy machine the time is multiplied by `slowdown()`, unless `exactly` is set. An AssertionError that
-    `condition` raises counts as a false result; if the time runs out, the last one is raised.
+    `condition` raises counts as a false result; if the last call raised one, it is raised when the time is over.
     """
     began = time.monotonic()
     while True:

@@ -18,7 +18,7 @@ from tests.support.message_checks import check_frame
 
 @dataclass(frozen=True)
 class Message:
-    """A request as it was received. `at`: when it began, by the monotonic clock."""
+    """A request as it was received. `at`: when its body had arrived, by the monotonic clock."""
 
     path: str
     headers: dict[str, str]
@@ -40,9 +40,9 @@ class Server(ThreadingHTTPServer):
 
 
 class WebhookReceiver:
-    """Records every request in `messages`, and answers with `status`, or as the function `answer` returns for a message.
+    """Records every request in `messages`, and answers with the status that `answer` returns for it (default: `status`).
 
-    A negative status closes the connection without a response. `seconds`: how long an answer takes.
+    A negative status closes the connection without a response. `seconds`: the delay before each answer.
     """
 
     def __init__(self, port: int = 0) -> None:

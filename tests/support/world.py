@@ -121,7 +121,7 @@ class Fleet:
 
 class World:
     def __init__(self, on: Engine | None = None, *, executing_on: Engine | None = None) -> None:
-        """Make a test driver. `on`: the engine to post and read with. `executing_on`: the engine to execute with."""
+        """Make a test driver. `on`: the engine for posting and reading. `executing_on`: the engine for executing."""
         self.engine = on or engine()
         self.bus = Bus(executing_on or self.engine, NullWaker())
 
@@ -393,7 +393,7 @@ class World:
     def widen_by_operator(
         self, broadcast_id: UUID, reason: str = "asked by telephone", *, step: int | None = None
     ) -> CommandOutcome:
-        """Let an operator widen the search. `step`: None for the step that is the next one now."""
+        """Let an operator widen the search. `step`: the step to make; None for the next one."""
         (now,) = self.rows(
             "SELECT radius_step, reoffer_rounds FROM broadcasts WHERE id = :id", id=broadcast_id
         )
@@ -404,24 +404,24 @@ class World:
         return self.execute(command, uuid4(), Role.ADMIN)
 
     def remind_to_start(self, assignment: Any, *, since: datetime | None = None) -> CommandOutcome:
-        """Fire this timer. `since`: None for the time since which the assignment has its status."""
+        """Fire this timer. `since`: the time that it carries; None for the assignment's last change of status."""
         moment = since or assignment.state_changed_at
         return self.fire(RemindToStart(assignment_id=assignment.id, since=moment))
 
     def give_back_stalled(self, assignment: Any, *, since: datetime | None = None) -> CommandOutcome:
-        """Fire this timer. `since`: None for the time since which the assignment has its status."""
+        """Fire this timer. `since`: the time that it carries; None for the assignment's last change of status."""
         moment = since or assignment.state_changed_at
         return self.fire(GiveBackStalled(assignment_id=assignment.id, since=moment))
 
     def report_stalled(
         self, assignment: Any, *, since: datetime | None = None, status: str | None = None
     ) -> CommandOutcome:
-        """Fire this timer. None for `since` and `status`: those of the assignment."""
+        """Fire this timer. If `since` or `status` is None, the timer carries the assignment's own."""
         moment, watched = since or assignment.state_changed_at, AssignmentStatus(status or assignment.status)
         return self.fire(ReportStalled(assignment_id=assignment.id, since=moment, status=watched))
 
     def fire(self, timer: Command) -> CommandOutcome:
-        """Execute a command of the system."""
+        """Execute a timer."""
         return self.execute(timer, uuid4(), Role.ADMIN)
 
     def hold(
@@ -474,7 +474,7 @@ class World:
     def race(self, *acts: Callable[[], Any], spread: float = 0.0) -> list[Any]:
         """Run these functions at the same time, each in its own thread, and return their results.
 
-        Each begins up to `spread` seconds later, by chance, so that a faster function does not always come first.
+        Each begins after a random delay of up to `spread` seconds, so that the fastest one does not always finish first.
         """
         line = threading.Barrier(len(acts))
 
@@ -542,7 +542,7 @@ class World:
         ]
 
     def told_at(self, broadcast_id: UUID) -> dict[UUID, int]:
-        """Return the transporters with an offer of this broadcast, each with the step of the ladder that offered it."""
+        """Return, by transporter, in which step of the ladder this broadcast was offered to them."""
         rows = self.rows("SELECT transporter_id, step FROM offers WHERE broadcast_id = :id", id=broadcast_id)
         return {row.transporter_id: row.step for row in rows}
 

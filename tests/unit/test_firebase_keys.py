@@ -24,7 +24,7 @@ def server() -> Iterator[KeyServer]:
 
 @pytest.fixture
 def ahead(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return by how many seconds the module's clock is ahead: a list whose only element the test sets."""
+    """Return a list whose only element, which the test sets, is how many seconds the module's clock is ahead."""
     ahead = [0.0]
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + ahead[0])
     monkeypatch.setattr(firebase_keys, "time", clock)

@@ -1,4 +1,4 @@
-"""After each failed attempt a command pauses, longer each time. After five failures it is parked."""
+"""After each failed attempt a command waits longer for the next attempt. After five failures it is parked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The checks of frames, ops, pushes and close codes note every deviation, once."""
+"""The checks of frames, ops, pushes and close codes record every deviation, and each only once."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ given_back_unanswered  give_back_unanswered  new_round    yes
 stalled                stall                 new_round    yes
 """
 
-# The deadline of a broadcast in each status after the loss. `kept`: as it was, because it is late enough. `60 s`, `120 s`:
-# this long after the loss. `-`: the slot is not offered again. The columns: the deadline is an hour away, 10 s away, and
-# 10 s ago.
+# The deadline of a broadcast after the loss, by its status before. `kept`: as it was, because it is late enough. `60`,
+# `120`: this many seconds after the loss. `-`: the slot is not offered again. The columns: at the loss the deadline is an
+# hour away, 10 s away, or 10 s ago.
 RINGS_GO_ON = """
                   far   near  over
 created           -     -     -
@@ -128,8 +128,8 @@ def test_WAYS_02_a_slot_that_came_back_by_a_new_round_is_one_that_was_given_back
 
 # --- losing a truck whose slot is not offered again -----------------------------------------------------
 
-# The status of the broadcast, the open slots and the other filled slots, whether another truck has set out, and whether
-# the slot was cancelled (otherwise it expired); then the transition and the status that it leads to.
+# The status of the broadcast, the number of open slots, the number of other filled slots, whether another truck has set
+# out, whether the lost truck's slot is cancelled or expires; then the transition and the status that it leads to.
 AFTER_LOSS = """
 partially_filled  1  0  no   expired    lose_only_truck_while_open  active
 partially_filled  1  0  no   cancelled  lose_only_truck_while_open  active
@@ -172,7 +172,7 @@ def test_WAYS_02_a_broadcast_without_a_lost_truck_moves_as_the_table_says(line: 
 
 @pytest.mark.parametrize("status", S)
 def test_WAYS_02_only_a_broadcast_with_a_truck_can_lose_one(status: S) -> None:
-    """In each combination the transition starts in the status of the broadcast, or there is none."""
+    """In a status with a truck, every combination of arguments has a transition that starts in this status."""
     can_lose = status in ("partially_filled", "fully_filled", "in_progress", "expired")
     for open_slots, filled, set_out, cancelled in product((0, 1, 7), (0, 1, 7), (False, True), (False, True)):
         lose = partial(

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def hooks(world: World) -> Hooks:
-    """Return a user of an empty database."""
-    from tests.webhooks.hooks import Hooks  # reads the settings
+    """Return a user in an empty database, for tests of webhooks."""
+    from tests.webhooks.hooks import Hooks  # imported here, because it reads the settings
 
     return Hooks(world)
 
@@ -32,7 +32,7 @@ def receiver() -> Iterator[WebhookReceiver]:
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
     """Yield an authority that this process trusts."""
-    from weelo_workers.webhooks import posting  # reads the settings
+    from weelo_workers.webhooks import posting  # imported here, because it reads the settings
 
     made = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(made.file))

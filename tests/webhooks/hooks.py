@@ -76,18 +76,18 @@ class Hooks:
         return self.execute(SendTest(webhook_id=webhook_id, user_id=self.user))
 
     def write(self, lines: int = 1) -> None:
-        """Write lines into the user's log, and begin their delivery."""
+        """Write lines into the user's log, then execute the commands that deliver them."""
         for _ in range(lines):
             self.register_device()
         self.world.drain()
 
     def register_device(self) -> None:
-        """Write one line into the user's log. Its delivery waits."""
+        """Write one line into the user's log, without executing its delivery."""
         command = RegisterDevice(user_id=self.user, token=f"token {uuid4()}", platform="ios")
         self.world.execute(command, self.user, Role.CUSTOMER)
 
     def shift(self, seconds: float) -> None:
-        """Move all times of webhooks and of the mailbox into the past, and execute what has become due."""
+        """Move the times of webhooks' failures, and all times that `World.shift` moves, into the past. Execute what is due."""
         with self.world.engine.begin() as connection:
             for column in ("failing_since", "next_attempt_at"):
                 connection.execute(
@@ -97,12 +97,12 @@ class Hooks:
         self.world.tick(seconds)
 
     def next_attempt(self, webhook_id: UUID) -> None:
-        """Let the pause of a failing webhook pass."""
+        """Let the time pass until the next attempt of a failing webhook is due, and begin this attempt."""
         pause = "SELECT EXTRACT(EPOCH FROM next_attempt_at - clock_timestamp())::float FROM webhooks WHERE id = :id"
         self.shift(max(0.0, self.world.value(pause, id=webhook_id)) + 1)
 
     def end_leases(self) -> None:
-        """Let the leases of all senders end, as if 20 seconds had passed."""
+        """Move the ends of all leases 21 s into the past, so that all leases have ended."""
         with self.world.engine.begin() as connection:
             connection.execute(text("UPDATE webhooks SET lease_until = lease_until - interval '21 s'"))
 
@@ -128,13 +128,13 @@ class Hooks:
         return int(self.row(webhook_id).failures)
 
     def wait_until_failed(self, webhook_id: UUID, times: int = 1) -> None:
-        """Wait until this many attempts in a row have failed."""
+        """Wait until exactly this many attempts in a row have failed."""
         eventually(lambda: self.failures(webhook_id) == times, within=15)
 
     def deliveries(
         self, webhook_id: UUID, status: str | None = None, limit: int = 100
     ) -> list[dict[str, Any]]:
-        """Return all deliveries, newest first, read page by page."""
+        """Return all deliveries, newest first. They are read in pages of `limit`."""
         items: list[dict[str, Any]] = []
         cursor = None
         with Session(self.world.engine) as session:

@@ -139,7 +139,7 @@ def test_a_url_that_cannot_be_called_is_refused(url: str) -> None:
 
 
 class NameServer:
-    """Answers look-ups from a list of answers, of which the last one is repeated."""
+    """Answers each look-up with the next element of a list; the last element is repeated."""
 
     def __init__(self, *answers: Sequence[str]) -> None:
         self._answers, self.asked = list(answers), 0
@@ -168,7 +168,7 @@ def test_one_forbidden_address_among_public_ones_is_enough() -> None:
 def test_a_name_that_changes_between_check_and_connect_has_no_effect(
     receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The name server answers with a public address first, then with loopback. Only the first answer is connected to."""
+    """The name server answers first with a public address, then with loopback. The post looks up the name only once."""
     connected: list[str] = []
 
     class Network:

@@ -19,7 +19,7 @@ LOST = "invariant: 1 webhooks whose lines wait and that no command delivers"
 def change_at_the_first_message(
     receiver: WebhookReceiver, hooks: Hooks, *, status: int = 200, **changes: Any
 ) -> None:
-    """Change the only webhook while its first message waits for an answer. That message gets this status."""
+    """Change the only webhook while its first message waits for an answer. Then answer this message with `status`."""
 
     def answer(_: Message) -> int:
         if len(receiver.messages) > 1:
@@ -32,7 +32,7 @@ def change_at_the_first_message(
 
 
 def test_lines_after_a_change_of_the_url_go_to_the_new_one(hooks: Hooks, receiver: WebhookReceiver) -> None:
-    """The sender has read the lines before the change."""
+    """When the URL changes, the sender has already read all lines."""
     change_at_the_first_message(receiver, hooks, url=receiver.url + "/new")
     webhook = hooks.create(receiver.url)
     for _ in range(4):
@@ -43,7 +43,7 @@ def test_lines_after_a_change_of_the_url_go_to_the_new_one(hooks: Hooks, receive
 
 
 def test_a_failure_at_the_old_url_does_not_delay_the_new_one(hooks: Hooks, receiver: WebhookReceiver) -> None:
-    """The command that the change has sent has found the lease held, so the sender itself has to go on."""
+    """The change sends a command, which does nothing because the sender has the lease. So the sender has to go on."""
     change_at_the_first_message(receiver, hooks, status=500, url=receiver.url + "/new")
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
@@ -97,7 +97,7 @@ def test_a_change_of_events_concerns_later_lines_only(hooks: Hooks, receiver: We
 
 
 def test_lines_that_wait_are_posted_after_a_change_of_events(hooks: Hooks, receiver: WebhookReceiver) -> None:
-    """The webhook was subscribed to their events when they were written, and still is."""
+    """The webhook was subscribed to the events of these lines when they were written, and still is."""
     receiver.status = 500
     webhook = hooks.create(receiver.url, "command_settled")
     hooks.world.drain()

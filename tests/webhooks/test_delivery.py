@@ -263,7 +263,7 @@ def test_HOOK_01_hundreds_of_endpoints_that_never_answer_delay_no_other(
     hooks.write()
     eventually(lambda: len(receiver.messages) == 2)
     assert receiver.messages[1].at - began < 1
-    # On a busy machine the first ones have reached their time limit already, and are in their pause.
+    # On a busy machine, the first posts have reached their time limit already, so these webhooks have no lease now.
     assert hooks.world.value("SELECT count(*) FROM webhooks WHERE lease_token IS NOT NULL") > 100
     silent.close()
 

@@ -23,7 +23,7 @@ from weelo_workers.webhooks import leases, sending
 def test_HOOK_01_two_senders_post_each_line_once_and_in_order(
     hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every delivery is executed by both, and each line causes a further delivery while the receiver is slow."""
+    """The deliveries alternate between two senders, and come faster than the slow receiver answers."""
     senders = [sending.Sender(), sending.Sender()]
     turns = iter(range(10_000))
     monkeypatch.setattr(sending, "sender", lambda: senders[next(turns) % 2])
@@ -73,7 +73,7 @@ def test_a_sender_that_has_lost_its_lease_records_nothing(hooks: Hooks, receiver
 def test_HOOK_01_a_crash_between_post_and_record_posts_the_line_again_with_the_same_id(
     hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sender records nothing more. Only the command that is due at the end of the lease goes on."""
+    """The sender crashes after its post. The command that is due at the end of the lease continues the delivery."""
     webhook = hooks.create(receiver.url)
     crashed = threading.Event()
     record = leases.record_success
@@ -120,7 +120,7 @@ def test_a_released_lease_leaves_no_command_behind(hooks: Hooks, receiver: Webho
 def test_a_line_written_while_the_lease_is_released_is_posted(
     hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The line is committed after the sender has looked for lines, and before it releases the lease."""
+    """A line is committed after the sender has looked for lines, and before the sender releases the lease."""
     webhook = hooks.create(receiver.url)
     hooks.wait_until_delivered(webhook, 1)
     release, written = leases.release, threading.Event()
@@ -132,7 +132,7 @@ def test_a_line_written_while_the_lease_is_released_is_posted(
             writer = threading.Thread(target=hooks.write)
             writer.start()
             delivered.append(writer)
-            # The line is committed; its delivery waits for the row that this transaction has locked.
+            # By then the line is committed, and its delivery waits for the row that this transaction has locked.
             eventually(partial(_waits_for_the_row, hooks))
         release(*arguments)
 
@@ -165,14 +165,14 @@ def test_a_user_without_webhooks_costs_no_further_statement(hooks: Hooks) -> Non
     statements: list[str] = []
 
     def note(_: object, __: object, ___: str, ____: object, context: Any, _____: bool) -> None:
-        statements.append(context.statement)  # not the EXECUTE of a prepared statement
+        statements.append(context.statement)  # the original text, also of a prepared statement
 
     event.listen(hooks.world.engine, "after_cursor_execute", note)
     try:
         hooks.write()
     finally:
         event.remove(hooks.world.engine, "after_cursor_execute", note)
-    assert len([each for each in statements if "webhooks" in each]) == 1  # the one that writes the lines
+    assert len([each for each in statements if "webhooks" in each]) == 1  # this statement writes the lines
 
 
 def test_a_sender_that_has_waited_for_its_turn_extends_its_lease_or_posts_nothing(
@@ -201,7 +201,7 @@ def test_a_sender_that_has_waited_for_its_turn_extends_its_lease_or_posts_nothin
 def test_HOOK_01_a_lease_that_was_read_slowly_is_extended_before_a_post(
     hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The database has extended the lease long before the sender gets the lines."""
+    """The lines arrive long after the statement that extended the lease, so the sender extends it again before it posts."""
     monkeypatch.setattr(sending, "EXTEND_AFTER_SECONDS", 0.2)
     happened: list[str] = []
     next_work, extend = leases.next_work, leases.extend
@@ -230,7 +230,7 @@ def test_HOOK_01_a_lease_that_was_read_slowly_is_extended_before_a_post(
 def test_no_post_begins_that_would_last_longer_than_the_lease(
     hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each extension takes so long that the lease could end during the attempt, until the database is fast again."""
+    """The first two extensions take so long that the lease could end during an attempt. The third one is fast."""
     monkeypatch.setattr(sending, "EXTEND_AFTER_SECONDS", 0.0)
     monkeypatch.setattr(sending, "LATEST_START_SECONDS", 0.2)
     extend, slow = leases.extend, [True, True, False]

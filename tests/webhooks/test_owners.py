@@ -23,7 +23,7 @@ def test_a_webhook_may_ask_for_every_event_of_the_catalog() -> None:
 
 
 def test_the_secret_is_in_no_row(hooks: Hooks, receiver: WebhookReceiver) -> None:
-    """Neither the outcome, nor the log, nor a webhook has it: it is derived whenever it is shown or used."""
+    """No outcome, event or webhook contains the secret, because it is derived whenever it is shown or used."""
     created = hooks.created(receiver.url)
     rotated = hooks.rotate(hooks.world.value("SELECT id FROM webhooks"))
     hooks.world.drain()
@@ -102,7 +102,7 @@ def test_a_test_that_succeeds_ends_the_pause_of_a_failing_webhook(
 def test_pauses_that_tests_have_ended_leave_one_command_behind(
     hooks: Hooks, receiver: WebhookReceiver
 ) -> None:
-    """The endpoint accepts tests only, so each of them ends a pause, and a longer pause begins."""
+    """The endpoint accepts only test events. So each test ends a pause, the next attempt fails, and a longer pause begins."""
     receiver.answer = lambda message: 200 if message.frame["seq"] is None else 500
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
@@ -190,13 +190,13 @@ def test_410_for_a_line_that_is_resent_disables_at_once(hooks: Hooks, receiver: 
 
 
 def test_a_line_waits_only_once_to_be_resent(hooks: Hooks, receiver: WebhookReceiver) -> None:
-    """Otherwise one caller could store 1,000 records per request, while an endpoint takes its time."""
+    """Otherwise each request of a caller could store 1,000 more records while the endpoint is slow."""
     webhook = hooks.create(receiver.url)
     hooks.write(4)
     hooks.wait_until_delivered(webhook, 5)
     receiver.messages.clear()
     assert [hooks.resend(webhook, *lines).result["lines"] for lines in ((1, 3), (1, 3), (2, 5))] == [3, 3, 4]
-    assert len(hooks.deliveries(webhook, "pending")) == 8  # with the lines of the three commands
+    assert len(hooks.deliveries(webhook, "pending")) == 8  # lines 1 to 5, and those of the three commands
     hooks.wait_until_delivered(webhook, 8)
     assert sorted(receiver.seqs()) == [1, 2, 3, 4, 5, 6, 7, 8]
     assert hooks.resend(webhook, 1, 1).result["lines"] == 1

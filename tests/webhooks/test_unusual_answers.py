@@ -16,7 +16,7 @@ from weelo_workers.webhooks import posting
 
 @contextmanager
 def endpoint(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Accept connections, read what comes first, and answer each in a thread of its own. Yield the URL."""
+    """Accept connections and yield their URL. Each has a thread, which reads once and then calls `answer`."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve(connection: socket.socket) -> None:
@@ -43,7 +43,7 @@ async def post(url: str) -> posting.Attempt:
 
 
 def test_a_success_in_time_counts_although_the_body_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The status comes shortly before the limit of the attempt, and the body does not end before it."""
+    """The status arrives shortly before the attempt's time limit, but the body does not end within that limit."""
     monkeypatch.setattr(posting, "ATTEMPT_SECONDS", 2.0)
 
     def answer(connection: socket.socket) -> None:
@@ -58,7 +58,7 @@ def test_a_success_in_time_counts_although_the_body_goes_on(monkeypatch: pytest.
 
 
 def test_an_endpoint_that_sends_without_end_takes_little_time_from_others() -> None:
-    """Interim answers (RFC 9110, section 15.2) may be repeated. Each is parsed in the loop that all posts share."""
+    """Interim answers (RFC 9110, section 15.2) may be repeated without end. The loop that parses them serves all posts."""
     flood = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 2_000
 
     def answer(connection: socket.socket) -> None:

@@ -1,1 +1,1 @@
-"""A folder for PYTHONPATH: it makes a process one of a newer version."""
+"""A folder for PYTHONPATH: a process with it on its path behaves as one of a newer version."""

@@ -1,4 +1,4 @@
-"""Makes a process one of a newer version: it has a queue and commands that the others do not know.
+"""Makes a process behave as one of a newer version, with a queue and commands that other processes do not know.
 
 Python imports this module at start, in every process that has this folder on its path.
 """

@@ -38,8 +38,8 @@ class Cards(HeardLog):
     def _follow(self, event: str, data: dict[str, Any]) -> None:
         if event == "new_broadcast":
             broadcast = data["broadcastId"]
-            # In this test each request is announced to a listener only once: no slot is reopened, because no driver
-            # declines and the time to answer is a day.
+            # In this test each request is announced to a listener only once: no driver declines, and the time to answer
+            # is a day, so no slot is reopened.
             if broadcast in self._announced or broadcast in self.withdrawn:
                 self.wrong.append(f"{broadcast} was announced again, or after its end")
             self._announced.add(broadcast)
@@ -80,7 +80,7 @@ class Listener:
     def is_cut_off(self) -> None:
         """Shut the reference client's socket down, whatever the client is doing."""
         line = self.channel._socket if self.channel is not None else None
-        with suppress(OSError, AttributeError):  # it may be closed already
+        with suppress(OSError, AttributeError):  # the client may have closed it already
             line.sock.shutdown(socket.SHUT_RDWR)
 
     def accept(self, booking: str) -> object:

@@ -35,7 +35,7 @@ ACK_AFTER_SECONDS = 0.3
 
 
 class Phone:
-    """A socket client that checks every frame. Used in the poller's thread only."""
+    """A socket client that checks every frame. Only the poller's thread may use it."""
 
     def __init__(self, port: int, bearer: str, heard_log: HeardLog) -> None:
         self.heard_log = heard_log
@@ -120,7 +120,7 @@ class Phone:
 
     def _send(self, event: Event) -> None:
         assert self.wire is not None
-        with suppress(OSError, LocalProtocolError):  # a broken connection is noticed by the next read
+        with suppress(OSError, LocalProtocolError):  # the next read detects a broken connection
             self.wire.send(self._protocol.send(event))
 
     def _hear(self, event: Event) -> bool:

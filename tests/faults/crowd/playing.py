@@ -36,7 +36,7 @@ from weelo_workers.contracts.statuses import Role
 SETTINGS = {
     "BROADCAST_TIMEOUT_SECONDS": "6",
     "RADIUS_STEP_SECONDS": "1",
-    # With the next two settings no presence expires and no slot is reopened in this test.
+    # The next two settings keep presence from expiring, and slots from being reopened, during this test.
     "PRESENCE_TTL_SECONDS": "3600",
     "DRIVER_ACCEPT_SECONDS": "86400",
     "MAX_OPEN_OFFERS": "10000",
@@ -181,10 +181,9 @@ class Crowd:
         self.deaths["workers"] += self.fault_system.send(signal.SIGKILL, workers)
 
     def _break_redis(self) -> None:
-        """Suspend Redis, so that it accepts connections and does not answer.
+        """Suspend Redis, so that it accepts connections and does not answer. Then kill it, and kill it after each restart.
 
-        Then kill it, and kill it again after each restart. The last start is not disturbed: Redis loads its data from
-        disk.
+        After REDIS_IS_DEAD_SECONDS Redis may start again, and loads its data from disk.
         """
         with self.fault_system.stopped(self._redis()):
             _wait_until(time.monotonic() + REDIS_HANGS_SECONDS)
@@ -217,8 +216,8 @@ class Crowd:
             for listener in some[1:]:
                 self._decline(listener, booking)
         self._compare_lists()
-        # The cancellations add one more line to the logs. Without it a client that missed the last lines could not
-        # detect the gap.
+        # The cancellations add a line to the log of each listener with an offer. By the `seq` of that line, a client that
+        # missed the lines before it can detect the gap.
         with self.fault_system.stopped(self._redis()):
             with ThreadPoolExecutor(STANDING) as pool:
                 list(pool.map(WeeloClient.cancel_booking, customers, self._standing))

@@ -1,4 +1,4 @@
-"""A customer can cancel while no truck is under way.
+"""A customer can cancel a broadcast as long as none of its trucks is under way.
 
 The cancellation takes effect at once for all transporters and drivers.
 """

@@ -22,7 +22,7 @@ from weelo_workers.queries import broadcasts
 
 
 def seen(world: World, broadcast: UUID, reader: Caller) -> tuple[str, str] | None:
-    """Return the tag of what this reader sees, and the view as text without its time."""
+    """Return the ETag of this reader's view, and the view as text without `serverTime`."""
     with Session(world.engine) as session:
         found = broadcasts.find(session, broadcast, reader)
     if found is None:
@@ -33,7 +33,7 @@ def seen(world: World, broadcast: UUID, reader: Caller) -> tuple[str, str] | Non
 
 
 def test_a_tag_is_of_one_view_of_one_reader(world: World) -> None:
-    """Plays a life with every kind of change, and compares all views of all readers after each step."""
+    """Change a broadcast in every way, and compare the views of all readers after each step."""
     first, second = world.fleet(km_north=1), world.fleet(km_north=2)
     customer = uuid4()
     booked = world.book(customer, 2)

@@ -28,11 +28,11 @@ from weelo_workers.queries.recipients import recipients
 from weelo_workers.redis_client import redis
 
 MUMBAI = -1142.0
-"""The distances of the pickups, in kilometres north of the default place."""
+"""The distance of Mumbai in kilometres north of the default place, which is in Delhi; negative, because it is south."""
 
 
 def all_rings_told(world: World, many: int) -> list[UUID]:
-    """Return requests in Delhi that were offered to every transporter online: all their steps are over."""
+    """Create requests in Delhi, and let time pass until their last step has offered them to every transporter online."""
     broadcasts = [world.broadcast(1) for _ in range(many)]
     for _ in range(5):
         world.tick(15)
@@ -40,7 +40,7 @@ def all_rings_told(world: World, many: int) -> list[UUID]:
 
 
 def comes_online(world: World, km_north: float) -> Fleet:
-    """Return a transporter who sends a position and then goes online."""
+    """Return a transporter who has gone online, has sent a position, and has been offered what was open."""
     fleet = world.fleet(km_north=km_north)
     world.drain()
     return fleet
@@ -428,7 +428,7 @@ def test_COST_02_the_heartbeats_of_a_transporter_without_room_bring_up_nothing_f
     late_offers = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_late' AND payload->>'transporter_id' = :id"
 
     def brought_up(before: int) -> int:
-        """Send a heartbeat. Return the number of the fleet's `broadcasts.offer_late` commands, minus `before`."""
+        """Send a heartbeat. Return the number of the fleet's `broadcasts.offer_late` commands minus `before`."""
         world.heartbeat(fleet, 0)
         world.drain()
         return int(world.value(late_offers, id=str(fleet.id))) - before
@@ -485,7 +485,7 @@ def test_TMOT_02_a_transporter_on_the_road_who_leaves_later_was_online(world: Wo
 def test_TMOT_02_a_transporter_on_the_road_who_was_online_between_two_steps_was_online(
     world: World, then: str
 ) -> None:
-    """No step found the transporter, but they came online within reach of the broadcast."""
+    """No step found the transporter, but they were recorded when they came online within reach of the broadcast."""
     redis().set("weelo:presence:since", 1)
     fleet = on_the_road(world, 1)
     world.set_availability(fleet, online=False)
@@ -622,7 +622,7 @@ def records_of(world: World, broadcast: UUID, fleet: Fleet) -> list[tuple[int, s
 def test_transporters_on_the_road_do_not_crowd_those_at_their_cap_out_of_the_records(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a transporter at their cap has room again, they are offered the broadcast only if a step has recorded them."""
+    """A transporter at their cap gets an offer when they have room again, but only if a step has recorded them."""
     with_settings(monkeypatch, max_open_offers=1)
     monkeypatch.setattr(offering, "MAX_PASSED_OVER_PER_STEP", 1)
     on_the_road(world, 1)

@@ -12,8 +12,8 @@ from tests.support.world import World
 
 def test_PRES_01_toggling_a_hundred_times_never_offers_to_somebody_offline(world: World) -> None:
     steady, toggled = world.fleet(km_north=1), world.fleet(km_north=2)
-    # (begin, end) of each interval offline. An interval begins with the outcome of going offline, and ends before the
-    # next request to go online is sent.
+    # (begin, end) of each interval offline. An interval begins when the fleet knows that it is offline, and ends before
+    # it requests to go online again.
     offline: list[tuple[float, float]] = []
     asked: list[tuple[float, float, UUID]] = []
     over = threading.Event()

@@ -185,7 +185,7 @@ def test_only_what_has_failed_and_is_not_settled_can_be_tried_again(world: World
 
 
 def test_a_timer_handed_back_before_its_time_has_not_been_tried(world: World) -> None:
-    """A timer's message is redelivered whenever the worker that holds its countdown restarts. That is no failed attempt."""
+    """A timer's message is redelivered whenever the worker with its countdown restarts, which is not a failed attempt."""
     world.broadcast(1)
     timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
     for _ in range(MAX_ATTEMPTS + 1):
@@ -194,8 +194,10 @@ def test_a_timer_handed_back_before_its_time_has_not_been_tried(world: World) ->
 
 
 def lost_sight_of(world: World, monkeypatch: pytest.MonkeyPatch) -> UUID:
-    """Return an overdue timer with a crash mark. Its attempt did not crash, but could not remove the mark, because the
-    database had become unreachable."""
+    """Return an overdue timer that still has the crash mark of an attempt that did not crash.
+
+    The attempt could not remove the mark, because the database had become unreachable.
+    """
 
     def away(*_: Any) -> None:
         raise OperationalError("", {}, Exception("the database is away"))
@@ -263,7 +265,7 @@ def test_a_timer_that_fails_is_tried_less_and_less_often_and_named_by_the_doctor
 
 
 def test_timers_that_fail_give_way_to_those_that_do_not(world: World, expiry_fails: list[UUID]) -> None:
-    """The sweep executes timers that have not failed. For a timer that has failed it only sends a wake-up."""
+    """The sweep executes timers that have not failed, and only sends a wake-up for a timer that has failed."""
     for _ in range(30):
         write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
     waker = RecordingWaker()
@@ -334,7 +336,7 @@ def cancelling(world: World) -> UUID:
 
 
 def beat_survives_a_sweep(world: World, waker: RecordingWaker) -> bool:
-    """Sweep 30 s later. Return False if the sweep has executed a command that ends its process."""
+    """Let 30 s pass and sweep. Return False if the sweep has executed a command that ends its process."""
     world.shift(30)
     try:
         sweep(Bus(world.engine, waker), seconds=1)
@@ -440,7 +442,7 @@ def test_a_timer_that_kills_is_tried_less_and_less_often_but_never_given_up(
 ) -> None:
     monkeypatch.setitem(handlers._handlers, "broadcasts.expire", handlers._handlers["broadcasts.cancel"])
     timer = write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
-    for lost in range(11):  # the first attempt has no crash mark
+    for lost in range(11):  # the first attempt sets no crash mark, so there is one mark less than attempts
         with suppress(Killed):
             sweep(world.bus, seconds=1)
         assert (row_of(world, timer).crashes, len(cancel_kills)) == (lost, lost + 1)
@@ -465,9 +467,9 @@ def test_who_lost_a_process_waits_a_moment_whatever_rings_for_it(
 def test_however_often_it_is_handed_back_it_is_not_given_up_if_nobody_died_of_it(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a restart of the worker or a lost connection, the broker redelivers the message.
+    """The broker redelivers a message after a restart of the worker or a lost connection. That alone never parks a command.
 
-    Redelivery alone never parks a command. In this test the handler also fails, because it waits for a lock.
+    In this test each attempt also ends because another transaction holds a lock, which is no failure either.
     """
 
     def locked(command: Any, uow: Any) -> None:

@@ -121,7 +121,10 @@ def test_the_sweep_rings_a_command_first_and_settles_it_if_nobody_comes(world: W
 
 
 def test_after_an_outage_of_the_broker_workers_execute_what_is_overdue(world: World) -> None:
-    """Wake-ups during an outage are lost, so they are sent again. Beat alone would take five minutes for 250 bookings."""
+    """Wake-ups during an outage are lost, so the sweep sends them again and workers execute the commands.
+
+    Beat alone would take five minutes for 250 bookings.
+    """
     customer, waker = uuid4(), RecordingWaker()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     bus = Bus(world.engine, waker)

@@ -21,14 +21,14 @@ def age(world: World, table: str, column: str, where: str = "true", days: int = 
 
 
 def test_every_table_has_one_rule_and_a_statement_deletes_from_the_table_that_it_names() -> None:
-    """docs/operations.md lists these rules."""
+    """Each table has one entry in the rules that docs/operations.md lists."""
     purged = [rule.table for rule in (*retention.AGING, retention.HISTORY)]
     cascading = {
         table.name
         for table in Base.metadata.sorted_tables
         if any(key.ondelete == "CASCADE" for key in table.foreign_keys)
     }
-    # Rows of `passed_over` may be deleted earlier than their broadcast.
+    # `passed_over` is in both `purged` and `cascading`, because its rows may be deleted before their broadcast.
     assert sorted([*purged, *(cascading - set(purged)), *retention.KEPT]) == sorted(Base.metadata.tables)
     for rule in (*retention.AGING, retention.HISTORY):
         assert re.findall(r"DELETE FROM (\w+)", rule.statement.text) == [rule.table]

@@ -111,8 +111,8 @@ def test_rings_in_which_all_transporters_are_on_the_road_are_one_step(world: Wor
     world.tick(121)
     on_the_road(world, world.fleet(km_north=1.0))
     customer = uuid4()
-    # The three statements: the unit of work writes the narrower rings, a query finds the transporters, and an insert
-    # records them.
+    # Three more statements: the unit of work writes the narrower rings, a query finds the transporters on the road, and an
+    # insert records them.
     assert cost(world, world.booking(customer), customer, Role.CUSTOMER) == without_them + 3
 
 

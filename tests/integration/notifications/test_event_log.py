@@ -132,7 +132,7 @@ def _fan_out(world: World, recipients: int) -> list[str]:
 def test_a_suspended_process_holds_the_logs_of_its_readers_for_two_seconds(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PostgreSQL ends its transaction, others go on, and the command is executed again."""
+    """PostgreSQL ends the suspended process's transaction. Other commands go on, and the command is executed again."""
     transporter, customer = uuid4(), uuid4()
     suspended: list[float] = []
     send_pushes = event_log._send_pushes

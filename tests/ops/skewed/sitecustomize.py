@@ -1,6 +1,6 @@
 """Moves the clock of every process that has this folder on its path. Python imports this module at start.
 
-The file that the variable names holds the seconds by which the clock is ahead. It is read twice a second.
+The file `seconds` in this folder contains the seconds by which the clock is ahead. It is read twice a second.
 """
 
 from __future__ import annotations
