@@ -19,7 +19,7 @@ from tests.support.fcm_server import FcmServer
 from tests.support.people import UNAVAILABLE_KIND, Listener, Truck, book
 from tests.support.pooler import PROGRAMS, RefusingProxy, pgbouncer
 from tests.support.programs import weelo
-from tests.support.servers import BEHIND_PGBOUNCER, own_database, own_redis, own_roles
+from tests.support.servers import BEHIND_PGBOUNCER, REFUSED_BY_PGBOUNCER, own_database, own_redis, own_roles
 from tests.support.system import System, doctor
 from tests.support.waiting import eventually
 from weelo_client import Rejected, WeeloClient
@@ -168,7 +168,7 @@ def test_no_command_fails_when_postgresql_ends_the_connections_of_pgbouncer(behi
 
 def test_a_sandbox_is_refused_behind_a_pooler_that_drops_its_search_path() -> None:
     """Without its search_path, a sandbox would read the real clock and not notice."""
-    with RefusingProxy(own_database(BEHIND_PGBOUNCER + 10)) as pooler:
+    with RefusingProxy(own_database(REFUSED_BY_PGBOUNCER)) as pooler:
         refused = weelo("migrate", DATABASE_URL=pooler.url, WEELO_ENV="sandbox")
     assert refused.returncode == 2, os.linesep.join((refused.stdout, refused.stderr))
     assert refused.stderr.startswith("weelo: DATABASE_URL: its search_path hides the clock")

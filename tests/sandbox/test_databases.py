@@ -12,7 +12,7 @@ from sqlalchemy import Engine, event, text
 
 from tests.support.changed_settings import with_settings
 from tests.support.programs import weelo, weelo_here
-from tests.support.servers import NO_SANDBOX, own_database, own_redis, worker_number
+from tests.support.servers import NO_SANDBOX, NO_SANDBOX_SHARED, own_database, own_redis, worker_number
 from weelo_api import create_app
 from weelo_workers import clock, redis_clock
 from weelo_workers.models.engine import SESSION, connect
@@ -29,7 +29,7 @@ SANDBOX = {"WEELO_ENV": "sandbox"}
 
 @pytest.fixture
 def database(worker_id: str) -> str:
-    return own_database(NO_SANDBOX + worker_number(worker_id) % 10)
+    return own_database(NO_SANDBOX + worker_number(worker_id) % 4)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
@@ -76,7 +76,7 @@ def test_up_refuses_to_make_a_sandbox_of_another_environment(environment: str, t
 
 @pytest.fixture
 def redis_url(worker_id: str) -> Iterator[str]:
-    url = own_redis(NO_SANDBOX + worker_number(worker_id) % 10)
+    url = own_redis(NO_SANDBOX + worker_number(worker_id) % 4)
     connect_redis(url).flushdb()
     yield url
     connect_redis(url).flushdb()
@@ -92,7 +92,7 @@ def test_up_refuses_the_redis_of_another_system(redis_url: str, database: str, t
 
     connect_redis(redis_url).flushdb()
     connect_redis(redis_url).set(redis_clock.OFFSET_KEY, "0")
-    plain = own_database(NO_SANDBOX + 10)
+    plain = own_database(NO_SANDBOX_SHARED)
     refused = weelo(*arguments, **{**servers, "DATABASE_URL": plain})
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert refused.stderr.startswith("weelo: REDIS_URL: this is the Redis of a sandbox")

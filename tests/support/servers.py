@@ -17,10 +17,11 @@ from sqlalchemy.engine import make_url
 
 # Numbers of databases in PostgreSQL and in Redis, one for each system that tests run. The xdist workers use 1, 2, …
 JOURNEYS, DEMO, OPERATED, DRAINED, TLS, DOCTOR, REDIS_REFUSES = 20, 21, 25, 26, 27, 28, 29
-CLIENTS, CONSOLE = 34, 35
-LOGS = 51
-SANDBOX, SHORT_SANDBOX, NO_SANDBOX = 40, 41, 42
-ON_RABBITMQ, BEHIND_PGBOUNCER, VERSIONS, RESTORED, SECRETS = 50, 51, 52, 53, 54
+CLIENTS, CONSOLE, LOGS = 34, 35, 36
+SANDBOX, SHORT_SANDBOX, NO_SANDBOX_SHARED = 40, 41, 42
+ON_RABBITMQ, BEHIND_PGBOUNCER, VERSIONS, RESTORED, SECRETS, REFUSED_BY_PGBOUNCER = 50, 51, 52, 53, 54, 55
+# From this number on, each xdist worker has one number.
+NO_SANDBOX = 56
 # Each of these numbers begins a range with one number per xdist worker. The ranges are used in PostgreSQL only, because
 # Redis has no more than 64 databases.
 ROLES, REPLICAS, FOREIGN, MIGRATIONS = 60, 80, 100, 120
