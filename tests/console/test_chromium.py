@@ -345,6 +345,35 @@ def report_position(api: Api, world: World, assignment: Any, latitude: float) ->
     assert response.status_code < 300, response.text
 
 
+SLOW_LOADS = """() => {
+  const plain = window.fetch;
+  window.loads = { now: 0, most: 0, all: 0 };
+  window.fetch = async (...asked) => {
+    if (!String(asked[0]).startsWith("/console/map.json")) return plain(...asked);
+    loads.all++; loads.now++; loads.most = Math.max(loads.most, loads.now);
+    await new Promise(done => setTimeout(done, 400));
+    try { return await plain(...asked); } finally { loads.now--; }
+  };
+}"""
+
+
+def test_the_map_loads_one_thing_at_a_time(browser: Browser, api: Api, world: World) -> None:
+    """The answer of an older load could otherwise remove what a newer one has shown."""
+    with signed_in(browser, api) as visit:
+        page = visit.page
+        page.evaluate(SLOW_LOADS)
+        reload = (
+            'document.body.dispatchEvent(new CustomEvent("weelo-frame", { detail: { event: "reload" } }))'
+        )
+        for _ in range(3):
+            page.evaluate(reload)
+        broadcast_id = world.book(uuid4()).result["id"]
+        page.wait_for_selector(f'#feed a[href="/console/broadcasts/{broadcast_id}"]')
+        # `wait_for_function` would need `eval`, which the policy of the page forbids.
+        eventually(lambda: page.evaluate("loads.now === 0 && loads.all >= 2"))
+        assert page.evaluate("loads.most") == 1
+
+
 @each_viewport
 def test_every_page_fits_its_window_light_and_dark(
     browser: Browser, api: Api, world: World, viewport: str
