@@ -107,7 +107,7 @@ def test_pages_continue_where_the_one_before_ended(world: World, operator: Opera
     assert found == expected
 
 
-def test_a_broadcast_that_does_not_move_is_marked(world: World, operator: Operator) -> None:
+def test_SEEN_01_a_broadcast_that_does_not_move_is_marked(world: World, operator: Operator) -> None:
     late, without_timer, parked = booked(world), booked(world), booked(world)
     with world.engine.begin() as connection:
         connection.exec_driver_sql(

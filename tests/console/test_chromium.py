@@ -63,7 +63,7 @@ def name_fleet(world: World, fleet_id: object, name: str = HINDI) -> None:
         )
 
 
-def test_an_operator_sees_a_new_broadcast_and_follows_it_to_filled(
+def test_SEEN_01_an_operator_sees_a_new_broadcast_and_follows_it_to_filled(
     browser: Browser, api: Api, world: World
 ) -> None:
     fleet = world.fleet()
@@ -94,7 +94,7 @@ def test_an_operator_sees_a_new_broadcast_and_follows_it_to_filled(
         head.get_by_text("cancelled").wait_for()
 
 
-def test_an_operator_cancels_a_broadcast_and_sees_the_outcome(
+def test_SEEN_01_an_operator_cancels_a_broadcast_and_sees_the_outcome(
     browser: Browser, api: Api, world: World
 ) -> None:
     broadcast_id = world.broadcast()
@@ -244,7 +244,7 @@ def test_on_a_phone_all_pages_of_the_bar_are_seen(browser: Browser, api: Api, wo
             assert box["x"] + box["width"] <= page.evaluate("innerWidth"), link.text_content()
 
 
-def test_an_operator_finds_in_three_clicks_why_a_fleet_was_not_asked(
+def test_SEEN_01_an_operator_finds_in_three_clicks_why_a_fleet_was_not_asked(
     browser: Browser, api: Api, world: World
 ) -> None:
     busy = world.fleet(km_north=3)
@@ -441,7 +441,9 @@ def unreadable(visit: Visit) -> list[str]:
 
 
 @pytest.mark.long
-def test_a_running_system_shows_a_new_broadcast_within_a_second(browser: Browser, tmp_path: Path) -> None:
+def test_SEEN_01_a_running_system_shows_a_new_broadcast_within_a_second(
+    browser: Browser, tmp_path: Path
+) -> None:
     system = System(
         tmp_path / "data",
         DATABASE_URL=own_database(CONSOLE),

@@ -34,7 +34,7 @@ def why_not_ready(url: str) -> str | None:
     return None if answer.status_code == 200 else str(answer.json()["reason"])
 
 
-def test_every_program_is_ready_and_no_process_is_named(operated: System) -> None:
+def test_OPER_01_every_program_is_ready_and_no_process_is_named(operated: System) -> None:
     for url in worker_urls(operated).values():
         eventually(lambda: why_not_ready(url) is None, within=20)  # noqa: B023
     figures = scrape(f"{operated.url}/metrics")
