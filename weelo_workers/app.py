@@ -28,7 +28,8 @@ from redis.exceptions import ExecAbortError, OutOfMemoryError, RedisError
 from weelo_workers import tracing
 from weelo_workers.backoff import backoff
 from weelo_workers.contracts.command import REGISTRY
-from weelo_workers.contracts.queues import QUEUES
+from weelo_workers.contracts.queues import QUEUES, TIMERS
+from weelo_workers.doctor import stopped_beat
 from weelo_workers.doctor.idle_queues import IdleQueueLog
 from weelo_workers.doctor.recording import run_checks
 from weelo_workers.logs.outages import Outage
@@ -405,6 +406,8 @@ def _start_heartbeat(sender: Any, **_: Any) -> None:
 
     observe()
     sender.timer.call_repeatedly(REPORT_EVERY_SECONDS, observe)
+    if TIMERS in queues:
+        stopped_beat.start_watching()
 
 
 load_handlers()

@@ -11,6 +11,8 @@ import gc
 import sys
 from collections.abc import Sequence
 
+from weelo_workers import otel_variables
+
 
 def tune_garbage_collector() -> None:
     """Make the garbage collector run more rarely, and not at exit.
@@ -37,6 +39,7 @@ def start_server(
     if "prometheus_client" in sys.modules:
         raise RuntimeError("prometheus_client was imported before the directory of metrics was opened")
     tune_garbage_collector()
+    otel_variables.remove_others()
     from weelo_workers.logs import configuring  # noqa: PLC0415 (it imports pydantic)
 
     configuring.configure(process, queue=queue)

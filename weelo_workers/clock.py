@@ -19,6 +19,13 @@ from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
 
+MAX_SKEW_SECONDS = 1.0
+"""The difference between the clocks of a machine and of PostgreSQL above which it is reported, by the check `clock-skew` and
+by an alert.
+
+A timer may be a second late by its objective (`metrics/counters.py`). A machine whose clock is further behind misses it with
+each countdown. NTP keeps clocks within some milliseconds of each other."""
+
 _last_offset = timedelta()
 
 

@@ -7,7 +7,7 @@ line, so the interpreter is replaced by one without them.
 import os
 import sys
 
-from weelo_workers import bootstrap
+from weelo_workers import bootstrap, otel_variables
 from weelo_workers.python_variables import harmless
 
 INTERRUPTED = 128 + 2  # Shells report SIGINT by this exit code.
@@ -21,6 +21,7 @@ def main() -> None:
         command = [sys.executable, "-P", "-m", "weelo_workers.entry", *sys.argv[1:]]
         os.execve(sys.executable, command, environment)  # noqa: S606 (the same program with the same arguments)
     bootstrap.tune_garbage_collector()
+    otel_variables.remove_others()
     try:
         from weelo_workers.cli import main as weelo  # noqa: PLC0415
 

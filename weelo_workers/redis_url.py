@@ -13,8 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from redis.connection import parse_url
-
 SCHEMES = ("redis://", "rediss://", "unix://")
 VERIFYING = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 TLS_PARAMETERS = (
@@ -76,6 +74,8 @@ def read(url: str) -> RedisAddress:
         _check_parameter(name, value, parts.scheme)
     if parts.fragment or parts.netloc.count("@") > 1:
         raise ValueError("write special characters of user and password percent-encoded, like %23 for #")
+    from redis.connection import parse_url  # noqa: PLC0415 (it imports OpenTelemetry: see otel_variables.py)
+
     read_by_redis = parse_url(_with_plain_requirement(url, given))  # type: ignore[no-untyped-call]
     if parts.scheme == "unix":
         if parts.hostname or not read_by_redis.get("path", "").strip("/"):

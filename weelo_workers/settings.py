@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     """In `production` no secret is generated: without JWT_SECRET the start fails. In `sandbox` the clock can be moved and every caller gets tokens; `weelo up --sandbox` sets it ([sandbox](sandbox.md))."""
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """The lowest level at which log lines are written. At `DEBUG`, lines of libraries may contain personal data."""
+    """The lowest level at which log lines are written; `WARN` means `WARNING`. At `DEBUG`, lines of libraries may contain personal data."""
     log_format: Literal["console", "json"] | None = None
     """The format of log lines: `console` for people, `json` for programs. Without it: `json` in production, else `console`."""
     otel_exporter_otlp_endpoint: str | None = Field(default=None, repr=False)
@@ -217,7 +217,10 @@ class Settings(BaseSettings):
     @field_validator("log_level", mode="before")
     @classmethod
     def _in_capitals(cls, level: Any) -> Any:
-        return level.upper() if isinstance(level, str) else level
+        if not isinstance(level, str):
+            return level
+        level = level.upper()
+        return "WARNING" if level == "WARN" else level
 
     @field_validator("log_format", mode="before")
     @classmethod

@@ -17,10 +17,10 @@ from ops.generate.slos import (
     TIMER_LATENESS,
     Slo,
 )
+from weelo_workers.clock import MAX_SKEW_SECONDS
 
 Severity = Literal["page", "ticket"]
 
-MAX_SKEW_SECONDS = 1.0
 QUEUE_OLD_SECONDS = 60
 TIMER_OLD_SECONDS = 30
 SWEEP_OLD_SECONDS = 20

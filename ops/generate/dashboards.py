@@ -14,8 +14,9 @@ from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat,
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import common as common_models, dashboard as models
 
-from ops.generate.alerts import FALLEN, MAX_SKEW_SECONDS, QUEUE_OLD_SECONDS, SWEEP_OLD_SECONDS
+from ops.generate.alerts import FALLEN, QUEUE_OLD_SECONDS, SWEEP_OLD_SECONDS
 from ops.generate.slos import ACCEPT_TO_FRAME, FIVE_MINUTES, HOUR, SIX_HOURS, TIMER_LATENESS, Slo
+from weelo_workers.clock import MAX_SKEW_SECONDS
 
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${source}")
 

@@ -153,7 +153,9 @@ def test_an_unknown_broadcast_is_404_and_audited(world: World, operator: Operato
     assert [entry[1:3] for entry in audited(operator, unknown)] == [("rejected", "BROADCAST_NOT_FOUND")]
 
 
-def test_the_same_request_has_one_effect_and_one_audit_entry(world: World, operator: Operator) -> None:
+def test_SEEN_01_the_same_request_has_one_effect_and_one_audit_entry(
+    world: World, operator: Operator
+) -> None:
     broadcast = world.broadcast()
     path, body = f"/admin/broadcasts/{broadcast}/cancel", {"reason": REASON}
     first = operator.do("POST", path, body, key="lever-once-1")

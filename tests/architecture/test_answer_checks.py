@@ -81,12 +81,12 @@ def test_an_answer_that_is_described_differs_in_nothing() -> None:
         (differs("GET", "/healthz", 200, {"status": "dead"}), "status"),
     ],
 )
-def test_a_deviation_is_found(found: str, expected: str) -> None:
+def test_DOCS_01_a_deviation_is_found(found: str, expected: str) -> None:
     assert expected in found
 
 
-def test_the_answers_of_flask_and_httpx_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The document is replaced by one without operations, so that every answer with a status below 400 is a deviation."""
+def test_DOCS_01_the_answers_of_flask_and_httpx_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The document is replaced by one without operations, in which every answer below 400 is a deviation."""
     empty = type(operations())({"paths": {}, "components": {"schemas": {"Problem": {}}}})
     monkeypatch.setattr("tests.support.answer_checks.operations", lambda: empty)
     create_app().test_client().get("/healthz")

@@ -63,7 +63,7 @@ def test_the_public_parser_finds_no_fault() -> None:
     assert (done.returncode, faults, done.stderr) == (0, [], "")
 
 
-def test_it_has_every_frame_op_push_and_post_and_no_other() -> None:
+def test_DOCS_01_it_has_every_frame_op_push_and_post_and_no_other() -> None:
     assert set(messages()) == FRAMES | OPS | PUSHES | POSTS
 
 

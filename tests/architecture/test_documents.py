@@ -112,3 +112,16 @@ def test_a_how_to_names_no_number_of_a_migration() -> None:
     """`weelo migration` chooses the number. A number on a page would be wrong after the next migration."""
     pages = [path.read_text() for path in DOCUMENTS if "how-to" in path.parts]
     assert not [found for page in pages for found in re.findall(r"versions/\d{4}_|revision = \"\d{4}", page)]
+
+
+def test_each_promise_has_tests_named_after_it_and_each_such_test_a_promise() -> None:
+    promised = set(
+        re.findall(r"^\| ([A-Z]{4}-\d\d) \|", (ROOT / "docs" / "promises.md").read_text(), re.MULTILINE)
+    )
+    shown = {
+        f"{word}-{number}"
+        for path in python_files("tests")
+        for word, numbers in re.findall(r"^def test_([A-Z]{4})((?:_\d\d)+)_", path.read_text(), re.MULTILINE)
+        for number in numbers.split("_")[1:]
+    }
+    assert promised == shown

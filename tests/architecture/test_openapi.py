@@ -64,7 +64,7 @@ def test_a_public_validator_accepts_the_document() -> None:
     validate(openapi())
 
 
-def test_every_route_is_described_and_every_description_has_a_route() -> None:
+def test_DOCS_01_every_route_is_described_and_every_description_has_a_route() -> None:
     rules = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app().url_map.iter_rules()
@@ -85,7 +85,7 @@ def test_operations_have_what_clients_need() -> None:
     assert all(tag["description"] for tag in openapi()["tags"])
 
 
-def test_every_code_is_an_answer_of_some_operation() -> None:
+def test_DOCS_01_every_code_is_an_answer_of_some_operation() -> None:
     found = {code for _, _, operation in described() for code in codes_of(operation)}
     assert {code.name for code in Code} - found == CODES_OF_NO_OPERATION
 

@@ -68,12 +68,14 @@ RULES = {
     ),
     "a vehicle or driver is busy": (
         _compares("Assignment.vehicle_id", "Assignment.driver_id"),
-        # Five files compare these columns for a purpose of their own. offer_explanation.py checks whether a truck was
+        # Six files compare these columns for a purpose of their own. not_moving.py checks whether a driver is still in the
+        # fleet, offer_explanation.py checks whether a truck was
         # busy at an earlier time, queries/broadcasts.py finds the trips that a driver may see, catalog.py checks whether a
         # driver has not answered yet, and the two files of person/ find the trips of a person.
         {
             "models/trips.py",
             "queries/fleets.py",
+            "queries/not_moving.py",
             "queries/offer_explanation.py",
             "queries/broadcasts.py",
             "queries/trips.py",

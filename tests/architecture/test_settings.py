@@ -267,6 +267,13 @@ def test_words_for_log_lines_may_have_capitals_or_small_letters(monkeypatch: pyt
     assert (settings().log_level, settings().log_format) == ("DEBUG", "json")
 
 
+@pytest.mark.parametrize("name", ["warn", "WARN"])
+def test_the_short_name_of_the_level_WARNING_is_accepted(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Python, Celery and gunicorn accept it as well."""
+    monkeypatch.setenv("LOG_LEVEL", name)
+    assert settings().log_level == "WARNING"
+
+
 def test_a_variable_of_white_space_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JWT_SECRET", "\n")
     assert settings().jwt_secret is None

@@ -67,7 +67,7 @@ def name_fleet(world: World, fleet_id: object, name: str = HINDI) -> None:
         )
 
 
-def test_an_operator_sees_a_new_broadcast_and_follows_it_to_filled(
+def test_SEEN_01_an_operator_sees_a_new_broadcast_and_follows_it_to_filled(
     browser: Browser, api: Api, world: World
 ) -> None:
     fleet = world.fleet()
@@ -98,7 +98,7 @@ def test_an_operator_sees_a_new_broadcast_and_follows_it_to_filled(
         head.get_by_text("cancelled").wait_for()
 
 
-def test_an_operator_cancels_a_broadcast_and_sees_the_outcome(
+def test_SEEN_01_an_operator_cancels_a_broadcast_and_sees_the_outcome(
     browser: Browser, api: Api, world: World
 ) -> None:
     broadcast_id = world.broadcast()
@@ -248,7 +248,7 @@ def test_on_a_phone_all_pages_of_the_bar_are_seen(browser: Browser, api: Api, wo
             assert box["x"] + box["width"] <= page.evaluate("innerWidth"), link.text_content()
 
 
-def test_an_operator_finds_in_three_clicks_why_a_fleet_was_not_asked(
+def test_SEEN_01_an_operator_finds_in_three_clicks_why_a_fleet_was_not_asked(
     browser: Browser, api: Api, world: World
 ) -> None:
     busy = world.fleet(km_north=3)
@@ -349,6 +349,35 @@ def report_position(api: Api, world: World, assignment: Any, latitude: float) ->
     assert response.status_code < 300, response.text
 
 
+SLOW_LOADS = """() => {
+  const plain = window.fetch;
+  window.loads = { now: 0, most: 0, all: 0 };
+  window.fetch = async (...asked) => {
+    if (!String(asked[0]).startsWith("/console/map.json")) return plain(...asked);
+    loads.all++; loads.now++; loads.most = Math.max(loads.most, loads.now);
+    await new Promise(done => setTimeout(done, 400));
+    try { return await plain(...asked); } finally { loads.now--; }
+  };
+}"""
+
+
+def test_the_map_loads_one_thing_at_a_time(browser: Browser, api: Api, world: World) -> None:
+    """The answer of an older load could otherwise remove what a newer one has shown."""
+    with signed_in(browser, api) as visit:
+        page = visit.page
+        page.evaluate(SLOW_LOADS)
+        reload = (
+            'document.body.dispatchEvent(new CustomEvent("weelo-frame", { detail: { event: "reload" } }))'
+        )
+        for _ in range(3):
+            page.evaluate(reload)
+        broadcast_id = world.book(uuid4()).result["id"]
+        page.wait_for_selector(f'#feed a[href="/console/broadcasts/{broadcast_id}"]')
+        # `wait_for_function` would need `eval`, which the policy of the page forbids.
+        eventually(lambda: page.evaluate("loads.now === 0 && loads.all >= 2"))
+        assert page.evaluate("loads.most") == 1
+
+
 @each_viewport
 def test_every_page_fits_its_window_light_and_dark(
     browser: Browser, api: Api, world: World, viewport: str
@@ -416,7 +445,9 @@ def unreadable(visit: Visit) -> list[str]:
 
 
 @pytest.mark.long
-def test_a_running_system_shows_a_new_broadcast_within_a_second(browser: Browser, tmp_path: Path) -> None:
+def test_SEEN_01_a_running_system_shows_a_new_broadcast_within_a_second(
+    browser: Browser, tmp_path: Path
+) -> None:
     system = System(
         tmp_path / "data",
         DATABASE_URL=own_database(CONSOLE),

@@ -113,6 +113,8 @@ def test_a_clock_that_differs_from_the_databases_is_a_warning(
 ) -> None:
     assert findings("clock-skew") == []
     now = time.time
+    monkeypatch.setattr("weelo_workers.clock.time.time", lambda: now() - 1.5)
+    assert findings("clock-skew") == ["clock: this machine's is 1.5 s behind PostgreSQL's"]
     monkeypatch.setattr("weelo_workers.clock.time.time", lambda: now() + 7)
     assert findings("clock-skew") == ["clock: this machine's is 7.0 s ahead of PostgreSQL's"]
     assert CHECKS["clock-skew"].severity is Severity.WARNING

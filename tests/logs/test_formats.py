@@ -32,7 +32,7 @@ def written(log_format: LogFormat, text: str, *values: object, **how: object) ->
     """Return what a logger writes in this format."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(formats.formatter(log_format, OFFERS))
+    handler.setFormatter(formats.LineFormatter(log_format, OFFERS))
     logger = logging.getLogger(f"weelo_workers.{uuid4()}")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
@@ -127,3 +130,56 @@ def test_while_traces_are_off_nothing_of_them_is_stored(world: World) -> None:
     world.drain()
     assert world.value("SELECT count(*) FROM mailbox") > 1
     assert world.value("SELECT count(*) FROM mailbox WHERE traceparent IS NOT NULL") == 0
+
+
+OF_OTHER_PROGRAMS = {
+    "OTEL_PYTHON_CONTEXT": "nope",
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": "nope",
+    "OTEL_ATTRIBUTE_COUNT_LIMIT": "nope",
+    "OTEL_PYTHON_ID_GENERATOR": "nope",
+    "OTEL_PROPAGATORS": "nope",
+}
+A_SPAN = """
+from weelo_workers import bootstrap
+bootstrap.start_server("worker")
+from weelo_workers import tracing
+with tracing.span("a request", "server", {}):
+    print(tracing.traceparent())
+"""
+
+
+PROGRAMS = {
+    "a span": ("-c", A_SPAN),
+    "weelo": ("-m", "weelo_workers.entry", "--version"),
+    "worker": ("-m", "weelo_workers", "worker", "--help"),
+    "api": ("-m", "gunicorn", "--config=python:weelo_api.server.gunicorn", "--check-config"),
+}
+
+
+def output_of(program: str, **variables: str) -> tuple[str, str]:
+    """Return what a new process with these variables has printed, and what it has logged."""
+    done = subprocess.run(
+        [sys.executable, *PROGRAMS[program]],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1", **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip(), done.stderr
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_variables_for_other_programs_with_OpenTelemetry_change_nothing(program: str, migrated: None) -> None:
+    printed, logged = output_of(program, **OF_OTHER_PROGRAMS)
+    assert printed.startswith("00-") or program != "a span"
+    assert "Traceback" not in logged and "nope" not in logged
+
+
+def test_a_wrong_setting_of_the_batches_fails_no_request_and_is_logged() -> None:
+    printed, logged = output_of("a span", OTEL_BSP_MAX_QUEUE_SIZE="-1")
+    assert printed.startswith("00-")
+    assert "Traceback" not in logged
+    [line] = logged.splitlines()
+    assert "ERROR" in line and "no traces are sent: max_queue_size must be a positive integer." in line

@@ -51,7 +51,7 @@ def accept_and_too_late(system: System) -> tuple[Truck, Truck]:
     return truck, late
 
 
-def test_every_figure_of_the_contract_is_at_the_api_and_moves(operated: System) -> None:
+def test_OPER_01_every_figure_of_the_contract_is_at_the_api_and_moves(operated: System) -> None:
     url = f"{operated.url}/metrics"
     before = scrape(url)
     assert of(before, "weelo_database_up") == 1
@@ -94,7 +94,7 @@ def test_every_figure_of_the_contract_is_at_the_api_and_moves(operated: System) 
     eventually(lambda: of(scrape(url), "weelo_sockets_open") == 0)
 
 
-def test_waiting_commands_show_in_the_depth_and_age_of_their_queue_and_in_the_unsent_events(
+def test_OPER_01_waiting_commands_show_in_the_depth_and_age_of_their_queue_and_in_the_unsent_events(
     operated: System, rows: Rows
 ) -> None:
     waiting = uuid4()
@@ -114,7 +114,7 @@ def test_waiting_commands_show_in_the_depth_and_age_of_their_queue_and_in_the_un
     rows("DELETE FROM mailbox WHERE id = :id", id=waiting)
 
 
-def test_each_worker_and_beat_serve_their_metrics_at_their_own_port(operated: System) -> None:
+def test_OPER_01_each_worker_and_beat_serve_their_metrics_at_their_own_port(operated: System) -> None:
     play(operated)
     urls = worker_urls(operated)
     assert set(urls) == {*QUEUES, "beat"}

@@ -86,7 +86,7 @@ def assert_the_database_is_reported_away(api: Api) -> None:
         assert "weelo_sockets_open" in figures.body.decode()
 
 
-def test_probes_are_answered_while_postgresql_hangs_and_recover_with_it(
+def test_OPER_01_probes_are_answered_while_postgresql_hangs_and_recover_with_it(
     api: Api, servers: tuple[Postgres, Valkey]
 ) -> None:
     assert is_ready(api)

@@ -20,6 +20,7 @@ from tests.support.suspended import suspended
 from tests.support.system import System, doctor
 from tests.support.waiting import eventually
 from weelo_workers.contracts.statuses import Role
+from weelo_workers.doctor.stopped_beat import LOOK_EVERY_SECONDS
 from weelo_workers.messaging.beat_heartbeats import late_after_seconds
 
 pytestmark = pytest.mark.xdist_group("operated")
@@ -34,7 +35,7 @@ def why_not_ready(url: str) -> str | None:
     return None if answer.status_code == 200 else str(answer.json()["reason"])
 
 
-def test_every_program_is_ready_and_no_process_is_named(operated: System) -> None:
+def test_OPER_01_every_program_is_ready_and_no_process_is_named(operated: System) -> None:
     for url in worker_urls(operated).values():
         eventually(lambda: why_not_ready(url) is None, within=20)  # noqa: B023
     figures = scrape(f"{operated.url}/metrics")
@@ -107,7 +108,14 @@ def test_beat_that_is_stopped_is_named_in_real_time(operated: System) -> None:
         eventually(
             lambda: is_failing(operated, "beat-not-sweeping"), within=late_after_seconds() + 5, exactly=True
         )
+        eventually(lambda: logged(operated, "beat: it has not swept for "), within=3 * LOOK_EVERY_SECONDS)
     eventually(lambda: not is_failing(operated, "beat-not-sweeping"), within=15)
+    eventually(lambda: logged(operated, "beat sweeps again"), within=3 * LOOK_EVERY_SECONDS)
+
+
+def logged(system: System, text: str) -> bool:
+    """Return whether the worker of the queue `timers` has logged this, since a stopped beat cannot."""
+    return any("WARNING worker/timers" in line and text in line for line in system.printed)
 
 
 def test_a_child_that_is_killed_is_counted_as_a_start(operated: System) -> None:

@@ -93,6 +93,17 @@ def test_a_parked_erasure_says_how_to_go_on(world: World) -> None:
     assert f"weelo mailbox retry {command}" in result.text
 
 
+def test_an_export_is_printed_also_to_a_file_called_minus(world: World) -> None:
+    """Many programs use this name for standard output."""
+    scene = Scene(world)
+    scene.prepare()
+    printed = weelo("export", str(scene.customer.id))
+    dashed = weelo("export", str(scene.customer.id), "--out", "-")
+    assert printed.exit_code == dashed.exit_code == 0, dashed.output
+    assert json.loads(printed.stdout)["tables"].keys() == json.loads(dashed.stdout)["tables"].keys()
+    assert not Path("-").exists()
+
+
 def test_an_export_has_every_row_of_the_person(world: World, tmp_path: Path) -> None:
     """The export has all columns of all tables with rows of the person, and so everything that an erasure would change."""
     scene = Scene(world).play()

@@ -33,11 +33,13 @@ from weelo_workers.runtime.programs import Options
 class Up:
     """A run of `weelo up` with small programs in place of the real ones. Its output is read line by line."""
 
-    def __init__(self, begin: Begin, data_dir: Path, *options: str, port: int | None = None) -> None:
+    def __init__(
+        self, begin: Begin, data_dir: Path, *options: str, port: int | None = None, script: str = STAND_IN
+    ) -> None:
         self.port = port or free_port()
         self.data_dir = data_dir
         arguments = ("up", "--no-flower", "--port", str(self.port), "--data-dir", str(data_dir), *options)
-        self.process = begin("-c", STAND_IN, *arguments)
+        self.process = begin("-c", script, *arguments)
         self.printed = ""
 
     def until(self, pattern: str) -> str:
@@ -62,6 +64,16 @@ class Up:
         self.until(r" up +\| stopped$")
         assert self.process.wait(timeout=15) == 0
         return time.monotonic() - began
+
+
+def test_all_log_lines_are_on_standard_output(begin: Begin, data_dir: Path, tmp_path: Path) -> None:
+    """What programs read must be on one stream, in order. Standard error is for what prevents the start."""
+    errors = tmp_path / "errors"
+    redirect = f"import os\nos.dup2(os.open({str(errors)!r}, os.O_WRONLY | os.O_CREAT), 2)\n"
+    up = Up(begin, data_dir, script=redirect + STAND_IN).ready()
+    up.stop()
+    assert re.search(r" up +\| stopped$", up.printed, re.MULTILINE)
+    assert errors.read_text() == ""
 
 
 def test_a_port_in_use_is_one_line_that_names_the_option(data_dir: Path) -> None:

@@ -20,7 +20,7 @@ def assignments(sandbox: Sandbox, broadcast_id: str) -> list[str]:
     return [row["status"] for row in rows]
 
 
-def test_a_fleet_that_accepts_wins_after_its_time_and_its_driver_accepts(sandbox: Sandbox) -> None:
+def test_TRYI_01_a_fleet_that_accepts_wins_after_its_time_and_its_driver_accepts(sandbox: Sandbox) -> None:
     sandbox.fleet("accepts", after=20, trucks=3)
     broadcast_id = sandbox.book(sandbox.customer(), trucks=2)
     sandbox.advance(18)
@@ -32,7 +32,7 @@ def test_a_fleet_that_accepts_wins_after_its_time_and_its_driver_accepts(sandbox
     assert sandbox.status(broadcast_id) == "fully_filled"
 
 
-def test_a_fleet_offers_as_many_trucks_as_it_has(sandbox: Sandbox) -> None:
+def test_TRYI_01_a_fleet_offers_as_many_trucks_as_it_has(sandbox: Sandbox) -> None:
     sandbox.fleet("accepts", trucks=2)
     sandbox.fleet("accepts", after=10)
     broadcast_id = sandbox.book(sandbox.customer(), trucks=4)
@@ -41,7 +41,7 @@ def test_a_fleet_offers_as_many_trucks_as_it_has(sandbox: Sandbox) -> None:
     assert sandbox.status(broadcast_id) == "partially_filled"
 
 
-def test_a_fleet_that_declines_leaves_the_request_open(sandbox: Sandbox) -> None:
+def test_TRYI_01_a_fleet_that_declines_leaves_the_request_open(sandbox: Sandbox) -> None:
     fleet = sandbox.fleet("declines")
     broadcast_id = sandbox.book(sandbox.customer())
     sandbox.advance(10)
@@ -50,7 +50,7 @@ def test_a_fleet_that_declines_leaves_the_request_open(sandbox: Sandbox) -> None
     assert sandbox.status(broadcast_id) == "active"
 
 
-def test_a_silent_fleet_lets_the_request_expire(sandbox: Sandbox) -> None:
+def test_TRYI_01_a_silent_fleet_lets_the_request_expire(sandbox: Sandbox) -> None:
     fleet = sandbox.fleet("silent")
     customer = sandbox.customer()
     broadcast_id = sandbox.book(customer)
@@ -61,7 +61,7 @@ def test_a_silent_fleet_lets_the_request_expire(sandbox: Sandbox) -> None:
     assert sandbox.log(fleet) == [("new_broadcast", "broadcasting"), ("booking_expired", "expired")]
 
 
-def test_a_driver_who_declines_opens_the_slot_again(sandbox: Sandbox) -> None:
+def test_TRYI_01_a_driver_who_declines_opens_the_slot_again(sandbox: Sandbox) -> None:
     sandbox.fleet("accepts_driver_declines")
     broadcast_id = sandbox.book(sandbox.customer())
     sandbox.advance(12)
@@ -69,7 +69,7 @@ def test_a_driver_who_declines_opens_the_slot_again(sandbox: Sandbox) -> None:
     assert sandbox.status(broadcast_id) == "active"
 
 
-def test_46_seconds_time_a_silent_driver_out(sandbox: Sandbox) -> None:
+def test_TRYI_01_a_silent_driver_is_timed_out_by_46_seconds(sandbox: Sandbox) -> None:
     fleet = sandbox.fleet("accepts_driver_silent", after=1)
     broadcast_id = sandbox.book(sandbox.customer())
     sandbox.advance(2)
@@ -85,7 +85,7 @@ def test_46_seconds_time_a_silent_driver_out(sandbox: Sandbox) -> None:
     assert 45 <= row["after"] < 46
 
 
-def test_a_truck_that_is_given_back_is_searched_for_again(sandbox: Sandbox) -> None:
+def test_TRYI_01_a_truck_that_is_given_back_is_searched_for_again(sandbox: Sandbox) -> None:
     sandbox.fleet("gives_back", after=5)
     sandbox.fleet("accepts", after=30, km_north=3)
     broadcast_id = sandbox.book(sandbox.customer())
@@ -96,7 +96,7 @@ def test_a_truck_that_is_given_back_is_searched_for_again(sandbox: Sandbox) -> N
     assert ("truck_lost", "given_back") in sandbox.log(sandbox.customer_of(broadcast_id))
 
 
-def test_a_fleet_that_drives_completes_the_trip_step_by_step(sandbox: Sandbox) -> None:
+def test_TRYI_01_a_fleet_that_drives_completes_the_trip_step_by_step(sandbox: Sandbox) -> None:
     sandbox.fleet("drives", after=30)
     broadcast_id = sandbox.book(sandbox.customer())
     customer_id = sandbox.customer_of(broadcast_id)

@@ -21,7 +21,7 @@ from weelo_workers.contracts.statuses import Role
 pytestmark = pytest.mark.xdist_group("system")
 
 
-def test_the_clock_moves_by_exactly_what_was_asked_for_and_then_runs_on(sandbox: Sandbox) -> None:
+def test_TRYI_01_the_clock_moves_by_exactly_what_was_asked_for_and_then_runs_on(sandbox: Sandbox) -> None:
     before = sandbox.clock()
     assert before["offsetSeconds"] == 0
     assert abs(moment(before["now"]) - datetime.now(UTC)) < timedelta(seconds=2)

@@ -93,7 +93,7 @@ def lines(sandbox: Sandbox, user_id: UUID, began: Any) -> list[Line]:
     return [(row["event"], row["status"], row["at"]) for row in rows]
 
 
-def test_an_advance_causes_the_events_of_real_time_at_the_same_times(short_sandbox: Sandbox) -> None:
+def test_TRYI_01_an_advance_causes_the_events_of_real_time_at_the_same_times(short_sandbox: Sandbox) -> None:
     users = begin(short_sandbox)
     until = time.monotonic() + LASTS_SECONDS
     eventually(lambda: time.monotonic() > until, within=LASTS_SECONDS + 5, every=0.5)

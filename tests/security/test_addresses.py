@@ -98,3 +98,15 @@ def test_a_query_parameter_that_is_given_twice_is_400(query: str) -> None:
     answer = app().test_client().get(f"/api/v1/bookings?{query}", headers=headers)
     assert (answer.status_code, answer.json["code"]) == (400, "VALIDATION_ERROR")
     assert answer.json["detail"].endswith(": appears more than once")
+
+
+BROKEN = {"no UTF-8": "%ff", "half a character": "%E0%A4", "a surrogate": "%ED%A0%80", "too long": "%C0%AF"}
+
+
+@pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("path", ["/api/v1/admin/broadcasts", "/api/v1/bookings", "/console/broadcasts"])
+def test_a_query_that_is_not_in_UTF_8_is_400(path: str, value: str) -> None:
+    """Werkzeug would read `%FF` as these three characters, so another text would be searched for than was sent."""
+    for query in (f"q={value}", f"{value}=1", f"limit=5&q=a{value}"):
+        answer = app().test_client().get(f"{path}?{query}")
+        assert (answer.status_code, answer.get_json()["code"]) == (400, "VALIDATION_ERROR"), query

@@ -74,7 +74,7 @@ running = pytest.mark.xdist_group("embedded")
 
 
 @running
-def test_no_secret_in_what_is_printed_or_logged(lived_in: System) -> None:
+def test_SECR_01_no_secret_in_what_is_printed_or_logged(lived_in: System) -> None:
     assert shown(lived_in, "".join(lived_in.printed)) == []
     for server in (Postgres(lived_in.folder), Valkey(lived_in.folder)):
         assert shown(lived_in, server.log.read_text()) == []
@@ -277,7 +277,7 @@ def test_an_api_without_its_servers_says_so_without_the_passwords(tmp_path: Path
 
 @pytest.mark.parametrize("secret", ["", "short", "x" * 31])
 @pytest.mark.parametrize("program", ["api", "worker", "beat"])
-def test_nothing_starts_in_production_without_a_real_secret(program: str, secret: str) -> None:
+def test_SECR_01_nothing_starts_in_production_without_a_real_secret(program: str, secret: str) -> None:
     argv = ("gunicorn", "--config=python:weelo_api.server.gunicorn", "--bind=127.0.0.1:1")
     done = subprocess.run(
         [sys.executable, "-m", *(argv if program == "api" else PROGRAMS[program])],
@@ -292,7 +292,7 @@ def test_nothing_starts_in_production_without_a_real_secret(program: str, secret
 
 
 @pytest.mark.parametrize("secret", ["x" * 40, "ab" * 20, "change me change me change me change me"])
-def test_a_secret_that_is_none_does_not_start_production(secret: str) -> None:
+def test_SECR_01_a_secret_that_is_none_does_not_start_production(secret: str) -> None:
     done = weelo_here("migrate", WEELO_ENV="production", JWT_SECRET=secret)
     assert done.returncode == 2
     assert done.stderr.startswith("weelo: JWT_SECRET: ") and secret not in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from types import TracebackType
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
+import pytest
 from playwright.sync_api import ConsoleMessage, Page, Request, sync_playwright
 
 from tests.support.waiting import slowdown
@@ -124,3 +126,12 @@ class Browser:
             yield visit
         finally:
             context.close()
+
+
+def chromium() -> Iterator[Browser]:
+    """Yield a browser, for a fixture. Skips the tests where Debian's package `chromium` is not installed."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("Chromium is not installed: apt-get install chromium")
+    with Browser(executable) as browser:
+        yield browser

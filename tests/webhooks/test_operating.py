@@ -33,6 +33,23 @@ def test_the_doctor_names_a_webhook_that_no_command_delivers(hooks: Hooks, recei
     assert LOST in findings("webhook-not-delivered")
 
 
+def test_a_parked_command_delivers_nothing(hooks: Hooks, receiver: WebhookReceiver) -> None:
+    webhook = hooks.create(receiver.url)
+    hooks.wait_until_delivered(webhook, 1)
+    with hooks.world.engine.begin() as connection:
+        connection.execute(text("UPDATE webhooks SET delivered_seq = 0"))
+        connection.execute(text("UPDATE events SET at = at - interval '10 s'"))
+        connection.execute(text("DELETE FROM mailbox WHERE queue = 'webhooks' AND settled_at IS NULL"))
+        connection.execute(
+            text("""
+                INSERT INTO mailbox (id, name, queue, payload, due_at, wake_at, attempts, last_error, parked_at)
+                VALUES (gen_random_uuid(), 'webhooks.deliver', 'webhooks', jsonb_build_object('webhook_id', CAST(:id AS text)),
+                        now(), now(), 5, 'ValueError: a test', now())"""),
+            {"id": str(webhook)},
+        )
+    assert LOST in findings("webhook-not-delivered")
+
+
 def test_the_doctor_warns_of_webhooks_that_have_been_failing_for_an_hour(
     hooks: Hooks, receiver: WebhookReceiver
 ) -> None:

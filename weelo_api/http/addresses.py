@@ -1,8 +1,12 @@
-"""Accepts one spelling of each address. Another spelling is answered with 404, a repeated query parameter with 400."""
+"""Accepts one spelling of each address. Another spelling is answered with 404.
+
+A query that is not in UTF-8, or that has a parameter twice, is answered with 400.
+"""
 
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote_to_bytes
 
 from flask import Flask, request
 
@@ -13,9 +17,12 @@ _ONE_SLASH = re.compile(r"/(?!/)")
 # 2.3), and `/api%2Fv1` would bypass a proxy's rule for `/api`.
 _NEEDLESSLY_ENCODED = re.compile(r"%(2[D-F]|3\d|4[1-9A-F]|5[\dAF]|6[1-9A-F]|7[\dA])", re.IGNORECASE)
 
+# The routes below these paths read the query.
+_WITH_QUERIES = re.compile(r"/(api|console)(/|$)")
+
 
 def register(app: Flask) -> None:
-    """Make the app refuse other spellings of an address, and repeated query parameters. Call this before routes are added.
+    """Make the app refuse other spellings of an address, and ambiguous queries. Call this before routes are added.
 
     By default Werkzeug redirects a request with another spelling to an absolute address, and clients that follow a
     redirect turn POST into GET. Werkzeug also treats several leading slashes as one, so that a request could bypass a
@@ -32,6 +39,18 @@ def register(app: Flask) -> None:
             raise Rejected(Code.NOT_FOUND)
         if not _ONE_SLASH.match(request.environ.get("PATH_INFO", "")):
             raise Rejected(Code.NOT_FOUND)
+
+    @app.before_request
+    def _refuse_other_encodings() -> None:
+        """Refuse a query that is not in UTF-8. Werkzeug reads `%FF` as these three characters, as it reads `%25FF`."""
+        if not _WITH_QUERIES.match(request.path):
+            return
+        try:
+            unquote_to_bytes(request.query_string).decode()
+        except UnicodeDecodeError:
+            raise Rejected(
+                Code.VALIDATION_ERROR, "The query must be in UTF-8, percent-encoded.", {"errors": []}
+            ) from None
 
     @app.before_request
     def _refuse_repeated_parameters() -> None:

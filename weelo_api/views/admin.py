@@ -16,6 +16,7 @@ from weelo_api.views.common import (
     ById,
     PageOf,
     Paging,
+    QueryTime,
     blueprint,
     json_or_404,
     page,
@@ -44,7 +45,7 @@ from weelo_workers.contracts.broadcasts import (
 from weelo_workers.contracts.fleet import AvailabilityView, SetAvailabilityByOperator
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.contracts.statuses import BroadcastKind, Role
-from weelo_workers.contracts.wire import DeviceTime, ShortText
+from weelo_workers.contracts.wire import ShortText
 from weelo_workers.doctor.current import Finding, current_findings
 from weelo_workers.notifications.socket_sessions import connected
 from weelo_workers.queries import admin_audit, admin_broadcasts, admin_stuck, admin_transporters
@@ -56,9 +57,9 @@ api = blueprint("admin", "/admin")
 class Period(Paging):
     """A page of a list, limited to a period of time."""
 
-    since: DeviceTime | None = Field(default=None, alias="from")
+    since: QueryTime | None = Field(default=None, alias="from")
     """Only what happened at this time or later. Left out: from the beginning."""
-    until: DeviceTime | None = Field(default=None, alias="to")
+    until: QueryTime | None = Field(default=None, alias="to")
     """Only what happened before this time. Left out: up to now."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
@@ -9,7 +10,7 @@ from uuid import UUID
 
 from flask import Response, jsonify, request
 from flask_openapi3 import APIBlueprint
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.json_schema import tidy
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.wire import CommandId, Timestamp, Wire
+from weelo_workers.contracts.wire import CommandId, DeviceTime, Timestamp, Wire
 from weelo_workers.models.engine import autocommit_engine, read_engine
 from weelo_workers.queries.broadcasts import TaggedView
 from weelo_workers.queries.pages import Page, PageRequest
@@ -45,6 +46,17 @@ class Parameters(BaseModel):
             if examples := parameter.pop("examples", None):
                 parameter["example"] = examples[0]
         return schema
+
+
+def _as_text(value: Any) -> Any:
+    # pydantic would also accept seconds since 1970.
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt]", value):
+        raise ValueError("must be a date and a time with a zone, such as 2026-02-19T10:00:00Z")
+    return value
+
+
+QueryTime = Annotated[DeviceTime, BeforeValidator(_as_text)]
+"""A time in a query string."""
 
 
 class ById(Parameters):

@@ -1,41 +1,28 @@
 """Market figures, for operators."""
 
-import re
-from typing import Annotated, Any
-
 from flask import Response, jsonify
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from weelo_api.http.access import allow
 from weelo_api.http.declared import rejects
-from weelo_api.views.common import Query, blueprint, replica_session
+from weelo_api.views.common import Query, QueryTime, blueprint, replica_session
 from weelo_workers import clock
 from weelo_workers.contracts.market import MarketView
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.contracts.wire import DeviceTime, ShortText
+from weelo_workers.contracts.wire import ShortText
 from weelo_workers.queries import market
 
 api = blueprint("market")
 
 
-def _as_text(value: Any) -> Any:
-    # Without this check pydantic would also accept seconds since 1970.
-    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt]", value):
-        raise ValueError("must be a date and a time with a zone, such as 2026-02-19T10:00:00Z")
-    return value
-
-
-WindowTime = Annotated[DeviceTime, BeforeValidator(_as_text)]
-
-
 class MarketQuery(Query):
     """Which requests to count."""
 
-    from_: WindowTime | None = Field(default=None, alias="from")
+    from_: QueryTime | None = Field(default=None, alias="from")
     """Only requests that were created at this time or later. Left out: the last 24 hours before `to`. At most 31 days before
     `to`."""
-    to: WindowTime | None = None
+    to: QueryTime | None = None
     """Only requests that were created before this time. Left out: now."""
     area: ShortText | None = None
     """Only requests in this area. Left out: all areas."""

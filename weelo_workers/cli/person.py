@@ -11,6 +11,8 @@ import click
 
 from weelo_workers.cli.options import FAILED, Utf8, data_dir_option, use_running_system
 
+STANDARD_OUTPUT = Path("-")
+
 
 @click.group()
 def person() -> None:
@@ -20,7 +22,9 @@ def person() -> None:
 @person.command()
 @click.argument("person_id", metavar="ID", type=click.UUID)
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="A new file, instead of standard output."
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
+    help="A new file, instead of standard output (also: -).",
 )
 @data_dir_option
 def export(person_id: UUID, out: Path | None, data_dir: Path) -> None:
@@ -37,6 +41,8 @@ def export(person_id: UUID, out: Path | None, data_dir: Path) -> None:
     from weelo_workers.person import exporting, redis_data
     from weelo_workers.runtime import CommandError
 
+    if out == STANDARD_OUTPUT:
+        out = None
     if out is not None and out.exists():
         raise CommandError(f"--out: {out} exists already; give the name of a new file")
     with engine().connect() as connection:

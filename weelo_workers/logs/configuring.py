@@ -61,7 +61,7 @@ def configure(process: str, *, queue: str | None = None, write: Callable[[str], 
         level = logging.getLevelNamesMapping()[settings().log_level]
     context.label_records()
     handler = _LineHandler(write or _to_standard_error)
-    handler.setFormatter(formats.formatter(log_format, Origin(process, queue)))
+    handler.setFormatter(formats.LineFormatter(log_format, Origin(process, queue)))
     root = logging.getLogger()
     for former in [each for each in root.handlers if isinstance(each, _LineHandler)]:
         root.removeHandler(former)

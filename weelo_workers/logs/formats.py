@@ -45,38 +45,24 @@ class Origin:
         return f"{self.process}/{self.queue}" if self.queue else self.process
 
 
-class JsonFormatter(logging.Formatter):
-    """Formats a record as a line of JSON."""
+class LineFormatter(logging.Formatter):
+    """Formats a record in one of the two formats. `json` also names the logger and the process id."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self, log_format: LogFormat, origin: Origin) -> None:
         super().__init__()
+        self._is_json = log_format == "json"
         self._origin = origin
 
     def format(self, record: logging.LogRecord) -> str:
-        return json_line(
+        line, fields = console_line, fields_of(record)
+        if self._is_json:
+            line, fields = json_line, {"logger": record.name, "pid": record.process, **fields}
+        return line(
             record.created,
             record.levelname,
             self._origin,
             record.getMessage(),
-            {"logger": record.name, "pid": record.process, **fields_of(record)},
-            exception=_exception(self, record),
-        )
-
-
-class ConsoleFormatter(logging.Formatter):
-    """Formats a record as a line for people. A traceback follows in further lines, which are indented."""
-
-    def __init__(self, origin: Origin) -> None:
-        super().__init__()
-        self._origin = origin
-
-    def format(self, record: logging.LogRecord) -> str:
-        return console_line(
-            record.created,
-            record.levelname,
-            self._origin,
-            record.getMessage(),
-            fields_of(record),
+            fields,
             exception=_exception(self, record),
         )
 
@@ -127,10 +113,6 @@ def console_line(
         f"{time}.{int(at % 1 * 1000):03d}{zone} {level:<{_LEVEL_WIDTH}} {origin.label:<{_PROCESS_WIDTH}} | "
     )
     return "\n".join([head + _visible(text), *(CONTINUES + _visible(line) for line in more)])
-
-
-def formatter(log_format: LogFormat, origin: Origin) -> logging.Formatter:
-    return JsonFormatter(origin) if log_format == "json" else ConsoleFormatter(origin)
 
 
 def is_formatted(line: str, log_format: LogFormat) -> bool:

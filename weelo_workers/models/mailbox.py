@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import (
     ColumnElement,
     Index,
+    Select,
     SmallInteger,
     Table,
     and_,
@@ -164,8 +165,8 @@ def pause_is_over(row: Any = _COLUMNS) -> ColumnElement[bool]:
     return or_(row.retry_at.is_(None), row.retry_at <= func.clock_timestamp())
 
 
-def as_sql(condition: ColumnElement[bool]) -> str:
-    """Return the condition as SQL text in parentheses, for a statement that uses no alias for the table."""
+def as_sql(condition: ColumnElement[bool] | Select[Any]) -> str:
+    """Return the condition, or the query, as SQL text in parentheses, for a statement that uses no alias for the table."""
     dialect = postgresql()  # type: ignore[no-untyped-call]
     return f"({condition.compile(dialect=dialect, compile_kwargs={'literal_binds': True})})"
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Select, Text, cast, exists, false, func, or_, select, union
+from sqlalchemy import CTE, ColumnElement, Select, Text, cast, exists, func, or_, select, union
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
@@ -16,7 +16,8 @@ from weelo_workers.contracts.admin import BroadcastSummaryView, Contact, StatusF
 from weelo_workers.contracts.broadcasts import ExpireBroadcast
 from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
 from weelo_workers.lifecycles.broadcast import OPEN
-from weelo_workers.market.areas import AREAS, area_of
+from weelo_workers.market import areas
+from weelo_workers.market.areas import area_of
 from weelo_workers.models import Broadcast, MailboxRow, TruckRequest, User
 from weelo_workers.models.mailbox import failed_before, parked, unsettled
 from weelo_workers.queries.backlog import OVERDUE_SECONDS
@@ -44,7 +45,7 @@ class BroadcastFilter:
 
 
 def broadcasts(session: Session, wanted: BroadcastFilter, page_request: PageRequest) -> Page:
-    """Return a page of broadcasts, newest first."""
+    """Return a page of broadcasts, newest first. Raises Rejected(VALIDATION_ERROR) if there is no such area."""
     query = select(Broadcast.id, Broadcast.created_at).where(*_conditions(wanted))
     rows, next_cursor = page_request.run_around(
         session, query, Broadcast.created_at, Broadcast.id, _with_details
@@ -69,9 +70,8 @@ def next_step(session: Session, broadcast_id: UUID) -> NextStep:
 
 
 def _conditions(wanted: BroadcastFilter) -> list[ColumnElement[bool]]:
+    areas.ensure_known(wanted.area)  # all broadcasts are in the only area
     found: list[ColumnElement[bool]] = []
-    if wanted.area is not None and wanted.area not in AREAS:
-        found.append(false())
     if wanted.status is not None:
         found.append(Broadcast.status.in_(OPEN if wanted.status == "open" else (wanted.status,)))
     if wanted.since is not None:

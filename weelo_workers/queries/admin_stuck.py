@@ -8,23 +8,18 @@ from typing import Any
 from uuid import UUID
 
 from redis.exceptions import RedisError
-from sqlalchemy import Text, and_, cast, exists, func, or_, select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from weelo_workers import clock
 from weelo_workers.contracts.admin import StuckBecause, StuckSubject, StuckView
-from weelo_workers.contracts.broadcasts import ExpireBroadcast
-from weelo_workers.contracts.queues import TIMERS, WEBHOOKS
-from weelo_workers.contracts.statuses import AssignmentStatus
-from weelo_workers.contracts.trips import ASSIGNMENT_TIMERS
-from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.messaging.worker_heartbeats import consumers
-from weelo_workers.models import Assignment, Broadcast, Driver, EventRecord, LogLine, MailboxRow, Webhook
-from weelo_workers.models.mailbox import active, due, parked, retrying, unsettled
+from weelo_workers.models import Assignment, Broadcast, MailboxRow, Webhook
+from weelo_workers.models.mailbox import due, parked, retrying
+from weelo_workers.queries import not_moving
 from weelo_workers.queries.backlog import OVERDUE_SECONDS, by_queue
 
-OVERDUE = timedelta(seconds=OVERDUE_SECONDS)
 MAX_OF_A_KIND = 50
 
 CHECKS_OF_ROWS = frozenset(
@@ -89,7 +84,7 @@ def _queues(session: Session) -> Iterator[StuckView]:
                 since=since,
                 detail=f"No worker consumes the queue. {waiting}",
             )
-        elif line.oldest_seconds > OVERDUE.total_seconds():
+        elif line.oldest_seconds > OVERDUE_SECONDS:
             yield _view(
                 StuckBecause.LATE_QUEUE,
                 StuckSubject.QUEUE,
@@ -101,9 +96,7 @@ def _queues(session: Session) -> Iterator[StuckView]:
 
 
 def _commands(session: Session) -> Iterator[StuckView]:
-    overdue = and_(
-        due(MailboxRow), MailboxRow.queue == TIMERS, MailboxRow.due_at < func.clock_timestamp() - OVERDUE
-    )
+    overdue = and_(due(MailboxRow), MailboxRow.queue == TIMERS, MailboxRow.due_at < not_moving.OVERDUE)
     kinds = (
         (StuckBecause.PARKED_COMMAND, parked(MailboxRow), MailboxRow.parked_at),
         (StuckBecause.FAILING_COMMAND, retrying(MailboxRow), MailboxRow.due_at),
@@ -129,42 +122,30 @@ def _commands(session: Session) -> Iterator[StuckView]:
 
 
 def _broadcasts(session: Session) -> Iterator[StuckView]:
-    is_late = Broadcast.expires_at < func.clock_timestamp() - OVERDUE
-    # This list is read once. A condition with EXISTS would read all waiting commands for each broadcast.
-    timers = select(MailboxRow.payload["broadcast_id"].astext).where(
-        unsettled(MailboxRow), MailboxRow.queue == TIMERS, MailboxRow.name == ExpireBroadcast.name
+    late = not_moving.past_deadline()
+    kinds = (
+        (StuckBecause.PAST_DEADLINE, late, Broadcast.expires_at),
+        (StuckBecause.NO_EXPIRY_TIMER, and_(not_moving.without_expiry(), ~late), Broadcast.state_changed_at),
     )
-    has_no_timer = cast(Broadcast.id, Text).not_in(timers)
-    rows = session.execute(
-        select(Broadcast, is_late.label("late"))
-        .where(Broadcast.status.in_(OPEN), or_(is_late, has_no_timer))
-        .order_by(Broadcast.expires_at)
-        .limit(MAX_OF_A_KIND)
-    )
-    for broadcast, late in rows:
-        yield _view(
-            StuckBecause.PAST_DEADLINE if late else StuckBecause.NO_EXPIRY_TIMER,
-            StuckSubject.BROADCAST,
-            broadcast.id,
-            broadcast_id=broadcast.id,
-            since=broadcast.expires_at if late else broadcast.state_changed_at,
-            detail=f"The {broadcast.kind} is {broadcast.status}.",
+    for because, condition, since in kinds:
+        rows = session.execute(
+            select(Broadcast, since.label("since")).where(condition).order_by(since).limit(MAX_OF_A_KIND)
         )
+        for broadcast, at in rows:
+            yield _view(
+                because,
+                StuckSubject.BROADCAST,
+                broadcast.id,
+                broadcast_id=broadcast.id,
+                since=at,
+                detail=f"The {broadcast.kind} is {broadcast.status}.",
+            )
 
 
 def _assignments(session: Session) -> Iterator[StuckView]:
-    timers = select(MailboxRow.payload["assignment_id"].astext).where(
-        unsettled(MailboxRow), MailboxRow.queue == TIMERS, MailboxRow.name.in_(ASSIGNMENT_TIMERS)
-    )
-    has_left = Driver.transporter_id != Assignment.transporter_id
     rows = session.scalars(
         select(Assignment)
-        .join(Driver)
-        .where(
-            Assignment.status.in_(LIVE),
-            or_(Assignment.status == AssignmentStatus.PENDING, has_left),
-            cast(Assignment.id, Text).not_in(timers),
-        )
+        .where(not_moving.without_timer())
         .order_by(Assignment.state_changed_at)
         .limit(MAX_OF_A_KIND)
     )
@@ -194,32 +175,8 @@ def _webhooks(session: Session) -> Iterator[StuckView]:
             since=webhook.failing_since,
             detail=f"{webhook.failures} attempts in a row have failed: {webhook.last_error}",
         )
-    overdue = func.clock_timestamp() - OVERDUE
-    waits = exists(
-        select(LogLine.seq)
-        .join(EventRecord, EventRecord.id == LogLine.event_id)
-        .where(
-            LogLine.user_id == Webhook.user_id,
-            LogLine.seq > Webhook.delivered_seq,
-            EventRecord.at < overdue,
-            or_(Webhook.events.has_key("*"), Webhook.events.has_key(EventRecord.event)),
-        )
-    )
-    is_delivered = exists().where(
-        active(MailboxRow),
-        MailboxRow.queue == WEBHOOKS,
-        MailboxRow.payload["webhook_id"].astext == cast(Webhook.id, Text),
-    )
     waiting = session.scalars(
-        select(Webhook)
-        .where(
-            Webhook.is_active,
-            or_(Webhook.lease_until.is_(None), Webhook.lease_until < overdue),
-            waits,
-            ~is_delivered,
-        )
-        .order_by(Webhook.created_at)
-        .limit(MAX_OF_A_KIND)
+        select(Webhook).where(not_moving.not_delivered()).order_by(Webhook.created_at).limit(MAX_OF_A_KIND)
     )
     for webhook in waiting:
         yield _view(

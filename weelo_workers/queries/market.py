@@ -33,7 +33,8 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus, EndedBecause
 from weelo_workers.lifecycles import assignment, broadcast
 from weelo_workers.lifecycles.ladder import LAST_RING
-from weelo_workers.market.areas import AREA_OF, AREAS
+from weelo_workers.market import areas
+from weelo_workers.market.areas import AREA_OF
 from weelo_workers.market.definitions import LOST, OFFER_STAGE, SEVERAL, TRUCK_LOST
 from weelo_workers.models.broadcasts import ENDS_A_SLOT
 from weelo_workers.models.mailbox import REJECTED_OFFER
@@ -191,8 +192,7 @@ def window(start: datetime | None, end: datetime | None, area: str | None, now: 
         raise _not_valid("from", "must be before `to`, which is now if it is left out")
     if end - start > MAX_WINDOW:
         raise _not_valid("from", f"must be at most {MAX_WINDOW.days} days before `to`")
-    if area is not None and area not in AREAS:
-        raise _not_valid("area", f"must be one of: {', '.join(AREAS)}")
+    areas.ensure_known(area)
     return Window(start, end, area)
 
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from weelo_workers import python_variables
+from weelo_workers import otel_variables, python_variables
 from weelo_workers.settings import Settings
 
 # Relative paths are relative to the directory in which `weelo` was started; its processes run in another one.
@@ -48,19 +48,15 @@ _SYSTEM = (
 _FLOWER = "FLOWER_BASIC_AUTH FLOWER_UNAUTHENTICATED_API"
 # The Firebase project, if the file of GOOGLE_APPLICATION_CREDENTIALS does not name one.
 _FIREBASE = "GOOGLE_CLOUD_PROJECT"
-# The names in traces.
-_OTEL = "OTEL_SERVICE_NAME OTEL_RESOURCE_ATTRIBUTES"
-_PASSED_ON = frozenset(f"{_SYSTEM} {_FLOWER} {_FIREBASE} {_OTEL}".split())
+_PASSED_ON = frozenset([*f"{_SYSTEM} {_FLOWER} {_FIREBASE}".split(), *otel_variables.NAMES])
 # Prefixes of variables: of the locale, of the dynamic linker (some Pythons do not start without them), of coverage.py, and
-# of OpenTelemetry: the headers and certificates for the collector, the batches, and which share of traces is sent.
+# of OpenTelemetry.
 _PASSED_ON_PREFIXES = (
     "LC_",
     "LD_",
     "DYLD_",
     "COVERAGE_",
-    "OTEL_EXPORTER_OTLP_",
-    "OTEL_BSP_",
-    "OTEL_TRACES_SAMPLER",
+    *otel_variables.PREFIXES,
 )
 
 # libpq's variables that complete DATABASE_URL or protect the connection. They are kept only if the user sets

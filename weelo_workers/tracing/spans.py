@@ -29,6 +29,8 @@ EXPORT_SECONDS = 5.0
 """The limit for sending one batch of spans."""
 FLUSH_SECONDS = 1.0
 
+log = logging.getLogger(__name__)
+
 _PATH = "/v1/traces"
 _HEADER = "traceparent"
 _KINDS = {kind.name.lower(): kind for kind in SpanKind}
@@ -78,11 +80,17 @@ def start(processor: SpanProcessor | None = None) -> TracerProvider:
         "weelo.process": configuring.process_kind(),
     }
     provider = TracerProvider(resource=Resource.create(service), shutdown_on_exit=False)
-    endpoint = settings().otel_exporter_otlp_endpoint
-    provider.add_span_processor(processor or BatchSpanProcessor(_Exporter(endpoint or "")))
+    try:
+        provider.add_span_processor(processor or _in_batches())
+    except Exception as error:  # noqa: BLE001 (a wrong setting of the traces must fail no request and no command)
+        log.error("no traces are sent: %s", error)  # noqa: TRY400 (the text names the setting)
     atexit.register(flush)
     _providers[os.getpid()] = provider
     return provider
+
+
+def _in_batches() -> SpanProcessor:
+    return BatchSpanProcessor(_Exporter(settings().otel_exporter_otlp_endpoint or ""))
 
 
 def stop() -> None:

@@ -142,7 +142,8 @@ window.weeloMaps = (() => {
     function problem(text) { const at = get("map-problem"); at.hidden = !text; at.textContent = text; }
 
     async function load(address) {
-      const answer = await fetch(address, { headers: { Accept: "application/json" } });
+      // Without a limit, a request that is never answered would keep all later ones waiting.
+      const answer = await fetch(address, { headers: { Accept: "application/json" }, signal: AbortSignal.timeout(10_000) });
       if (answer.status === 401) location.assign("/console/sign-in");
       if (!answer.ok) throw new Error(answer.status);
       return answer.json();
@@ -182,23 +183,31 @@ window.weeloMaps = (() => {
       } catch { /* the next full load shows what this one missed */ }
     }
 
-    let waiting = new Set(), busy = false;
+    // One load at a time: the answer of an older one could remove what a newer one has shown.
+    let waiting = new Set(), everything = false, busy = false;
     async function flush() {
-      if (busy || !waiting.size) return;
+      if (busy || !(everything || waiting.size)) return;
       busy = true;
-      const ids = [...waiting].slice(0, 150);
-      ids.forEach(id => waiting.delete(id));
-      await some(ids);
+      if (everything) {
+        everything = false;
+        waiting.clear();
+        await all();
+      } else {
+        const ids = [...waiting].slice(0, 150);
+        ids.forEach(id => waiting.delete(id));
+        await some(ids);
+      }
       setTimeout(() => { busy = false; flush(); }, 150);
     }
+    function reload() { everything = true; flush(); }
     document.body.addEventListener("weelo-frame", ({ detail: frame }) => {
       if (frame.event === "changed") { frame.broadcasts.forEach(id => waiting.add(id)); flush(); }
-      if (frame.event === "reload" || frame.event === "connected") all();
+      if (frame.event === "reload" || frame.event === "connected") reload();
       if (frame.event === "trucks") for (const [trip, latitude, longitude] of frame.positions) trucks.get(trip)?.mark.setLatLng([latitude, longitude]);
     });
     onScheme.push(() => { for (const each of broadcasts.values()) drawBroadcast(each, false); drawFleets(); });
-    all();
-    setInterval(() => { if (!document.hidden) all(); }, 10_000);
+    reload();
+    setInterval(() => { if (!document.hidden) reload(); }, 10_000);
     element.weelo = { marks, rings };
   }
 

@@ -16,8 +16,6 @@ from weelo_workers.models.engine import connect
 from weelo_workers.models.migrate import is_at_head
 from weelo_workers.settings import settings
 
-MAX_SKEW_SECONDS = 2.0
-
 
 @check(
     "database",
@@ -87,7 +85,7 @@ def clock_skew(examination: Examination) -> Iterator[str]:
     """Find a clock of this machine that differs from PostgreSQL's, which decides when timers are due."""
     with examination.database() as connection:
         skew = clock.clock_skew(connection)
-    if abs(skew) > MAX_SKEW_SECONDS:
+    if abs(skew) > clock.MAX_SKEW_SECONDS:
         ahead = "ahead of" if skew > 0 else "behind"
         yield f"clock: this machine's is {abs(skew):.1f} s {ahead} PostgreSQL's"
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 
 from weelo_workers.contracts.broadcasts import ReofferBroadcast
-from weelo_workers.contracts.queues import WEBHOOKS
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastStatus, HoldStatus, TruckRequestStatus
-from weelo_workers.contracts.trips import ASSIGNMENT_TIMERS
 from weelo_workers.doctor.check import EVERY_SECONDS, HOURLY, IN_SCHEMA, OVERDUE, Examination, check
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.truck_request import FILLED
+from weelo_workers.models import Assignment, Broadcast, Webhook
 from weelo_workers.models.base import quoted
 from weelo_workers.models.mailbox import as_sql, unsettled
+from weelo_workers.queries import not_moving
 
 REPORT = "nothing repairs this by itself: keep the rows, and report it with the timelines of the broadcasts"
 REPAIR = "`weelo doctor --repair` sends the command that is missing"
-
-_ASSIGNMENT_TIMERS = ", ".join(f"'{name}'" for name in ASSIGNMENT_TIMERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +88,7 @@ INVARIANTS = (
         "broadcast-without-timer",
         "{n} open broadcasts without a pending expiry",
         REPAIR,
-        f"""
-        SELECT b.id FROM broadcasts b
-         WHERE b.status IN ({quoted(OPEN)})
-           AND NOT EXISTS (SELECT 1 FROM mailbox WHERE name = 'broadcasts.expire' AND {as_sql(unsettled())}
-                              AND payload->>'broadcast_id' = b.id::text)""",
+        as_sql(select(Broadcast.id).where(not_moving.without_expiry())),
     ),
     Invariant(
         "slot-of-ended-hold",
@@ -116,9 +110,7 @@ INVARIANTS = (
         "broadcast-past-its-deadline",
         "{n} broadcasts open past their deadline",
         REPAIR,
-        f"""
-        SELECT id FROM broadcasts
-         WHERE status IN ({quoted(OPEN)}) AND expires_at < {OVERDUE}""",
+        as_sql(select(Broadcast.id).where(not_moving.past_deadline())),
     ),
     Invariant(
         "assignment-past-its-end",
@@ -133,14 +125,7 @@ INVARIANTS = (
         "assignment-without-timer",
         "{n} live assignments without a timer whose driver has not answered or has left the fleet",
         f"{REPAIR}; a truck with goods on board has no timer: end the trip as an admin",
-        f"""
-        SELECT a.id FROM assignments a
-         WHERE a.status IN ({quoted(LIVE)})
-           AND NOT EXISTS (SELECT 1 FROM mailbox WHERE name IN ({_ASSIGNMENT_TIMERS}) AND {as_sql(unsettled())}
-                              AND payload->>'assignment_id' = a.id::text)
-           AND (a.status = '{AssignmentStatus.PENDING}'
-                OR NOT EXISTS (SELECT 1 FROM drivers d
-                                WHERE d.id = a.driver_id AND d.transporter_id = a.transporter_id))""",
+        as_sql(select(Assignment.id).where(not_moving.without_timer())),
     ),
     Invariant(
         "search-not-begun",
@@ -158,15 +143,7 @@ INVARIANTS = (
         "webhook-not-delivered",
         "{n} webhooks whose lines wait and that no command delivers",
         REPAIR,
-        f"""
-        SELECT w.id FROM webhooks w
-         WHERE w.is_active AND (w.lease_until IS NULL OR w.lease_until < {OVERDUE})
-           AND EXISTS (SELECT 1 FROM log_lines l JOIN events e ON e.id = l.event_id
-                        WHERE l.user_id = w.user_id AND l.seq > w.delivered_seq AND e.at < {OVERDUE}
-                          AND (w.events ? '*' OR w.events ? e.event))
-           AND NOT EXISTS (SELECT 1 FROM mailbox
-                            WHERE queue = '{WEBHOOKS}' AND {as_sql(unsettled())}
-                              AND payload->>'webhook_id' = w.id::text)""",
+        as_sql(select(Webhook.id).where(not_moving.not_delivered())),
     ),
 )
 

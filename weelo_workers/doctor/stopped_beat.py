@@ -1,0 +1,62 @@
+"""The log lines of a beat that has stopped: one when it is noticed, and one when beat sweeps again.
+
+A stopped process cannot log, so the workers of the queue `timers` look after beat.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from sqlalchemy import Engine
+
+from weelo_workers.doctor.checks.processes import late_sweep
+from weelo_workers.models.engine import DATABASE_ERRORS, connect
+from weelo_workers.queries.health import seconds_since_sweep
+from weelo_workers.settings import settings
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_SECONDS = 5.0
+
+
+class StoppedBeatLog:
+    """Knows whether beat sweeps, and logs the changes."""
+
+    def __init__(self) -> None:
+        self._was_late = self._is_logged = False
+
+    def note(self, seconds: float | None) -> None:
+        """Take note of the time since the last sweep; None if there was none, as in a system that starts."""
+        why = late_sweep(seconds) if seconds is not None else None
+        # After an outage of the database a single look may come before the next sweep.
+        if why and self._was_late and not self._is_logged:
+            self._is_logged = True
+            log.warning("%s; lost messages and late timers are not executed", why)
+        elif not why and self._is_logged:
+            self._is_logged = False
+            log.warning("beat sweeps again")
+        self._was_late = why is not None
+
+
+def start_watching() -> None:
+    """Start a thread that looks every few seconds whether beat sweeps, for as long as the process runs."""
+    # A connection of its own: the thread may wait for a database that hangs.
+    engine = connect(
+        settings().database_url, pool_size=1, isolation="AUTOCOMMIT", sandbox=settings().is_sandbox
+    )
+    threading.Thread(target=_watch, args=(engine,), name="watch of beat", daemon=True).start()
+
+
+def _watch(engine: Engine) -> None:
+    seen = StoppedBeatLog()
+    while True:
+        try:
+            with engine.connect() as connection:
+                seconds = seconds_since_sweep(connection)
+        except DATABASE_ERRORS:
+            pass  # its outage is logged, and explains why beat does not sweep
+        else:
+            seen.note(seconds)
+        time.sleep(LOOK_EVERY_SECONDS)

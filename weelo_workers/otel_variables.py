@@ -1,0 +1,21 @@
+"""Chooses the OTEL_… variables that have an effect. Imports no module that imports OpenTelemetry, as redis-py does."""
+
+import os
+
+PREFIX = "OTEL_"
+NAMES = ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES")
+"""The names in traces."""
+PREFIXES = ("OTEL_EXPORTER_OTLP_", "OTEL_BSP_", "OTEL_TRACES_SAMPLER")
+"""Beginnings of the others: the address, headers and certificates of the collector, the batches, and which share of traces is
+sent."""
+
+
+def remove_others() -> None:
+    """Remove the other OTEL_… variables from the environment. Call this before OpenTelemetry is imported.
+
+    They choose parts of OpenTelemetry that these processes do not use. With a wrong value, the import prints a traceback, or
+    each span raises.
+    """
+    for name in [each for each in os.environ if each.startswith(PREFIX)]:
+        if name not in NAMES and not name.startswith(PREFIXES):
+            del os.environ[name]

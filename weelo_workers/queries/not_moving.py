@@ -1,0 +1,86 @@
+"""Conditions of rows that do not move although they should: for the checks of `weelo doctor`, and for the operator's list.
+
+Each condition reads the whole set of waiting commands once (an anti-join), if a statement combines it by AND only.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Exists, Text, and_, cast, exists, func, or_, select
+
+from weelo_workers.contracts.broadcasts import ExpireBroadcast
+from weelo_workers.contracts.queues import TIMERS, WEBHOOKS
+from weelo_workers.contracts.statuses import AssignmentStatus
+from weelo_workers.contracts.trips import ASSIGNMENT_TIMERS
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.broadcast import OPEN
+from weelo_workers.models import Assignment, Broadcast, Driver, EventRecord, LogLine, MailboxRow, Webhook
+from weelo_workers.models.mailbox import active, unsettled
+from weelo_workers.queries.backlog import OVERDUE_SECONDS
+
+OVERDUE = func.clock_timestamp() - timedelta(seconds=OVERDUE_SECONDS)
+"""A timer or a command that was due before this time is reported."""
+
+
+def past_deadline() -> ColumnElement[bool]:
+    """Return the condition that a broadcast is open past its deadline."""
+    return and_(Broadcast.status.in_(OPEN), Broadcast.expires_at < OVERDUE)
+
+
+def without_expiry() -> ColumnElement[bool]:
+    """Return the condition that a broadcast is open and no timer will expire it."""
+    return and_(
+        Broadcast.status.in_(OPEN), ~_has_timer("broadcast_id", Broadcast.id, (ExpireBroadcast.name,))
+    )
+
+
+def without_timer() -> ColumnElement[bool]:
+    """Return the condition that neither a timer nor its driver will move a live assignment.
+
+    The driver has not answered, or has left the fleet.
+    """
+    is_of_fleet = exists().where(
+        Driver.id == Assignment.driver_id, Driver.transporter_id == Assignment.transporter_id
+    )
+    return and_(
+        Assignment.status.in_(LIVE),
+        or_(Assignment.status == AssignmentStatus.PENDING, ~is_of_fleet),
+        ~_has_timer("assignment_id", Assignment.id, ASSIGNMENT_TIMERS),
+    )
+
+
+def not_delivered() -> ColumnElement[bool]:
+    """Return the condition that lines wait for a webhook and no command will deliver them."""
+    waits = exists(
+        select(LogLine.seq)
+        .join(EventRecord, EventRecord.id == LogLine.event_id)
+        .where(
+            LogLine.user_id == Webhook.user_id,
+            LogLine.seq > Webhook.delivered_seq,
+            EventRecord.at < OVERDUE,
+            or_(Webhook.events.has_key("*"), Webhook.events.has_key(EventRecord.event)),
+        )
+    )
+    will_be_delivered = exists().where(
+        active(MailboxRow),  # a parked command delivers nothing
+        MailboxRow.queue == WEBHOOKS,
+        MailboxRow.payload["webhook_id"].astext == cast(Webhook.id, Text),
+    )
+    return and_(
+        Webhook.is_active,
+        or_(Webhook.lease_until.is_(None), Webhook.lease_until < OVERDUE),
+        waits,
+        ~will_be_delivered,
+    )
+
+
+def _has_timer(field: str, row_id: Any, names: tuple[str, ...]) -> Exists:
+    """Return the condition that a timer of one of these names is stored for the row. A parked one is reported by itself."""
+    return exists().where(
+        unsettled(MailboxRow),
+        MailboxRow.queue == TIMERS,
+        MailboxRow.name.in_(names),
+        MailboxRow.payload[field].astext == cast(row_id, Text),
+    )
