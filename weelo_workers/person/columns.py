@@ -112,6 +112,12 @@ TABLES: Mapping[str, Columns] = {
             "error": "why the command was rejected",
         },
     ),
+    # The other side's block must outlive an erasure, so rows stay. They have only ids and times.
+    "relations": Columns(
+        _kept(
+            "customer_id transporter_id blocked_by_customer_at blocked_by_transporter_at preferred_at contracted_at"
+        )
+    ),
     "replays": Columns(_kept("command_id at")),
     "webhooks": Columns(
         _kept(
