@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, select
+from sqlalchemy import ColumnElement, Uuid, bindparam, select
 
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastKind
@@ -17,6 +17,7 @@ from weelo_workers.lifecycles.ladder import ring_name
 from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TruckRequest
 from weelo_workers.models.prepared import prepared
+from weelo_workers.queries.open_offers import open_offer_exists
 
 
 def lock_own_broadcast(
@@ -44,6 +45,37 @@ def lock_offered(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> t
     if broadcast is None or offer is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
     return broadcast, offer
+
+
+def lock_offer_to_decline(
+    uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID
+) -> tuple[Broadcast, Offer, bool]:
+    """Return the broadcast, its offer to this transporter, and whether another transporter may still take the broadcast.
+
+    Raises Rejected(BROADCAST_NOT_FOUND) without an offer.
+    """
+    broadcast = uow.lock(Broadcast, broadcast_id)
+    found = uow.session.execute(
+        _TO_DECLINE, {"broadcast": broadcast_id, "own": transporter_id}, execution_options=AS_IT_IS_NOW
+    ).one_or_none()
+    if broadcast is None or found is None:
+        raise Rejected(Code.BROADCAST_NOT_FOUND)
+    return broadcast, found.Offer, found.others_may_take_it
+
+
+_TO_DECLINE = (
+    select(
+        Offer,
+        open_offer_exists(bindparam("broadcast", type_=Uuid()), besides=bindparam("own", type_=Uuid())).label(
+            "others_may_take_it"
+        ),
+    )
+    .where(
+        Offer.broadcast_id == bindparam("broadcast", type_=Uuid()),
+        Offer.transporter_id == bindparam("own", type_=Uuid()),
+    )
+    .execution_options(**prepared("read_offer_to_decline"))
+)
 
 
 @dataclass(frozen=True, slots=True)

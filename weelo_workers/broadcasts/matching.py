@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    any_,
     bindparam,
     case,
     column,
@@ -30,10 +31,13 @@ from sqlalchemy.orm import Session
 from weelo_workers import presence
 from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles import ladder
+from weelo_workers.lifecycles.offer_order import StepLimits, choose
+from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.models import (
     Broadcast,
     Offer,
     PassedOver,
+    Relation,
     Transporter,
     TruckRequest,
     Vehicle,
@@ -59,6 +63,12 @@ class Candidate:
     """The slots of the broadcast that the fleet gave back. They are not offered to it again."""
     declined: bool = False
     """Whether the system declined an earlier offer of the broadcast for the transporter."""
+    preferred: bool = False
+    """Whether the customer prefers the transporter."""
+    last_offered_at: datetime | None = None
+    """The time of the transporter's last offer of any broadcast; None without one."""
+    open_offers: int = 0
+    """How many open offers of the transporter count against an offer of the broadcast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +80,30 @@ class Excluded:
     """Whether the newest stored row for this broadcast and transporter has this reason. Then no new row is stored."""
 
 
+UNTIL_NEXT_STEP = frozenset({PassedOverBecause.NEXT_STEP, PassedOverBecause.SOFT_CAP})
+"""The reasons of a step for excluding candidates who are considered again in the next step."""
+
+
 @dataclass(slots=True)
 class MatchResult:
-    """The candidates for an offer of a broadcast, and the excluded transporters. Both lists are nearest first."""
+    """The candidates for an offer of a broadcast, in any order, and the excluded transporters, nearest first."""
 
     candidates: list[Candidate] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
 
-    def keep_nearest(self, limit: int) -> bool:
-        """Keep the nearest `limit` candidates and exclude the others until the next step. Return whether any was excluded."""
-        others = self.candidates[limit:]
-        self.candidates = self.candidates[:limit]
-        self.excluded += [
-            Excluded(other.transporter_id, PassedOverBecause.NEXT_STEP, other.distance_km) for other in others
-        ]
-        return bool(others)
+    def keep_first(self, limits: StepLimits) -> bool:
+        """Keep the candidates to whom the step offers, and exclude the others until the next step.
+
+        The candidates are in order afterwards. Return whether any was excluded.
+        """
+        choice = choose(self.candidates, limits)
+        self.candidates = choice.chosen
+        for others, because in (
+            (choice.next_step, PassedOverBecause.NEXT_STEP),
+            (choice.at_soft_cap, PassedOverBecause.SOFT_CAP),
+        ):
+            self.excluded += [Excluded(each.transporter_id, because, each.distance_km) for each in others]
+        return bool(choice.next_step or choice.at_soft_cap)
 
 
 def pickup_of(broadcast: Broadcast) -> presence.Point:
@@ -112,6 +131,22 @@ def search_presence(
     except presence.PresenceUnavailable as unknown:
         log.info("transporters are searched for without their positions: %s", unknown)
         return None
+
+
+def search_contracted(contracted: Collection[UUID], broadcast: Broadcast) -> presence.SearchResult:
+    """Return which of the contracted transporters are online, at any distance. Called before anything is locked.
+
+    If Redis does not answer, or was emptied recently, all of those whom it does not find count as online at an unknown
+    distance. The rows decide whether they want work.
+    """
+    everyone: dict[UUID, float | None] = dict.fromkeys(contracted)
+    try:
+        online = presence.online_within(contracted, pickup_of(broadcast), Reach.everyone())
+        known = len(online) == len(everyone) or presence.is_warm()
+    except presence.PresenceUnavailable as unknown:
+        log.info("contracted transporters are searched for without their positions: %s", unknown)
+        return presence.SearchResult(everyone)
+    return presence.SearchResult(online if known else everyone | online)
 
 
 def find_candidates(
@@ -142,6 +177,7 @@ def find_candidates(
         return found
     parameters = {
         "broadcast": broadcast.id,
+        "customer": broadcast.customer_id,
         "kinds": list(kinds),
         **of_places(near),
         **of_new_offer(broadcast, last_step=last_step, now=now),
@@ -157,7 +193,16 @@ def find_candidates(
         elif row.open_offers >= cap:
             found.excluded.append(Excluded(row.id, PassedOverBecause.TOO_MANY_OFFERS, row.km))
         else:
-            found.candidates.append(Candidate(row.id, row.km, row.kinds))
+            found.candidates.append(
+                Candidate(
+                    row.id,
+                    row.km,
+                    row.kinds,
+                    preferred=row.preferred,
+                    last_offered_at=row.last_offered_at,
+                    open_offers=row.open_offers,
+                )
+            )
     found.excluded.sort(key=lambda each: (each.distance_km is None, each.distance_km or 0.0))
     return found
 
@@ -216,12 +261,13 @@ def already_offered(
     ]
 
 
-def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
-    """Return a query for the transporters with vehicles of some kinds, without an offer of a broadcast, nearest first.
+def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str, bool, datetime]:
+    """Return a query for the transporters with vehicles of some kinds, without an offer of a broadcast, in any order.
 
-    Three of its columns are computed. `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of the
+    Five of its columns are computed. `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of the
     transporter's offers count against an offer of this broadcast. `newest_reason`: the reason of the newest step that
-    passed them over; null if they have a free vehicle.
+    passed them over; null if they have a free vehicle. `preferred`: whether the customer prefers them. `last_offered_at`:
+    the time of their last offer of any broadcast.
     """
     broadcast = bindparam("broadcast", type_=Uuid())
     free_kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~vehicle_busy)
@@ -232,6 +278,20 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
         .limit(1)
         .scalar_subquery()
     )
+    # The customer's preferred transporters are read once, and not once for each candidate.
+    preferred = func.array(
+        select(Relation.transporter_id)
+        .where(
+            Relation.customer_id == bindparam("customer", type_=Uuid()), Relation.preferred_at.is_not(None)
+        )
+        .scalar_subquery()
+    )
+    last_offered_at = (
+        select(func.max(Offer.offered_at))
+        .where(Offer.transporter_id == Transporter.id)
+        .correlate(Transporter)
+        .scalar_subquery()
+    )
     return (
         select(
             Transporter.id,
@@ -240,6 +300,8 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
             free_kinds.label("kinds"),
             open_offers_against(Transporter.id, PLACES.c.km).label("open_offers"),
             case((free_kinds.is_(None), newest_reason)).label("newest_reason"),
+            (Transporter.id == any_(preferred)).label("preferred"),
+            last_offered_at.label("last_offered_at"),
         )
         .select_from(Transporter)
         .join(Vehicle, Vehicle.transporter_id == Transporter.id)
@@ -248,9 +310,6 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
             ~exists().where(Offer.broadcast_id == broadcast, Offer.transporter_id == Transporter.id),
         )
         .group_by(Transporter.id, PLACES.c.km)
-        # Without distances, transporters with the fewest open offers come first. Otherwise a surge in one town would
-        # fill the lists of transporters in other towns.
-        .order_by(PLACES.c.km.asc().nulls_last(), "open_offers", Transporter.id)
     )
 
 

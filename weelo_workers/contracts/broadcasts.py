@@ -207,7 +207,8 @@ class CancelBroadcast(
 
 
 class WidenBroadcast(Command, name="broadcasts.widen", queue=TIMERS):
-    """Timer: offer the broadcast in the next step. `step` counts from 1. A step is not made a second time.
+    """Timer: offer the broadcast in the next step. `step` counts from 1; 0 is the step of the contracted transporters. A step
+    is not made a second time.
 
     `round`: how often the rings had started again when this timer was set.
     """

@@ -64,7 +64,7 @@ def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckReq
     offers only to transporters without one. A round that has not begun, because all slots were on hold, begins now.
     """
     uow.advance_all(slots, slot_lifecycle.RELEASE)
-    if slots and (in_last_step(broadcast) or broadcast.radius_step == 0):
+    if slots and (in_last_step(broadcast) or not broadcast.has_begun):
         uow.send(broadcast_transitions.next_step(broadcast))
 
 

@@ -48,7 +48,7 @@ TABLES: Mapping[str, Columns] = {
     "broadcasts": Columns(
         _kept(
             "id kind customer_id status state_changed_at version distance_km trucks_needed keyed first_won_at filled_at radius_step radius_km"
-            " reoffer_rounds transporters_notified end_reason expires_at created_at policy_settings policy_scope policy_version"
+            " reoffer_rounds contracted_until transporters_notified end_reason expires_at created_at policy_settings policy_scope policy_version"
         ),
         {"goods_type": NOTHING, "notes": NOTHING},
         {"pickup": "a place", "drop": "a place", "request": "the request of a booking or an order"},

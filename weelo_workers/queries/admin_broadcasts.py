@@ -54,7 +54,7 @@ def broadcasts(session: Session, wanted: BroadcastFilter, page_request: PageRequ
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """The step of a search that its timer would make next, from 1. `round`: how often the rings had started again."""
+    """The step of a search that its timer would make next. `round`: how often the rings had started again."""
 
     step: int
     round: int
@@ -62,10 +62,8 @@ class NextStep:
 
 def next_step(session: Session, broadcast_id: UUID) -> NextStep:
     """Return the next step of this broadcast's search. For an unknown broadcast it is the first one."""
-    found = session.execute(
-        select(Broadcast.radius_step, Broadcast.reoffer_rounds).where(Broadcast.id == broadcast_id)
-    ).one_or_none()
-    return NextStep(found.radius_step + 1, found.reoffer_rounds) if found else NextStep(1, 0)
+    found = session.get(Broadcast, broadcast_id)
+    return NextStep(found.next_step, found.reoffer_rounds) if found else NextStep(1, 0)
 
 
 def _conditions(wanted: BroadcastFilter) -> list[ColumnElement[bool]]:

@@ -27,6 +27,7 @@ from weelo_workers.models import (
     Vehicle,
 )
 from weelo_workers.models.fleet import of_kinds
+from weelo_workers.queries.contracts import has_contract
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
 
 NotOffered = PassedOverBecause | NotOfferedBecause
@@ -37,11 +38,20 @@ SENTENCES: dict[NotOffered, str] = {
     PassedOverBecause.NO_FREE_TRUCK: "no free truck of this kind",
     PassedOverBecause.TOO_MANY_OFFERS: "they had too many open offers at least as near",
     PassedOverBecause.NEXT_STEP: "nearer ones came first, and it was over before their turn",
+    PassedOverBecause.SOFT_CAP: "those with fewer open offers came first, and it was over before their turn",
+    NotOfferedBecause.CONTRACTED_FIRST: "it was offered only to the fleets that have a contract with the customer",
     NotOfferedBecause.NO_TRUCK: "no truck of this kind",
     NotOfferedBecause.NOT_YET: "the request is open, and their turn has not come yet",
     NotOfferedBecause.CAME_TOO_LATE: "nothing was left to take when they came within reach",
     NotOfferedBecause.POSITION_UNKNOWN: "their position is not known at the moment, as Redis does not answer",
 }
+
+_UNTIL_NEXT_STEP: dict[NotOffered, str] = {
+    PassedOverBecause.NEXT_STEP: "nearer ones came first, and their turn has not come yet",
+    PassedOverBecause.SOFT_CAP: "those with fewer open offers came first, and their turn has not come yet",
+    NotOfferedBecause.CONTRACTED_FIRST: "the fleets that have a contract with the customer come first",
+}
+"""The sentences while the request is open."""
 
 
 def explain(session: Session, broadcast_id: UUID, transporter_id: UUID, acked: int | None) -> WhyView | None:
@@ -77,8 +87,8 @@ def _is_open(broadcast: Broadcast) -> bool:
 
 
 def _sentence(reason: NotOffered, broadcast: Broadcast, passed: Sequence[PassedOverView]) -> str:
-    if reason == PassedOverBecause.NEXT_STEP and _is_open(broadcast):
-        return "nearer ones came first, and their turn has not come yet"
+    if reason in _UNTIL_NEXT_STEP and _is_open(broadcast):
+        return _UNTIL_NEXT_STEP[reason]
     if reason == PassedOverBecause.TOO_MANY_OFFERS and passed and passed[-1].distance_km is None:
         return "they had too many open offers"  # without distances, all offers count against a new one
     return SENTENCES.get(reason, "")
@@ -225,6 +235,10 @@ def _never_offered(
     return reason, True, more
 
 
+def _has_contract(session: Session, broadcast: Broadcast, transporter_id: UUID) -> bool:
+    return bool(session.scalar(select(has_contract(broadcast.customer_id, transporter_id))))
+
+
 def _by_present_state(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[NotOffered, str]:
     """Return the reason that availability and position give now, with details."""
     transporter = session.get(Transporter, transporter_id)
@@ -236,8 +250,16 @@ def _by_present_state(session: Session, broadcast: Broadcast, transporter_id: UU
         return NotOfferedBecause.POSITION_UNKNOWN, ""
     if here is None:
         return PassedOverBecause.SILENT, ""
+    return _by_position(session, broadcast, transporter_id, here)
+
+
+def _by_position(
+    session: Session, broadcast: Broadcast, transporter_id: UUID, here: presence.Point
+) -> tuple[NotOffered, str]:
     km = presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]).km_to(here)
-    if broadcast.reach.covers(km):
+    if broadcast.is_for_contracted and not _has_contract(session, broadcast, transporter_id):
+        return NotOfferedBecause.CONTRACTED_FIRST, ""
+    if broadcast.is_for_contracted or broadcast.reach.covers(km):
         return _within_reach(session, broadcast, transporter_id, km), ""
     reached = broadcast.reach.limit_km
     rings_text = "no ring was offered yet" if reached is None else f"the rings reached {reached:.1f} km"
