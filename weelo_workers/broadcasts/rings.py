@@ -130,9 +130,11 @@ def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over:
 def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
     """Return how many transporters the step passed over, by reason. Those for whom no row is stored are counted, too.
 
-    Presence returns a limited number of transporters on the road, so their count is at most that number.
+    Presence returns a limited number of transporters on the road, so their count is at most that number. Blocked
+    transporters are not counted: the customer reads this, and must not learn that a transporter has blocked them.
     """
-    return dict(Counter(each.because.value for each in left_out))
+    blocked = PassedOverBecause.BLOCKED
+    return dict(Counter(each.because.value for each in left_out if each.because != blocked))
 
 
 def _mark_waiting(uow: UnitOfWork, broadcast: Broadcast, left_out: list[Excluded]) -> None:

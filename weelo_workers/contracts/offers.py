@@ -146,6 +146,7 @@ class AcceptTrucks(
         *OF_CLOSED_BROADCASTS,
         *OF_TRUCKS,
         *OF_ALLOCATIONS,
+        Code.BLOCKED,
         Code.SLOT_GIVEN_BACK,
         Code.INVALID_TRANSITION,
     ),
@@ -164,6 +165,7 @@ class HoldSlots(
     rejects=(
         Code.BROADCAST_NOT_FOUND,
         *OF_CLOSED_BROADCASTS,
+        Code.BLOCKED,
         Code.HOLD_EXPIRED,
         Code.VEHICLE_TYPE_MISMATCH,
         Code.SLOT_GIVEN_BACK,
@@ -183,6 +185,7 @@ class ConfirmHold(
     rejects=(
         Code.HOLD_NOT_FOUND,
         Code.HOLD_EXPIRED,
+        Code.BLOCKED,
         Code.BROADCAST_CANCELLED,
         Code.BROADCAST_EXPIRED,
         *OF_TRUCKS,
@@ -304,7 +307,7 @@ class RecipientView(Wire):
     at: Timestamp
     """When the offer was made, or the step that passed the transporter over."""
     reason: PassedOverBecause | None
-    """Why the transporter was passed over; null if they got an offer."""
+    """Why the transporter was passed over, or `blocked` if the offer was withdrawn; null if they have an offer."""
     answer: OfferAnswer | None
     """What the transporter answered to the offer; null if there is no answer."""
     declined_at: Timestamp | None

@@ -73,6 +73,7 @@ class PassedOverBecause(DescribedEnum):
         "next_step",
         "The step made its largest allowed number of offers to nearer transporters (setting MAX_OFFERS_PER_STEP).",
     )
+    BLOCKED = "blocked", "The customer had blocked the transporter, or the transporter the customer."
 
 
 class NotOfferedBecause(DescribedEnum):
