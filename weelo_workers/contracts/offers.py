@@ -330,7 +330,8 @@ class WhyView(Wire):
     answer: Annotated[str, Field(examples=["not offered: no free truck of this kind (step 1)"])]
     """The whole explanation as a sentence, in English."""
     reason: PassedOverBecause | NotOfferedBecause | None = None
-    """Why the broadcast was not offered; null if it was."""
+    """Why the broadcast was not offered, or `blocked` if the offer was withdrawn; null if it was offered. A transporter does not
+    learn of a block: then it is null, too."""
     as_of_now: bool = False
     """True: the reason is derived from the present state. False: it was recorded at the time."""
     radius_step: RadiusStep | None = None
