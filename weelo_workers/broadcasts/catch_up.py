@@ -30,8 +30,8 @@ from weelo_workers.models import (
 )
 from weelo_workers.models.broadcasts import is_for_contracted, reach_covers, reach_is_limited
 from weelo_workers.queries.backlog import is_unsettled
-from weelo_workers.queries.contracts import has_contract
 from weelo_workers.queries.open_offers import in_last_step, leaves_room, open_offers_of
+from weelo_workers.queries.relations import is_blocked, is_contracted
 from weelo_workers.queries.sphere import half_chord_squared
 from weelo_workers.settings import settings
 
@@ -108,13 +108,14 @@ def _has_a_fitting_truck(transporter_id: UUID) -> Exists:
 def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions for an offer of the broadcast, except those about a free truck and about room.
 
-    The transporter wants work and has no offer of the broadcast yet. The broadcast is open and has a slot for one of
-    their trucks.
+    The transporter wants work, has no offer of the broadcast yet, and neither blocks its customer nor is blocked by them.
+    The broadcast is open and has a slot for one of their trucks.
     """
     fits = _has_a_fitting_truck(transporter_id)
     offered = exists().where(Offer.broadcast_id == Broadcast.id, Offer.transporter_id == transporter_id)
     wants_work = exists().where(Transporter.id == transporter_id, Transporter.is_available)
-    return Broadcast.status.in_(OPEN), Broadcast.expires_at > now, fits, ~offered, wants_work
+    blocked = is_blocked(Broadcast.customer_id, transporter_id)
+    return Broadcast.status.in_(OPEN), Broadcast.expires_at > now, fits, ~offered, wants_work, ~blocked
 
 
 def _waits_for_the_next_step(transporter_id: UUID) -> Exists:
@@ -162,7 +163,7 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
             ~_waits_for_the_next_step(command.transporter_id),
             or_(
                 reach_covers(km_at_least),
-                and_(is_for_contracted(), has_contract(Broadcast.customer_id, command.transporter_id)),
+                and_(is_for_contracted(), is_contracted(Broadcast.customer_id, command.transporter_id)),
             ),
         )
         .subquery()

@@ -47,6 +47,7 @@ from weelo_workers.models import (
 from weelo_workers.models.fleet import of_kinds
 from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.open_offers import of_new_offer, open_offers_against
+from weelo_workers.queries.relations import is_blocked
 from weelo_workers.queries.slots import kinds_of, searching
 
 log = logging.getLogger(__name__)
@@ -162,7 +163,8 @@ def find_candidates(
     """Return the candidates for an offer, and the excluded transporters. `unlimited`: the step has no radius.
 
     Presence only proposes transporters. According to the rows, a candidate must want work now, have a free truck for an
-    open slot, have room for another offer and have no offer of this broadcast yet. Called under the broadcast's lock.
+    open slot, have room for another offer and have no offer of this broadcast yet. The customer and the candidate must
+    not block one another. Called under the broadcast's lock.
     """
     kinds = kinds_of(searching(slots))
     near = {**online.near, **online.busy} if online else {}
@@ -185,7 +187,10 @@ def find_candidates(
     cap = broadcast.policy.max_open_offers
     query = _ALL_WHO_WANT_WORK if all_who_want_work else _THOSE_IN_PRESENCE
     for row in session.execute(query, parameters):
-        if not row.is_available:
+        if row.is_blocked:
+            blocked = PassedOverBecause.BLOCKED
+            found.excluded.append(Excluded(row.id, blocked, row.km, recorded=row.newest_reason == blocked))
+        elif not row.is_available:
             found.excluded.append(Excluded(row.id, PassedOverBecause.OFFLINE, row.km))
         elif not row.kinds:
             busy = PassedOverBecause.NO_FREE_TRUCK
@@ -225,7 +230,7 @@ def already_offered(
 ) -> list[Candidate]:
     """Return the transporters who have an offer of this broadcast and could take this reopened slot now.
 
-    Transporters who declined or who gave the slot back are left out. With `new_round`, transporters whose offer is
+    Transporters who declined, who gave the slot back or who are blocked are left out. With `new_round`, transporters whose offer is
     marked as `may_be_offered_again` are included although it is declined.
     """
     gave_back = slots_given_back(Offer.broadcast_id, Offer.transporter_id).scalar_subquery()
@@ -245,6 +250,7 @@ def already_offered(
             or_(not_declined, Offer.may_be_offered_again) if new_round else not_declined,
             of_kinds(kinds_of([slot])),
             ~vehicle_busy,
+            ~is_blocked(broadcast.customer_id, Offer.transporter_id),
         )
         .group_by(Offer.broadcast_id, Offer.transporter_id, Offer.distance_km, Offer.declined_at)
     )
@@ -261,15 +267,17 @@ def already_offered(
     ]
 
 
-def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str, bool, datetime]:
+def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, bool, str, bool, datetime]:
     """Return a query for the transporters with vehicles of some kinds, without an offer of a broadcast, in any order.
 
-    Five of its columns are computed. `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of the
-    transporter's offers count against an offer of this broadcast. `newest_reason`: the reason of the newest step that
-    passed them over; null if they have a free vehicle. `preferred`: whether the customer prefers them. `last_offered_at`:
-    the time of their last offer of any broadcast.
+    Six of its columns are computed. `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of the
+    transporter's offers count against an offer of this broadcast. `is_blocked`: whether the customer and the transporter
+    block one another. `newest_reason`: the reason of the newest step that passed them over; null if they have a free
+    vehicle and are not blocked. `preferred`: whether the customer prefers them. `last_offered_at`: the time of their last
+    offer of any broadcast.
     """
     broadcast = bindparam("broadcast", type_=Uuid())
+    blocked = is_blocked(bindparam("customer", type_=Uuid()), Transporter.id)
     free_kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~vehicle_busy)
     newest_reason = (
         select(PassedOver.reason)
@@ -299,7 +307,8 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str, bool, d
             PLACES.c.km.label("km"),
             free_kinds.label("kinds"),
             open_offers_against(Transporter.id, PLACES.c.km).label("open_offers"),
-            case((free_kinds.is_(None), newest_reason)).label("newest_reason"),
+            blocked.label("is_blocked"),
+            case((or_(free_kinds.is_(None), blocked), newest_reason)).label("newest_reason"),
             (Transporter.id == any_(preferred)).label("preferred"),
             last_offered_at.label("last_offered_at"),
         )

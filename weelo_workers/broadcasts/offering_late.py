@@ -17,8 +17,8 @@ from weelo_workers.broadcasts.offering import (
 )
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
-from weelo_workers.queries.contracts import contracted_with
 from weelo_workers.queries.open_offers import in_last_step
+from weelo_workers.queries.relations import contracted_transporters
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,6 @@ def _within_reach(
 ) -> dict[UUID, float | None]:
     """Return those of the transporters who may get the offer now: in step 0 the contracted ones, at any distance."""
     if broadcast.is_for_contracted:
-        contracted = contracted_with(uow.session, broadcast.customer_id, among=km_by_transporter)
+        contracted = contracted_transporters(uow.session, broadcast.customer_id, among=km_by_transporter)
         return {each: km for each, km in km_by_transporter.items() if each in contracted}
     return {each: km for each, km in km_by_transporter.items() if broadcast.reach.covers(km)}

@@ -28,7 +28,7 @@ from weelo_workers.broadcasts.offering import (
     most_relevant,
     record_passed_over,
 )
-from weelo_workers.contracts.statuses import BroadcastStatus
+from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.lifecycles.ladder import CONTRACTED_STEP, Ring, next_step_in, ring
 from weelo_workers.lifecycles.offer_order import StepLimits
@@ -36,7 +36,7 @@ from weelo_workers.lifecycles.policy import Policy
 from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest
-from weelo_workers.queries.contracts import contracted_with, has_contract
+from weelo_workers.queries.relations import contracted_transporters, is_contracted
 
 SearchedRings = Sequence[tuple[Ring, presence.SearchResult | None]]
 """Rings with what presence has found in each; None if Redis does not answer."""
@@ -57,7 +57,7 @@ def search_rings(
     policy = broadcast.policy
     if step == CONTRACTED_STEP:
         step += 1
-        if contracted := contracted_with(uow.session, broadcast.customer_id):
+        if contracted := contracted_transporters(uow.session, broadcast.customer_id):
             found = search_contracted(contracted, broadcast)
             searched.append((ring(CONTRACTED_STEP, policy.radius_steps_km), found))
             if found.near:
@@ -169,7 +169,7 @@ def _some_contracted_have_it(uow: UnitOfWork, broadcast: Broadcast) -> bool:
         exists()
         .where(Offer.broadcast_id == broadcast.id, Offer.declined_at.is_(None))
         .where(Transporter.id == Offer.transporter_id, Transporter.is_available)
-        .where(has_contract(broadcast.customer_id, Offer.transporter_id))
+        .where(is_contracted(broadcast.customer_id, Offer.transporter_id))
     )
     return bool(uow.session.scalar(select(have_it)))
 
@@ -190,9 +190,11 @@ def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over:
 def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
     """Return how many transporters the step passed over, by reason. Those for whom no row is stored are counted, too.
 
-    Presence returns a limited number of transporters on the road, so their count is at most that number.
+    Presence returns a limited number of transporters on the road, so their count is at most that number. Blocked
+    transporters are not counted: the customer reads this, and must not learn that a transporter has blocked them.
     """
-    return dict(Counter(each.because.value for each in left_out))
+    blocked = PassedOverBecause.BLOCKED
+    return dict(Counter(each.because.value for each in left_out if each.because != blocked))
 
 
 def _mark_waiting(uow: UnitOfWork, broadcast: Broadcast, left_out: list[Excluded]) -> None:

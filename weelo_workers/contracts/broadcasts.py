@@ -18,7 +18,7 @@ from weelo_workers.contracts.command import Audit, Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import FLEET, TIMERS
 from weelo_workers.contracts.reasons import CustomerReason, ReasonCode
-from weelo_workers.contracts.recipients import ToOffered, ToTransportersWithTrucks
+from weelo_workers.contracts.recipients import ToOffered, ToTransporter, ToTransportersWithTrucks
 from weelo_workers.contracts.rejections import (
     OF_ANY_BROADCASTS,
     OF_CLOSED_BROADCASTS,
@@ -411,6 +411,10 @@ class BookingExpired(BroadcastEnded):
 
     reason: ExpiredBecause
     """Why the broadcast expired."""
+
+
+class OfferWithdrawn(AboutBroadcast, to=ToTransporter):
+    """The broadcast is no longer offered to this transporter, so it leaves the list of offers. It goes on for others."""
 
 
 class BookingCompleted(AboutBroadcast, to=ToTransportersWithTrucks):

@@ -77,6 +77,7 @@ class PassedOverBecause(DescribedEnum):
         "soft_cap",
         "Transporters with fewer open offers came first (setting SOFT_OPEN_OFFERS). The transporter is considered again in the next step.",
     )
+    BLOCKED = "blocked", "The customer had blocked the transporter, or the transporter the customer."
 
 
 class NotOfferedBecause(DescribedEnum):

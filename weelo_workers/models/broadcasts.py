@@ -253,6 +253,9 @@ class Offer(Base):
     declined_at: Mapped[datetime | None]
     decline_reason_code: Mapped[str | None]
     decline_note: Mapped[str | None]
+    withdrawn_at: Mapped[datetime | None]
+    """When the offer was withdrawn, because one of the two had blocked the other. `declined_at` is set as well, so the offer
+    is not open, and the transporter gets no further event about the broadcast."""
     may_be_offered_again: Mapped[bool] = mapped_column(server_default=text("false"))
     """Whether a new round may make this offer again although it is declined: the system declined it after the transporter had
     lost a truck."""

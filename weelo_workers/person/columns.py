@@ -63,7 +63,7 @@ TABLES: Mapping[str, Columns] = {
     "offers": Columns(
         _kept(
             "broadcast_id transporter_id step last_step version offered_at first_offered_at declined_at"
-            " decline_reason_code may_be_offered_again"
+            " decline_reason_code withdrawn_at may_be_offered_again"
         ),
         {"distance_km": WHOLE_KM, "decline_note": NOTHING},
     ),

@@ -37,6 +37,7 @@ from weelo_workers.lifecycles.offer_cap import APART_FACTOR, APART_KM, OfferRank
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, PassedOver
 from weelo_workers.models.base import is_in
 from weelo_workers.models.prepared import prepared
+from weelo_workers.queries.relations import is_blocked
 from weelo_workers.queries.sphere import half_chord_squared, half_chord_squared_of
 from weelo_workers.settings import settings
 
@@ -197,7 +198,8 @@ def kept_out_by(session: Session, broadcast_id: UUID, now: datetime) -> Sequence
     """Return pairs (transporter, open broadcast), nearest first.
 
     Each transporter has an offer of `broadcast_id` that they did not decline. The other broadcast passed them over
-    because they had no room, and has not been offered to them since.
+    because they had no room, and has not been offered to them since. Its customer and the transporter do not block one
+    another.
     """
     return session.execute(_KEPT_OUT_NEAREST_FIRST, {"broadcast": broadcast_id, "now": now}).all()
 
@@ -222,6 +224,7 @@ _KEPT_OUT = (
             _offered.broadcast_id == PassedOver.broadcast_id,
             _offered.transporter_id == PassedOver.transporter_id,
         ),
+        ~is_blocked(Broadcast.customer_id, PassedOver.transporter_id),
     )
 )
 _KEPT_OUT_NEAREST_FIRST = _KEPT_OUT.order_by(

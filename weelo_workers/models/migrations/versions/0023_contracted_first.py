@@ -6,7 +6,7 @@ from alembic import op
 revision = "0023"
 down_revision = "0022"
 
-BEFORE = "'next_step', 'no_free_truck', 'offline', 'silent', 'too_many_offers'"
+BEFORE = "'next_step', 'no_free_truck', 'offline', 'silent', 'too_many_offers', 'blocked'"
 
 
 def upgrade() -> None:
