@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from uuid import UUID, uuid4
 
 import pytest
@@ -185,8 +184,9 @@ def test_a_contracted_fleet_without_room_gets_the_offer_once_it_has_room(
 def test_without_redis_contracted_fleets_get_the_offer_at_an_unknown_distance(
     world: World, customer: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stranger, fleet = world.fleet(), contracted(world, customer)
-    offline = contracted(world, customer, online=False)
+    world.fleet()
+    fleet = contracted(world, customer)
+    contracted(world, customer, online=False)
 
     def unavailable(*_: object, **__: object) -> None:
         raise presence.PresenceUnavailable("Redis is away")
@@ -194,7 +194,6 @@ def test_without_redis_contracted_fleets_get_the_offer_at_an_unknown_distance(
     monkeypatch.setattr(presence, "online_within", unavailable)
     broadcast = world.broadcast(1, customer=customer)
     assert world.told_at(broadcast) == {fleet.id: 0}
-    assert stranger.id != offline.id
 
 
 def test_soon_after_redis_was_emptied_contracted_fleets_are_read_from_the_rows(
@@ -293,12 +292,10 @@ def test_a_contract_that_has_ended_counts_no_more(world: World) -> None:
     assert world.told_at(third) == {fleet.id: 1, stranger.id: 1}
 
 
-def test_a_catch_up_of_an_earlier_version_is_harmless(world: World, customer: UUID) -> None:
+def test_looking_for_missed_offers_in_step_0_changes_nothing(world: World, customer: UUID) -> None:
     fleet, stranger = contracted(world, customer), world.fleet()
     broadcast = world.broadcast(1, customer=customer)
     for each in (fleet, stranger):
         world.execute(CatchUp(transporter_id=each.id), each.id, Role.TRANSPORTER)
     world.drain()
     assert world.told_at(broadcast) == {fleet.id: 0}
-    ends = world.value("SELECT contracted_until FROM broadcasts")
-    assert isinstance(ends, datetime)
