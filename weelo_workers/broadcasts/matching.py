@@ -185,7 +185,7 @@ def find_candidates(
         **of_new_offer(broadcast, last_step=last_step, now=now),
     }
     cap = broadcast.policy.max_open_offers
-    query = _ALL_WHO_WANT_WORK if all_who_want_work else _THOSE_IN_PRESENCE
+    query = _ALL_WHO_WANT_WORK if all_who_want_work else THOSE_IN_PRESENCE
     for row in session.execute(query, parameters):
         if row.is_blocked:
             blocked = PassedOverBecause.BLOCKED
@@ -322,7 +322,7 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, bool, str, b
     )
 
 
-_THOSE_IN_PRESENCE = (
+THOSE_IN_PRESENCE = (
     _with_trucks().join(PLACES, PLACES.c.id == Transporter.id).execution_options(**prepared("match_presence"))
 )
 _ALL_WHO_WANT_WORK = (

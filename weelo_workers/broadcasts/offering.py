@@ -55,7 +55,7 @@ def insert_offers(
     if not these:
         return [], []
     ids = [candidate.transporter_id for candidate in these]
-    uow.session.scalars(_LOCK_TRANSPORTERS, {"ids": ids}).all()
+    uow.session.scalars(LOCK_TRANSPORTERS, {"ids": ids}).all()
     parameters = {
         "offered_broadcast": broadcast.id,
         "offered_in_step": step,
@@ -66,7 +66,7 @@ def insert_offers(
         **of_places({candidate.transporter_id: candidate.distance_km for candidate in these}),
         **of_new_offer(broadcast, last_step=last_step, now=uow.now),
     }
-    new = set(uow.session.scalars(_INSERT_OFFERS, parameters))
+    new = set(uow.session.scalars(INSERT_OFFERS, parameters))
     refused = [candidate for candidate in these if candidate.transporter_id not in new]
     inserted = [candidate for candidate in these if candidate.transporter_id in new]
     return inserted, _why_refused(uow, broadcast, refused)
@@ -82,7 +82,7 @@ def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate])
     if not declined:
         return list(these)
     ids = [candidate.transporter_id for candidate in declined]
-    uow.session.scalars(_LOCK_TRANSPORTERS, {"ids": ids}).all()
+    uow.session.scalars(LOCK_TRANSPORTERS, {"ids": ids}).all()
     parameters = {
         "cap": broadcast.policy.max_open_offers,
         "customer": broadcast.customer_id,
@@ -93,7 +93,7 @@ def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate])
     return [each for each in these if not each.declined or each.transporter_id in room]
 
 
-_LOCK_TRANSPORTERS = (
+LOCK_TRANSPORTERS = (
     select(Transporter.id)
     .where(Transporter.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
     .order_by(Transporter.id)
@@ -114,7 +114,7 @@ _NEW_OFFERS = {
     "version": bindparam("offered_in_version", type_=Integer()),
     "offered_at": bindparam("now", type_=DateTime(timezone=True)),
 }
-_INSERT_OFFERS = (
+INSERT_OFFERS = (
     insert(_OFFERS)
     .from_select(
         list(_NEW_OFFERS),
