@@ -28,17 +28,26 @@ def blocking(by: Side, customer: UUID, fleet: Fleet) -> tuple[Command, UUID, Rol
     return command, fleet.id, Role.TRANSPORTER
 
 
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+)
+
+
+def wait_for_waiting(world: World, transactions: int) -> None:
+    """Wait until so many transactions wait for a lock."""
+    eventually(lambda: world.value(WAITING) >= transactions)
+
+
 def second_waits_for_first(world: World, broadcast: UUID, first: UUID, second: UUID) -> None:
     """Execute two commands that wait for the broadcast's lock, in this order."""
     lock = text("SELECT FROM broadcasts WHERE id = :id FOR NO KEY UPDATE")
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     threads = []
     with world.engine.begin() as connection:
         connection.execute(lock, {"id": broadcast})
         for number, command in enumerate((first, second), start=1):
             threads.append(threading.Thread(target=world.bus.execute, args=(command,)))
             threads[-1].start()
-            eventually(lambda expected=number: world.value(waiting) >= expected)
+            wait_for_waiting(world, number)
     for thread in threads:
         thread.join(timeout=30)
         assert not thread.is_alive()
@@ -110,7 +119,6 @@ def test_a_block_that_waits_for_a_new_request_withdraws_its_offer(world: World, 
     customer, fleet = new_customer(world), world.fleet()
     booked = world.post(world.booking(customer), customer, Role.CUSTOMER)
     blocks = world.post(*blocking(by, customer, fleet))
-    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     threads = [threading.Thread(target=world.bus.execute, args=(each,)) for each in (booked, blocks)]
     with world.engine.begin() as connection:
         connection.execute(
@@ -118,7 +126,7 @@ def test_a_block_that_waits_for_a_new_request_withdraws_its_offer(world: World, 
         )
         for number, thread in enumerate(threads, start=1):
             thread.start()
-            eventually(lambda expected=number: world.value(waiting) >= expected)
+            wait_for_waiting(world, number)
     for thread in threads:
         thread.join(timeout=30)
         assert not thread.is_alive()

@@ -140,18 +140,3 @@ class RelationView(Wire):
     """What the reader has set; null after it was removed."""
     since: Timestamp | None
     """When it was set; null after it was removed."""
-
-
-class RelationDetailsView(Wire):
-    """The relation of a customer and a transporter, as an operator sees it."""
-
-    customer_id: CustomerId
-    transporter_id: TransporterId
-    blocked_by_customer_at: Timestamp | None
-    """When the customer blocked the transporter; null if they do not."""
-    blocked_by_transporter_at: Timestamp | None
-    """When the transporter blocked the customer; null if they do not."""
-    preferred_at: Timestamp | None
-    """When the customer preferred the transporter; null if they do not."""
-    contracted_at: Timestamp | None
-    """When an operator recorded the contract; null without one."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, DateTime, exists, func, or_, select, type_coerce
 from sqlalchemy.orm import Session, aliased
 
-from weelo_workers.contracts.relations import RelationDetailsView, RelationKind, RelationView
+from weelo_workers.contracts.relations import RelationKind, RelationView
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models import Relation
 from weelo_workers.queries.pages import Page, PageRequest
@@ -94,7 +94,7 @@ def _own_view(row: Any) -> RelationView:
     )
 
 
-def relations_of(session: Session, user_id: UUID, role: Role, limit: int) -> list[RelationDetailsView]:
+def relations_of(session: Session, user_id: UUID, role: Role, limit: int) -> Sequence[Relation]:
     """Return the relations of this customer or this transporter for an operator, the latest change first."""
     is_own = (Relation.customer_id if role is Role.CUSTOMER else Relation.transporter_id) == user_id
     changed_at = func.greatest(
@@ -104,16 +104,4 @@ def relations_of(session: Session, user_id: UUID, role: Role, limit: int) -> lis
         Relation.contracted_at,
     )
     latest_first = (changed_at.desc(), Relation.customer_id, Relation.transporter_id)
-    rows = session.scalars(select(Relation).where(is_own).order_by(*latest_first).limit(limit))
-    return [details_view(row) for row in rows]
-
-
-def details_view(row: Relation) -> RelationDetailsView:
-    return RelationDetailsView(
-        customer_id=row.customer_id,
-        transporter_id=row.transporter_id,
-        blocked_by_customer_at=row.blocked_by_customer_at,
-        blocked_by_transporter_at=row.blocked_by_transporter_at,
-        preferred_at=row.preferred_at,
-        contracted_at=row.contracted_at,
-    )
+    return session.scalars(select(Relation).where(is_own).order_by(*latest_first).limit(limit)).all()
