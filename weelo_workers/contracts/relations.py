@@ -100,7 +100,7 @@ class SetByOperator(
     customer_id: UUID
     transporter_id: UUID
     relation: Literal["contracted"]
-    reason: str = ""
+    reason: str
 
 
 class RemoveByOperator(
@@ -114,7 +114,7 @@ class RemoveByOperator(
 
     customer_id: UUID
     transporter_id: UUID
-    reason: str = ""
+    reason: str
 
 
 class WithdrawOffer(Command, name="relations.withdraw_offer", queue=OFFERS):
