@@ -13,12 +13,19 @@ from weelo_client.customer import CustomerCommands
 from weelo_client.driver import DriverCommands
 from weelo_client.frames import Frame
 from weelo_client.reads import Reads
+from weelo_client.relations import RelationCommands
 from weelo_client.transporter import TransporterCommands
 from weelo_client.webhooks import WebhookCommands
 
 
 class WeeloClient(
-    CustomerCommands, TransporterCommands, DriverCommands, AdminCommands, WebhookCommands, Reads
+    CustomerCommands,
+    TransporterCommands,
+    DriverCommands,
+    AdminCommands,
+    WebhookCommands,
+    RelationCommands,
+    Reads,
 ):
     """All requests of customers, transporters, drivers and operators. The token determines the user and role.
 

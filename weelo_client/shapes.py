@@ -204,6 +204,15 @@ class Availability(TypedDict):
     changedAt: str | None
 
 
+class Relation(TypedDict):
+    """What the user has set about another one. Both are null after it was removed."""
+
+    customerId: str
+    transporterId: str
+    relation: Literal["blocked", "preferred", "contracted"] | None
+    since: str | None
+
+
 class VehicleKind(TypedDict):
     """A kind of the catalogue. All spellings of the same kind have the same key: `vehicleKey` elsewhere."""
 

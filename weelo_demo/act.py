@@ -14,7 +14,17 @@ from typing import Literal, TypeVar
 from weelo_client import Frame, FrameTimeout, Rejected, WeeloError
 from weelo_client.shapes import Broadcast, VehicleRequirement
 from weelo_demo.fleet import Fleet
-from weelo_demo.people import Customer, Driver, Installation, Person, Transporter, Truck, VehicleKind, place
+from weelo_demo.people import (
+    Customer,
+    Driver,
+    Installation,
+    Operator,
+    Person,
+    Transporter,
+    Truck,
+    VehicleKind,
+    place,
+)
 from weelo_demo.telling import says
 from weelo_demo.towns import CONNAUGHT_PLACE, Point, moved
 
@@ -114,6 +124,10 @@ class Act:
         customer.listen()
         self.watch(customer)
         return customer
+
+    def operator(self) -> Operator:
+        """Return an operator of the installation."""
+        return Operator(self._installation, "The operator")
 
     def transporters(
         self,

@@ -76,6 +76,10 @@ class Customer(Person):
     role = "customer"
 
 
+class Operator(Person):
+    role = "admin"
+
+
 class Driver(Person):
     role = "driver"
 

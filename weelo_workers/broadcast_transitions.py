@@ -137,9 +137,16 @@ def trucks_freed(uow: UnitOfWork, transporter_ids: Iterable[UUID]) -> None:
 
 def next_step(broadcast: Broadcast) -> WidenBroadcast:
     """Return the command that makes the next step of this broadcast."""
-    return WidenBroadcast(
-        broadcast_id=broadcast.id, step=broadcast.radius_step + 1, round=broadcast.reoffer_rounds
-    )
+    return WidenBroadcast(broadcast_id=broadcast.id, step=broadcast.next_step, round=broadcast.reoffer_rounds)
+
+
+def send_next_step(uow: UnitOfWork, broadcast: Broadcast) -> None:
+    """Send the next step at once, because every transporter with the offer has declined it. Its timer then does nothing.
+
+    No step is sent if the broadcast is over or has reached everyone. Called under the broadcast's lock.
+    """
+    if broadcast.status in lifecycle.OPEN and broadcast.has_begun and not broadcast.has_reached_all:
+        uow.send(next_step(broadcast))
 
 
 def request_backfill(uow: UnitOfWork, broadcast: Broadcast) -> None:

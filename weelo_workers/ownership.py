@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, select
+from sqlalchemy import ColumnElement, Uuid, bindparam, select
 
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastKind
@@ -17,6 +17,8 @@ from weelo_workers.lifecycles.ladder import ring_name
 from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TruckRequest
 from weelo_workers.models.prepared import prepared
+from weelo_workers.queries.open_offers import open_offer_exists
+from weelo_workers.queries.relations import are_blocked, is_blocked
 
 
 def lock_own_broadcast(
@@ -37,13 +39,68 @@ def lock_any_broadcast(uow: UnitOfWork, broadcast_id: UUID) -> Broadcast:
     return broadcast
 
 
-def lock_offered(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> tuple[Broadcast, Offer]:
-    """Return the broadcast and its offer to this transporter. Raises Rejected(BROADCAST_NOT_FOUND) without an offer."""
+def lock_offer_to_decline(
+    uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID
+) -> tuple[Broadcast, Offer, bool]:
+    """Return the broadcast, its offer to this transporter, and whether another transporter may still take the broadcast.
+
+    Raises Rejected(BROADCAST_NOT_FOUND) without an offer.
+    """
     broadcast = uow.lock(Broadcast, broadcast_id)
-    offer = uow.session.get(Offer, (broadcast_id, transporter_id))
-    if broadcast is None or offer is None:
+    found = uow.session.execute(
+        _TO_DECLINE, {"broadcast": broadcast_id, "own": transporter_id}, execution_options=AS_IT_IS_NOW
+    ).one_or_none()
+    if broadcast is None or found is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
-    return broadcast, offer
+    return broadcast, found.Offer, found.others_may_take_it
+
+
+_TO_DECLINE = (
+    select(
+        Offer,
+        open_offer_exists(bindparam("broadcast", type_=Uuid()), besides=bindparam("own", type_=Uuid())).label(
+            "others_may_take_it"
+        ),
+    )
+    .where(
+        Offer.broadcast_id == bindparam("broadcast", type_=Uuid()),
+        Offer.transporter_id == bindparam("own", type_=Uuid()),
+    )
+    .execution_options(**prepared("read_offer_to_decline"))
+)
+
+
+def offer_unless_blocked(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> Offer:
+    """Return the offer of this locked broadcast to this transporter.
+
+    Raises Rejected: BLOCKED if the customer and the transporter block one another, also without an offer;
+    BROADCAST_NOT_FOUND without an offer.
+    """
+    found = uow.session.execute(
+        _OFFER,
+        {"broadcast": broadcast.id, "own": transporter_id, "customer": broadcast.customer_id},
+        execution_options=AS_IT_IS_NOW,
+    ).one_or_none()
+    if found is None:
+        raise not_offered(uow, broadcast, transporter_id)
+    if found.is_blocked:
+        raise Rejected(Code.BLOCKED)
+    offer: Offer = found.Offer
+    return offer
+
+
+_IS_BLOCKED = is_blocked(bindparam("customer", type_=Uuid()), bindparam("own", type_=Uuid())).label(
+    "is_blocked"
+)
+_OFFER = select(Offer, _IS_BLOCKED).where(
+    Offer.broadcast_id == bindparam("broadcast"), Offer.transporter_id == bindparam("own")
+)
+
+
+def not_offered(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> Rejected:
+    """Return the rejection of a transporter without an offer of the broadcast: BLOCKED or BROADCAST_NOT_FOUND."""
+    blocked = are_blocked(uow.session, broadcast.customer_id, transporter_id)
+    return Rejected(Code.BLOCKED if blocked else Code.BROADCAST_NOT_FOUND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +112,22 @@ class OfferedBroadcast:
     assignments: list[Assignment]
     ring: str
     """The ring of the offer."""
+    is_blocked: bool
+    """Whether the customer and the caller block one another."""
 
 
 def lock_offered_with_trucks(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> OfferedBroadcast:
     """Return the broadcast with slots and assignments. Raises Rejected(BROADCAST_NOT_FOUND) without an offer."""
     broadcast = uow.lock(Broadcast, broadcast_id)
-    found = uow.session.execute(
-        _OFFERED, {"broadcast": broadcast_id, "own": transporter_id}, execution_options=AS_IT_IS_NOW
-    ).all()
-    if broadcast is None or not found:
+    if broadcast is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
+    found = uow.session.execute(
+        _OFFERED,
+        {"broadcast": broadcast_id, "own": transporter_id, "customer": broadcast.customer_id},
+        execution_options=AS_IT_IS_NOW,
+    ).all()
+    if not found:
+        raise not_offered(uow, broadcast, transporter_id)
     slots = {each.TruckRequest.id: each.TruckRequest for each in found}
     assignments = [each.Assignment for each in found if each.Assignment is not None]
     return OfferedBroadcast(
@@ -72,11 +135,12 @@ def lock_offered_with_trucks(uow: UnitOfWork, broadcast_id: UUID, transporter_id
         list(slots.values()),
         sorted(assignments, key=lambda a: a.created_at),
         ring=ring_name(found[0].step, last_step=found[0].last_step),
+        is_blocked=found[0].is_blocked,
     )
 
 
 _OFFERED = (
-    select(TruckRequest, Assignment, Offer.step, Offer.last_step)
+    select(TruckRequest, Assignment, Offer.step, Offer.last_step, _IS_BLOCKED)
     .join(Offer, Offer.broadcast_id == TruckRequest.broadcast_id)
     .outerjoin(Assignment, Assignment.truck_request_id == TruckRequest.id)
     .where(Offer.broadcast_id == bindparam("broadcast"), Offer.transporter_id == bindparam("own"))

@@ -119,6 +119,10 @@ class Settings(BaseSettings):
     """How many transporters one step offers to, nearest first. The others are considered in the next step; the last step goes on in portions of this size."""
     max_open_offers: Annotated[int, Field(ge=1, le=10_000)] = 20
     """How many open offers a transporter may have. Only offers that are at least as near as a new one count against it. Offers in a town that the transporter has left do not count, and offers of the last step count only in the last step."""
+    soft_open_offers: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    """Transporters with fewer open offers than this come first. The others get an offer only if a step has fewer candidates than `MIN_OFFERS_PER_STEP` otherwise. At least as large as `MAX_OPEN_OFFERS`: no soft cap."""
+    contracted_first_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    """For this long a new request is offered only to the transporters who have a contract with its customer, if one of them is online with a free truck. The rings follow afterwards, or at once when all of them have declined. 0: the rings begin at once."""
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     """The longest pause between two sweeps. If a timer comes due earlier, the sweep runs earlier."""
     shed_after_seconds: Annotated[float, Field(gt=0, le=600)] = 1.0

@@ -9,7 +9,7 @@ import pytest
 from tests.support.sources import DOMAINS, calls, import_all_contracts, name_of, python_files, syntax
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.event import AboutBroadcast, Event
-from weelo_workers.contracts.queues import FLEET, QUEUES, TIMERS
+from weelo_workers.contracts.queues import FLEET, OFFERS, QUEUES, TIMERS
 from weelo_workers.contracts.recipients import Recipients
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.notifications.catalog import CATALOG
@@ -22,6 +22,7 @@ WIRE_NAMES = {
     "command_settled",
     "broadcast_state_changed",
     "new_broadcast",
+    "offer_withdrawn",
     "truck_confirmed",
     "trucks_remaining_update",
     "booking_fully_filled",
@@ -71,6 +72,7 @@ CODES = {
         "HOLD_EXPIRED",
         "ASSIGNMENT_EXPIRED",
         "DRIVER_REPLACED",
+        "BLOCKED",
         "SLOT_GIVEN_BACK",
         "TOO_EARLY",
         "INVALID_TRANSITION",
@@ -138,6 +140,8 @@ ON_ANOTHER_QUEUE = {
     "broadcasts.offer_passed_over": FLEET,
     # This command is sent too seldom for a queue of its own.
     "person.erase": FLEET,
+    # They decide who may get offers, and are sent too seldom for a queue of their own.
+    **dict.fromkeys((name for name in REGISTRY if name.startswith("relations.")), OFFERS),
 }
 
 

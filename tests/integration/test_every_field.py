@@ -28,6 +28,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from sqlalchemy import select
 
+from tests.support.relations import new_customer
 from tests.support.sources import import_all_contracts, is_of_the_sandbox, name_of, python_files
 from tests.support.tokens import token
 from tests.support.world import World
@@ -46,6 +47,7 @@ from weelo_workers.contracts.fleet import (
 )
 from weelo_workers.contracts.offers import Acceptance, Confirmation, OneTruck, Refusal, SlotsWanted
 from weelo_workers.contracts.reasons import CustomerReason, ProviderReason
+from weelo_workers.contracts.relations import Contract, CustomersRelation, TransportersRelation
 from weelo_workers.contracts.statuses import EndOutcome, Role
 from weelo_workers.contracts.trips import (
     DriverRefusal,
@@ -502,6 +504,24 @@ def register_device(probe: Probe) -> None:
     probe.send(DeviceDetails, filled_in(DeviceDetails), Role.CUSTOMER, uuid4(), "PUT /devices/a-token-of-fcm")
 
 
+def customers_relation(probe: Probe) -> None:
+    fleet, who = probe.world.fleet(online=False), uuid4()
+    body = filled_in(CustomersRelation, relation="preferred")
+    probe.send(CustomersRelation, body, Role.CUSTOMER, who, f"PUT /relations/transporters/{fleet.id}")
+
+
+def transporters_relation(probe: Probe) -> None:
+    fleet, customer = probe.world.fleet(online=False), new_customer(probe.world)
+    body = filled_in(TransportersRelation, relation="blocked")
+    probe.send(TransportersRelation, body, Role.TRANSPORTER, fleet.id, f"PUT /relations/customers/{customer}")
+
+
+def contract(probe: Probe) -> None:
+    fleet, customer = probe.world.fleet(online=False), new_customer(probe.world)
+    path = f"PUT /admin/customers/{customer}/transporters/{fleet.id}"
+    probe.send(Contract, filled_in(Contract, relation="contracted"), Role.ADMIN, uuid4(), path)
+
+
 def create_webhook(probe: Probe) -> None:
     probe.send(NewWebhook, filled_in(NewWebhook), Role.CUSTOMER, uuid4(), "POST /webhooks")
 
@@ -717,6 +737,9 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
     ("PUT /vehicles/<vehicleNumber>", VehicleDetails): register_vehicle,
     ("PUT /drivers/<driverId>", DriverDetails): register_driver,
     ("PUT /devices/<token>", DeviceDetails): register_device,
+    ("PUT /relations/transporters/<transporterId>", CustomersRelation): customers_relation,
+    ("PUT /relations/customers/<customerId>", TransportersRelation): transporters_relation,
+    ("PUT /admin/customers/<customerId>/transporters/<transporterId>", Contract): contract,
     ("POST /webhooks", NewWebhook): create_webhook,
     ("PUT /webhooks/<id>", WebhookChanges): update_webhook,
     ("POST /webhooks/<id>/resend", ResendRange): resend_to_webhook,

@@ -6,10 +6,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as some
-from sqlalchemy import Double, cast, literal, select
+from sqlalchemy import Double, Uuid, cast, literal, select
 from sqlalchemy.orm import Session
 
 from tests.support.world import World
+from weelo_workers.contracts.offers import Truck
 from weelo_workers.contracts.statuses import AssignmentStatus, HoldStatus, TruckRequestStatus
 from weelo_workers.contracts.vehicle_kinds import CATALOGUE
 from weelo_workers.lifecycles.assignment import LIVE
@@ -18,14 +19,16 @@ from weelo_workers.models import (
     Broadcast,
     Driver,
     Hold,
+    Offer,
     TruckRequest,
     Vehicle,
     driver_busy,
     vehicle_busy,
 )
-from weelo_workers.models.broadcasts import reach_covers, reach_is_limited
+from weelo_workers.models.broadcasts import is_for_contracted, reach_covers, reach_is_limited
 from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.fleets import busy_among
+from weelo_workers.queries.open_offers import open_offer_exists
 from weelo_workers.queries.slots import kinds_of, searching
 
 # The rows are made once per test and changed by each example, inside a transaction that is rolled back.
@@ -39,6 +42,11 @@ KEYS = some.sampled_from(sorted(kind.key for kind in CATALOGUE)[:3])
 @pytest.fixture
 def broadcast_id(world: World) -> UUID:
     return world.broadcast(1)
+
+
+@pytest.fixture
+def truck(world: World) -> Truck:
+    return world.fleet(online=False).trucks[0]
 
 
 @EXAMPLES
@@ -59,6 +67,89 @@ def test_reach(
         ).one()
         assert bool(covers) == broadcast.reach.covers(km)
         assert limited == (broadcast.reach.limit_km is not None)
+
+
+@pytest.mark.parametrize("step", [0, 1, 4])
+@pytest.mark.parametrize("contracted", [False, True])
+def test_step_of_the_contracted(world: World, broadcast_id: UUID, step: int, contracted: bool) -> None:
+    with Session(world.engine) as session:
+        broadcast = session.get_one(Broadcast, broadcast_id)
+        broadcast.radius_step = step
+        broadcast.contracted_until = broadcast.created_at if contracted else None
+        session.flush()
+        in_sql = session.scalar(select(is_for_contracted()).where(Broadcast.id == broadcast_id))
+        assert in_sql == broadcast.is_for_contracted == (contracted and step == 0)
+        assert broadcast.has_begun == (contracted or step > 0)
+        assert [broadcast.precedes(each) for each in range(6)] == [
+            not broadcast.has_begun,
+            *(step + 1 == each for each in range(1, 6)),
+        ]
+
+
+@EXAMPLES
+@given(
+    declined=some.lists(some.booleans(), min_size=1, max_size=4),
+    held=some.none() | some.integers(0, 3),
+    won=some.none() | some.integers(0, 3),
+    declining=some.none() | some.integers(0, 3),
+)
+def test_some_offer_is_open(
+    world: World,
+    broadcast_id: UUID,
+    truck: Truck,
+    declined: list[bool],
+    held: int | None,
+    won: int | None,
+    declining: int | None,
+) -> None:
+    with Session(world.engine) as session:
+        broadcast = session.get_one(Broadcast, broadcast_id)
+        slot = session.scalars(select(TruckRequest).where(TruckRequest.broadcast_id == broadcast_id)).one()
+        now, fleets = broadcast.created_at, [uuid4() for _ in range(4)]
+        for fleet, has_declined in zip(fleets, declined, strict=False):
+            session.add(
+                Offer(
+                    broadcast_id=broadcast_id,
+                    transporter_id=fleet,
+                    step=1,
+                    version=2,
+                    offered_at=now,
+                    declined_at=now if has_declined else None,
+                )
+            )
+        for fleet in fleets[held : held + 1] if held is not None else ():
+            session.add(
+                Hold(
+                    id=uuid4(),
+                    broadcast_id=broadcast_id,
+                    transporter_id=fleet,
+                    status=HoldStatus.OPEN,
+                    state_changed_at=now,
+                    expires_at=now,
+                    created_at=now,
+                )
+            )
+        if won is not None:
+            session.add(
+                Assignment(
+                    id=uuid4(),
+                    trip_id=uuid4(),
+                    broadcast_id=broadcast_id,
+                    truck_request_id=slot.id,
+                    transporter_id=fleets[won],
+                    driver_id=truck.driver_id,
+                    vehicle_id=truck.vehicle_id,
+                    vehicle_number="KA 01 AA 1",
+                    status=AssignmentStatus.PENDING,
+                    state_changed_at=now,
+                    created_at=now,
+                )
+            )
+        session.flush()
+        besides = None if declining is None else literal(fleets[declining], Uuid())
+        found = session.scalar(select(open_offer_exists(literal(broadcast_id, Uuid()), besides=besides)))
+        has_open_offer = [not each and n != declining for n, each in enumerate(declined)]
+        assert found == (any(has_open_offer) or held not in (None, declining) or won is not None)
 
 
 @EXAMPLES

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from tests.push.phones import acknowledge_all, connect, device, fleet_with_phone, pushes_to_send
 from tests.support.fcm_server import FcmServer
+from tests.support.relations import set_by_customer
 from tests.support.world import World
 from weelo_workers.contracts.fleet import ForgetDevice, RegisterDevice
 from weelo_workers.contracts.reasons import ProviderReason
@@ -342,3 +343,13 @@ def test_fleet_and_customer_who_sleep_are_woken_if_the_truck_stalls(
     world.tick(seconds)
     assert [server.delivered_to(token) for token in tokens] == [["assignment_stalled"]] * 2
     assert server.delivered_to(of_the_driver) == []
+
+
+def test_the_push_of_a_withdrawn_offer_replaces_that_of_the_offer(world: World, server: FcmServer) -> None:
+    fleet, token = fleet_with_phone(world)
+    customer = uuid4()
+    broadcast = world.broadcast(1, customer=customer)
+    set_by_customer(world, customer, fleet)
+    world.drain()
+    assert server.delivered_to(token) == ["new_broadcast", "offer_withdrawn"]
+    assert {each["android"]["collapse_key"] for each in server.received} == {str(broadcast)}

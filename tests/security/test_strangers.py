@@ -33,6 +33,8 @@ BODIES: dict[str, Any] = {
     "PUT /vehicles/<vehicleNumber>": {"vehicleType": "open", "vehicleSubtype": "17 Feet"},
     "PUT /drivers/<driverId>": {"name": "A stranger's", "phone": "+91 80 9999 9999"},
     "PUT /devices/<token>": {"platform": "ios"},
+    "PUT /relations/transporters/<transporterId>": {"relation": "preferred"},
+    "PUT /relations/customers/<customerId>": {"relation": "blocked"},
     "PUT /webhooks/<id>": {"isActive": False},
     "POST /webhooks/<id>/resend": {"fromSeq": 1, "toSeq": 1},
 }
@@ -40,6 +42,12 @@ BODIES: dict[str, Any] = {
 # Routes whose path argument is a value that users choose. They do not answer 404 if another user has this value: those of
 # TAKEN answer 409 with this code, those of NEVER_SAID_WHOSE answer 200 as for a value that no user has.
 TAKEN = {"PUT /vehicles/<vehicleNumber>": "VEHICLE_EXISTS", "PUT /drivers/<driverId>": "DRIVER_EXISTS"}
+# The path names another user, about whom the caller says something.
+ABOUT_OTHERS = {
+    f"{method} /relations/{path}"
+    for method in ("PUT", "DELETE")
+    for path in ("transporters/<transporterId>", "customers/<customerId>")
+}
 NEVER_SAID_WHOSE = {"PUT /devices/<token>", "DELETE /devices/<token>"}
 
 
@@ -85,6 +93,7 @@ def theirs(scene: Scene, route: str) -> dict[str, str]:
         "driverId": lambda: str(scene.fleet.drivers[0]),
         "vehicleNumber": lambda: scene.fleet.plates[0],
         "transporterId": lambda: str(scene.fleet.id),
+        "customerId": lambda: str(scene.customer),
         "token": lambda: scene.device,
         "id": lambda: ids[route.split("/")[1]],
     }
@@ -106,6 +115,9 @@ def test_somebody_elses_thing_is_not_there(scene: Scene, route: str, role: str) 
         answer = ask(stranger, route, names)
         if route in TAKEN:
             assert (answer.status_code, answer.json()["code"]) == (409, TAKEN[route])
+        elif route in ABOUT_OTHERS:
+            assert answer.status_code == 200, answer.text
+            assert ask(stranger, route, nothing).status_code == 404
         elif route in NEVER_SAID_WHOSE:
             other = ask(stranger, route, nothing)
             assert answer.status_code == other.status_code == 200

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from weelo_workers.lifecycles.ladder import Ring, is_last_step, next_step_in, portion_size, ring
+from weelo_workers.lifecycles.ladder import (
+    Ring,
+    is_last_step,
+    next_step_in,
+    portion_size,
+    ring,
+    ring_name,
+    step_after,
+)
 from weelo_workers.lifecycles.reach import Reach
 
 RADII = (10.0, 25.0)
@@ -13,6 +21,7 @@ RADII = (10.0, 25.0)
 @pytest.mark.parametrize(
     ("step", "expected"),
     [
+        (0, Ring(0, Reach.everyone())),
         (1, Ring(1, Reach.within(10))),
         (2, Ring(2, Reach.within(25))),
         (3, Ring(3, Reach.everyone(), last=True)),
@@ -55,3 +64,49 @@ def test_a_step_is_followed_at_once_if_it_told_nobody(
         next_step_in(this, offers_made=offers_made, left_over=left_over, at_least=1, step_seconds=15)
         == seconds
     )
+
+
+@pytest.mark.parametrize(
+    ("newest", "contracted_step_made", "contracted_first_seconds", "following"),
+    [
+        (0, False, 0, 1),
+        (0, False, 20, 0),
+        (0, True, 20, 1),
+        (0, True, 0, 1),
+        (1, False, 20, 2),
+        (5, True, 20, 6),
+    ],
+)
+def test_the_step_of_contracted_transporters_comes_once_and_first(
+    newest: int, contracted_step_made: bool, contracted_first_seconds: float, following: int
+) -> None:
+    assert (
+        step_after(
+            newest,
+            contracted_step_made=contracted_step_made,
+            contracted_first_seconds=contracted_first_seconds,
+        )
+        == following
+    )
+
+
+@pytest.mark.parametrize(("offers_made", "seconds"), [(0, 0), (1, 20), (9, 20)])
+def test_the_rings_follow_the_contracted_transporters(offers_made: int, seconds: float) -> None:
+    this = Ring(0, Reach.everyone())
+    assert this.is_for_contracted
+    assert (
+        next_step_in(
+            this,
+            offers_made=offers_made,
+            left_over=False,
+            at_least=3,
+            step_seconds=15,
+            contracted_first_seconds=20,
+        )
+        == seconds
+    )
+
+
+def test_rings_have_names() -> None:
+    names = [ring_name(step, last_step=step == 3) for step in (0, 1, 2, 3)]
+    assert names == ["contracted", "1", "2", "last"]

@@ -8,6 +8,7 @@ import pytest
 
 from weelo_workers.broadcasts.matching import Candidate, Excluded, MatchResult
 from weelo_workers.contracts.statuses import PassedOverBecause
+from weelo_workers.lifecycles.offer_order import StepLimits
 from weelo_workers.models import Broadcast, TruckRequest
 from weelo_workers.queries.slots import filled, kinds_of, searching
 
@@ -40,7 +41,7 @@ def test_only_searching_slots_are_searched_and_only_those_with_a_truck_are_fille
 def test_candidates_beyond_the_limit_wait_for_the_next_step(limit: int, more: bool) -> None:
     candidates = [Candidate(uuid4(), float(km), ("open",)) for km in range(3)]
     found = MatchResult(candidates=list(candidates))
-    assert found.keep_nearest(limit) is more
+    assert found.keep_first(StepLimits(limit)) is more
     assert found.candidates == candidates[:limit]
     assert found.excluded == [
         Excluded(each.transporter_id, PassedOverBecause.NEXT_STEP, each.distance_km)

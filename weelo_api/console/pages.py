@@ -17,7 +17,7 @@ from weelo_api.views.common import replica_session
 from weelo_workers import clock, presence
 from weelo_workers.contracts.admin import StatusFilter
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
+from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus, Role
 from weelo_workers.contracts.vehicle_kinds import TYPES
 from weelo_workers.doctor.current import current_findings
 from weelo_workers.lifecycles.assignment import LIVE
@@ -37,10 +37,12 @@ from weelo_workers.queries.pages import PageRequest
 from weelo_workers.queries.people import people
 from weelo_workers.queries.queue_overview import failing_commands, parked_commands, queue_states
 from weelo_workers.queries.recipients import recipients
+from weelo_workers.queries.relations import relations_of
 
 ROWS = 50
 FLEETS_SHOWN = 100
 LISTED_COMMANDS = 100
+RELATIONS_SHOWN = 100
 
 WITHIN = {
     "15m": ("15 minutes", timedelta(minutes=15)),
@@ -321,10 +323,29 @@ def fleet(fleet_id: UUID) -> str:
         audit = admin_audit.audit(
             session, admin_audit.AuditFilter(subject_id=fleet_id), PageRequest(ROWS, None)
         )
+        relations = relations_of(session, fleet_id, Role.TRANSPORTER, RELATIONS_SHOWN)
+        names = people(session, [each.customer_id for each in relations])
     if found is None:
         raise Rejected(Code.NOT_FOUND)
     levers = [each for each in LEVERS_OF_FLEETS if each.is_of(found["isAvailable"])]
-    return page("fleet.html", fleet=found, audit=audit.items, levers=levers)
+    return page("fleet.html", fleet=found, audit=audit.items, levers=levers, relations=relations, names=names)
+
+
+@api.get("/customers/<uuid:customer_id>")
+def customer(customer_id: UUID) -> str:
+    """One customer: the fleets that they block or prefer, that block them, or with which they have a contract."""
+    with replica_session() as session:
+        relations = relations_of(session, customer_id, Role.CUSTOMER, RELATIONS_SHOWN)
+        names = people(session, [customer_id, *(each.transporter_id for each in relations)])
+    if customer_id not in names:
+        raise Rejected(Code.NOT_FOUND)
+    return page(
+        "customer.html",
+        customer_id=customer_id,
+        person=names[customer_id],
+        relations=relations,
+        names=names,
+    )
 
 
 # --- the system -----------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ _ACTIONS = {
     "broadcasts.expire_by_operator": "expire",
     "broadcasts.cancel_by_operator": "cancel",
     "fleet.set_availability_by_operator": "change availability",
+    "relations.set_by_operator": "record contract",
+    "relations.remove_by_operator": "delete contract",
     "trips.end": "end trip",
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from weelo_workers.contracts import admin, broadcasts, fleet, offers, trips, webhooks
+from weelo_workers.contracts import admin, broadcasts, fleet, offers, relations, trips, webhooks
 
 BROADCAST = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01"
 VEHICLE = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d02"
@@ -58,6 +58,14 @@ BODIES: dict[type[BaseModel], dict[str, Any]] = {
     admin.AvailabilityIntervention: {
         "off": {"isAvailable": False, "reason": "The transporter has lost the phone"}
     },
+    relations.CustomersRelation: {
+        "block": {"relation": "blocked"},
+        "prefer": {"relation": "preferred"},
+    },
+    relations.TransportersRelation: {"block": {"relation": "blocked"}},
+    relations.Contract: {
+        "with a reason": {"relation": "contracted", "reason": "The contract for this year is signed"}
+    },
     webhooks.NewWebhook: {
         "all events": {"url": "https://example.com/weelo", "events": ["*"]},
         "some events": {
@@ -107,6 +115,7 @@ BODIES: dict[type[BaseModel], dict[str, Any]] = {
 
 PARAMETERS: dict[str, Any] = {
     "id": BROADCAST,
+    "customerId": "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d09",
     "transporterId": "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d07",
     "tripId": "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d08",
     "driverId": DRIVER,

@@ -16,7 +16,7 @@ from weelo_api.commands.internal import wake
 from weelo_workers import redis_clock
 
 # `WakeUps` needs every command to be in the registry. Nothing else in this process imports these modules.
-from weelo_workers.contracts import notifications, person, webhooks  # noqa: F401
+from weelo_workers.contracts import notifications, person, relations, webhooks  # noqa: F401
 from weelo_workers.contracts.command import REGISTRY, is_batched
 from weelo_workers.models.engine import autocommit_engine, engine
 from weelo_workers.models.mailbox import MAILBOX, active, as_sql, pause_is_over

@@ -84,7 +84,13 @@ def why(path: ByTransporter) -> Response:
         raise Rejected(Code.NOT_FOUND)
     with replica_session() as session:
         seen_up_to = acked([path.transporter_id]).get(path.transporter_id)
-        answer = why_offered(session, path.id, path.transporter_id, seen_up_to)
+        answer = why_offered(
+            session,
+            path.id,
+            path.transporter_id,
+            seen_up_to,
+            for_transporter=caller().role is Role.TRANSPORTER,
+        )
     return json_or_404(answer.json_dict() if answer else None, Code.BROADCAST_NOT_FOUND)
 
 

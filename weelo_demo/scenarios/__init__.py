@@ -4,6 +4,7 @@ from weelo_demo.act import Scenario
 from weelo_demo.scenarios import (
     breakdown,
     cancel_or_accept,
+    contracted,
     double_tap,
     filled,
     hold,
@@ -27,4 +28,5 @@ PROGRAMME: tuple[Scenario, ...] = (
     Scenario("i", silent_driver.TITLE, silent_driver.play, long=True),
     Scenario("j", breakdown.TITLE, breakdown.play),
     Scenario("k", never_sets_out.TITLE, never_sets_out.play, long=True),
+    Scenario("l", contracted.TITLE, contracted.play),
 )

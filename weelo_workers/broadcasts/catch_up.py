@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Exists, cast, exists, func, literal, null, or_, select
+from sqlalchemy import ColumnElement, Double, Exists, and_, cast, exists, func, literal, null, or_, select
 
 from weelo_workers import presence
-from weelo_workers.broadcasts.matching import Excluded, pickup_of
+from weelo_workers.broadcasts.matching import UNTIL_NEXT_STEP, Excluded, pickup_of
 from weelo_workers.broadcasts.offering import BroadcastStep, record_passed_over
 from weelo_workers.contracts.broadcasts import CatchUp, CreateBooking, CreateOrder, OfferLate
 from weelo_workers.contracts.statuses import PassedOverBecause
@@ -28,9 +28,10 @@ from weelo_workers.models import (
     Vehicle,
     vehicle_busy,
 )
-from weelo_workers.models.broadcasts import reach_covers, reach_is_limited
+from weelo_workers.models.broadcasts import is_for_contracted, reach_covers, reach_is_limited
 from weelo_workers.queries.backlog import is_unsettled
 from weelo_workers.queries.open_offers import in_last_step, leaves_room, open_offers_of
+from weelo_workers.queries.relations import is_blocked, is_contracted
 from weelo_workers.queries.sphere import half_chord_squared
 from weelo_workers.settings import settings
 
@@ -107,19 +108,20 @@ def _has_a_fitting_truck(transporter_id: UUID) -> Exists:
 def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
     """Return the conditions for an offer of the broadcast, except those about a free truck and about room.
 
-    The transporter wants work and has no offer of the broadcast yet. The broadcast is open and has a slot for one of
-    their trucks.
+    The transporter wants work, has no offer of the broadcast yet, and neither blocks its customer nor is blocked by them.
+    The broadcast is open and has a slot for one of their trucks.
     """
     fits = _has_a_fitting_truck(transporter_id)
     offered = exists().where(Offer.broadcast_id == Broadcast.id, Offer.transporter_id == transporter_id)
     wants_work = exists().where(Transporter.id == transporter_id, Transporter.is_available)
-    return Broadcast.status.in_(OPEN), Broadcast.expires_at > now, fits, ~offered, wants_work
+    blocked = is_blocked(Broadcast.customer_id, transporter_id)
+    return Broadcast.status.in_(OPEN), Broadcast.expires_at > now, fits, ~offered, wants_work, ~blocked
 
 
 def _waits_for_the_next_step(transporter_id: UUID) -> Exists:
     """Return the condition that the broadcast's newest step excluded the transporter until the next step.
 
-    The newest step made its offers to nearer transporters. Without this condition, the transporter would get the offer
+    The newest step made its offers to other transporters first. Without this condition, the transporter would get the offer
     before the next step by going offline and online. The condition is false if the broadcast expires before its next
     step.
     """
@@ -129,7 +131,7 @@ def _waits_for_the_next_step(transporter_id: UUID) -> Exists:
         PassedOver.transporter_id == transporter_id,
         PassedOver.round == Broadcast.reoffer_rounds,
         PassedOver.step == Broadcast.radius_step,
-        PassedOver.reason == PassedOverBecause.NEXT_STEP,
+        PassedOver.reason.in_(UNTIL_NEXT_STEP),
         next_at < Broadcast.expires_at,
     )
 
@@ -159,7 +161,10 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
         .where(
             *_concerns(command.transporter_id, uow.now),
             ~_waits_for_the_next_step(command.transporter_id),
-            reach_covers(km_at_least),
+            or_(
+                reach_covers(km_at_least),
+                and_(is_for_contracted(), is_contracted(Broadcast.customer_id, command.transporter_id)),
+            ),
         )
         .subquery()
     )
@@ -173,7 +178,7 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
         pickup = pickup_of(broadcast)
         km = None if here is None else pickup.km_to(here)
         # `km_at_least` may be less than the distance, so the query may return broadcasts that are out of reach.
-        if broadcast.reach.covers(km):
+        if broadcast.is_for_contracted or broadcast.reach.covers(km):
             missed.append(
                 Missed(
                     km,

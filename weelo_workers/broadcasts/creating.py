@@ -48,7 +48,7 @@ def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> B
     uow.record_created(broadcast, "create")
     broadcast_transitions.announce_state(uow, broadcast, slots)
     uow.send(ExpireBroadcast(broadcast_id=broadcast.id), at=broadcast.expires_at)
-    offer_in_rings(uow, broadcast, slots, search_rings(broadcast, slots, step=1))
+    offer_in_rings(uow, broadcast, slots, search_rings(uow, broadcast, slots, broadcast.next_step))
     uow.http_status = 201
     return broadcast_view(broadcast, slots, uow.now)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     Uuid,
     and_,
+    any_,
     bindparam,
     case,
     column,
@@ -30,10 +31,13 @@ from sqlalchemy.orm import Session
 from weelo_workers import presence
 from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.lifecycles import ladder
+from weelo_workers.lifecycles.offer_order import StepLimits, choose
+from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.models import (
     Broadcast,
     Offer,
     PassedOver,
+    Relation,
     Transporter,
     TruckRequest,
     Vehicle,
@@ -43,6 +47,7 @@ from weelo_workers.models import (
 from weelo_workers.models.fleet import of_kinds
 from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.open_offers import of_new_offer, open_offers_against
+from weelo_workers.queries.relations import is_blocked
 from weelo_workers.queries.slots import kinds_of, searching
 
 log = logging.getLogger(__name__)
@@ -59,6 +64,12 @@ class Candidate:
     """The slots of the broadcast that the fleet gave back. They are not offered to it again."""
     declined: bool = False
     """Whether the system declined an earlier offer of the broadcast for the transporter."""
+    preferred: bool = False
+    """Whether the customer prefers the transporter."""
+    last_offered_at: datetime | None = None
+    """The time of the transporter's last offer of any broadcast; None without one."""
+    open_offers: int = 0
+    """How many open offers of the transporter count against an offer of the broadcast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,21 +81,30 @@ class Excluded:
     """Whether the newest stored row for this broadcast and transporter has this reason. Then no new row is stored."""
 
 
+UNTIL_NEXT_STEP = frozenset({PassedOverBecause.NEXT_STEP, PassedOverBecause.SOFT_CAP})
+"""The reasons of a step for excluding candidates who are considered again in the next step."""
+
+
 @dataclass(slots=True)
 class MatchResult:
-    """The candidates for an offer of a broadcast, and the excluded transporters. Both lists are nearest first."""
+    """The candidates for an offer of a broadcast, in any order, and the excluded transporters, nearest first."""
 
     candidates: list[Candidate] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
 
-    def keep_nearest(self, limit: int) -> bool:
-        """Keep the nearest `limit` candidates and exclude the others until the next step. Return whether any was excluded."""
-        others = self.candidates[limit:]
-        self.candidates = self.candidates[:limit]
-        self.excluded += [
-            Excluded(other.transporter_id, PassedOverBecause.NEXT_STEP, other.distance_km) for other in others
-        ]
-        return bool(others)
+    def keep_first(self, limits: StepLimits) -> bool:
+        """Keep the candidates to whom the step offers, and exclude the others until the next step.
+
+        The candidates are in order afterwards. Return whether any was excluded.
+        """
+        choice = choose(self.candidates, limits)
+        self.candidates = choice.chosen
+        for others, because in (
+            (choice.next_step, PassedOverBecause.NEXT_STEP),
+            (choice.at_soft_cap, PassedOverBecause.SOFT_CAP),
+        ):
+            self.excluded += [Excluded(each.transporter_id, because, each.distance_km) for each in others]
+        return bool(choice.next_step or choice.at_soft_cap)
 
 
 def pickup_of(broadcast: Broadcast) -> presence.Point:
@@ -114,6 +134,22 @@ def search_presence(
         return None
 
 
+def search_contracted(contracted: Collection[UUID], broadcast: Broadcast) -> presence.SearchResult:
+    """Return which of the contracted transporters are online, at any distance. Called before anything is locked.
+
+    If Redis does not answer, or was emptied recently, all of those whom it does not find count as online at an unknown
+    distance. The rows decide whether they want work.
+    """
+    everyone: dict[UUID, float | None] = dict.fromkeys(contracted)
+    try:
+        online = presence.online_within(contracted, pickup_of(broadcast), Reach.everyone())
+        known = len(online) == len(everyone) or presence.is_warm()
+    except presence.PresenceUnavailable as unknown:
+        log.info("contracted transporters are searched for without their positions: %s", unknown)
+        return presence.SearchResult(everyone)
+    return presence.SearchResult(online if known else everyone | online)
+
+
 def find_candidates(
     session: Session,
     broadcast: Broadcast,
@@ -127,7 +163,8 @@ def find_candidates(
     """Return the candidates for an offer, and the excluded transporters. `unlimited`: the step has no radius.
 
     Presence only proposes transporters. According to the rows, a candidate must want work now, have a free truck for an
-    open slot, have room for another offer and have no offer of this broadcast yet. Called under the broadcast's lock.
+    open slot, have room for another offer and have no offer of this broadcast yet. The customer and the candidate must
+    not block one another. Called under the broadcast's lock.
     """
     kinds = kinds_of(searching(slots))
     near = {**online.near, **online.busy} if online else {}
@@ -142,14 +179,18 @@ def find_candidates(
         return found
     parameters = {
         "broadcast": broadcast.id,
+        "customer": broadcast.customer_id,
         "kinds": list(kinds),
         **of_places(near),
         **of_new_offer(broadcast, last_step=last_step, now=now),
     }
     cap = broadcast.policy.max_open_offers
-    query = _ALL_WHO_WANT_WORK if all_who_want_work else _THOSE_IN_PRESENCE
+    query = _ALL_WHO_WANT_WORK if all_who_want_work else THOSE_IN_PRESENCE
     for row in session.execute(query, parameters):
-        if not row.is_available:
+        if row.is_blocked:
+            blocked = PassedOverBecause.BLOCKED
+            found.excluded.append(Excluded(row.id, blocked, row.km, recorded=row.newest_reason == blocked))
+        elif not row.is_available:
             found.excluded.append(Excluded(row.id, PassedOverBecause.OFFLINE, row.km))
         elif not row.kinds:
             busy = PassedOverBecause.NO_FREE_TRUCK
@@ -157,7 +198,16 @@ def find_candidates(
         elif row.open_offers >= cap:
             found.excluded.append(Excluded(row.id, PassedOverBecause.TOO_MANY_OFFERS, row.km))
         else:
-            found.candidates.append(Candidate(row.id, row.km, row.kinds))
+            found.candidates.append(
+                Candidate(
+                    row.id,
+                    row.km,
+                    row.kinds,
+                    preferred=row.preferred,
+                    last_offered_at=row.last_offered_at,
+                    open_offers=row.open_offers,
+                )
+            )
     found.excluded.sort(key=lambda each: (each.distance_km is None, each.distance_km or 0.0))
     return found
 
@@ -180,7 +230,7 @@ def already_offered(
 ) -> list[Candidate]:
     """Return the transporters who have an offer of this broadcast and could take this reopened slot now.
 
-    Transporters who declined or who gave the slot back are left out. With `new_round`, transporters whose offer is
+    Transporters who declined, who gave the slot back or who are blocked are left out. With `new_round`, transporters whose offer is
     marked as `may_be_offered_again` are included although it is declined.
     """
     gave_back = slots_given_back(Offer.broadcast_id, Offer.transporter_id).scalar_subquery()
@@ -200,6 +250,7 @@ def already_offered(
             or_(not_declined, Offer.may_be_offered_again) if new_round else not_declined,
             of_kinds(kinds_of([slot])),
             ~vehicle_busy,
+            ~is_blocked(broadcast.customer_id, Offer.transporter_id),
         )
         .group_by(Offer.broadcast_id, Offer.transporter_id, Offer.distance_km, Offer.declined_at)
     )
@@ -216,20 +267,37 @@ def already_offered(
     ]
 
 
-def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
-    """Return a query for the transporters with vehicles of some kinds, without an offer of a broadcast, nearest first.
+def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, bool, str, bool, datetime]:
+    """Return a query for the transporters with vehicles of some kinds, without an offer of a broadcast, in any order.
 
-    Three of its columns are computed. `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of the
-    transporter's offers count against an offer of this broadcast. `newest_reason`: the reason of the newest step that
-    passed them over; null if they have a free vehicle.
+    Six of its columns are computed. `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of the
+    transporter's offers count against an offer of this broadcast. `is_blocked`: whether the customer and the transporter
+    block one another. `newest_reason`: the reason of the newest step that passed them over; null if they have a free
+    vehicle and are not blocked. `preferred`: whether the customer prefers them. `last_offered_at`: the time of their last
+    offer of any broadcast.
     """
     broadcast = bindparam("broadcast", type_=Uuid())
+    blocked = is_blocked(bindparam("customer", type_=Uuid()), Transporter.id)
     free_kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~vehicle_busy)
     newest_reason = (
         select(PassedOver.reason)
         .where(PassedOver.broadcast_id == broadcast, PassedOver.transporter_id == Transporter.id)
         .order_by(PassedOver.round.desc(), PassedOver.step.desc())
         .limit(1)
+        .scalar_subquery()
+    )
+    # The customer's preferred transporters are read once, and not once for each candidate.
+    preferred = func.array(
+        select(Relation.transporter_id)
+        .where(
+            Relation.customer_id == bindparam("customer", type_=Uuid()), Relation.preferred_at.is_not(None)
+        )
+        .scalar_subquery()
+    )
+    last_offered_at = (
+        select(func.max(Offer.offered_at))
+        .where(Offer.transporter_id == Transporter.id)
+        .correlate(Transporter)
         .scalar_subquery()
     )
     return (
@@ -239,7 +307,10 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
             PLACES.c.km.label("km"),
             free_kinds.label("kinds"),
             open_offers_against(Transporter.id, PLACES.c.km).label("open_offers"),
-            case((free_kinds.is_(None), newest_reason)).label("newest_reason"),
+            blocked.label("is_blocked"),
+            case((or_(free_kinds.is_(None), blocked), newest_reason)).label("newest_reason"),
+            (Transporter.id == any_(preferred)).label("preferred"),
+            last_offered_at.label("last_offered_at"),
         )
         .select_from(Transporter)
         .join(Vehicle, Vehicle.transporter_id == Transporter.id)
@@ -248,13 +319,10 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, str]:
             ~exists().where(Offer.broadcast_id == broadcast, Offer.transporter_id == Transporter.id),
         )
         .group_by(Transporter.id, PLACES.c.km)
-        # Without distances, transporters with the fewest open offers come first. Otherwise a surge in one town would
-        # fill the lists of transporters in other towns.
-        .order_by(PLACES.c.km.asc().nulls_last(), "open_offers", Transporter.id)
     )
 
 
-_THOSE_IN_PRESENCE = (
+THOSE_IN_PRESENCE = (
     _with_trucks().join(PLACES, PLACES.c.id == Transporter.id).execution_options(**prepared("match_presence"))
 )
 _ALL_WHO_WANT_WORK = (

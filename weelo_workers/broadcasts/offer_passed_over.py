@@ -6,6 +6,7 @@ from weelo_workers import presence
 from weelo_workers.broadcasts.matching import pickup_of
 from weelo_workers.broadcasts.offering_late import offer_late_to
 from weelo_workers.contracts.broadcasts import OfferPassedOver
+from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
@@ -21,7 +22,8 @@ def offer_passed_over(command: OfferPassedOver, uow: UnitOfWork) -> None:
     if asked is None:
         return
     try:
-        online = presence.online_within(command.transporter_ids, pickup_of(asked), asked.reach)
+        reach = Reach.everyone() if asked.is_for_contracted else asked.reach
+        online = presence.online_within(command.transporter_ids, pickup_of(asked), reach)
     except presence.PresenceUnavailable:
         online = dict.fromkeys(command.transporter_ids)
     offer_late_to(uow, command.broadcast_id, online)

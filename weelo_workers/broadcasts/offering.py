@@ -22,12 +22,15 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer, PassedOver, Transporter, TruckRequest
 from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.open_offers import of_new_offer, open_offers_against
+from weelo_workers.queries.relations import is_blocked
 from weelo_workers.queries.slots import filled, searching
 from weelo_workers.queries.views import broadcast_header, request_fields, requested_vehicles
 
 # The limit on rows stored per step. It is high enough that every transporter nearby can learn why they got no offer,
 # even in the densest town.
 MAX_PASSED_OVER_PER_STEP = 250
+MAX_BLOCKED_PER_STEP = 20
+"""How many of these rows may be about blocked transporters."""
 
 OFFER_TRANSITION = {
     BroadcastStatus.CREATED: lifecycle.BEGIN,
@@ -52,19 +55,21 @@ def insert_offers(
     if not these:
         return [], []
     ids = [candidate.transporter_id for candidate in these]
-    uow.session.scalars(_LOCK_TRANSPORTERS, {"ids": ids}).all()
+    uow.session.scalars(LOCK_TRANSPORTERS, {"ids": ids}).all()
     parameters = {
         "offered_broadcast": broadcast.id,
         "offered_in_step": step,
         # The offer gets the version that the broadcast will have after its next transition, which publishes the offer.
         "offered_in_version": broadcast.version + 1,
         "cap": broadcast.policy.max_open_offers,
+        "customer": broadcast.customer_id,
         **of_places({candidate.transporter_id: candidate.distance_km for candidate in these}),
         **of_new_offer(broadcast, last_step=last_step, now=uow.now),
     }
-    new = set(uow.session.scalars(_INSERT_OFFERS, parameters))
+    new = set(uow.session.scalars(INSERT_OFFERS, parameters))
     refused = [candidate for candidate in these if candidate.transporter_id not in new]
-    return [candidate for candidate in these if candidate.transporter_id in new], _why_refused(uow, refused)
+    inserted = [candidate for candidate in these if candidate.transporter_id in new]
+    return inserted, _why_refused(uow, broadcast, refused)
 
 
 def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> list[Candidate]:
@@ -77,9 +82,10 @@ def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate])
     if not declined:
         return list(these)
     ids = [candidate.transporter_id for candidate in declined]
-    uow.session.scalars(_LOCK_TRANSPORTERS, {"ids": ids}).all()
+    uow.session.scalars(LOCK_TRANSPORTERS, {"ids": ids}).all()
     parameters = {
         "cap": broadcast.policy.max_open_offers,
+        "customer": broadcast.customer_id,
         **of_places({candidate.transporter_id: candidate.distance_km for candidate in declined}),
         **of_new_offer(broadcast, last_step=False, now=uow.now),
     }
@@ -87,7 +93,7 @@ def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate])
     return [each for each in these if not each.declined or each.transporter_id in room]
 
 
-_LOCK_TRANSPORTERS = (
+LOCK_TRANSPORTERS = (
     select(Transporter.id)
     .where(Transporter.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
     .order_by(Transporter.id)
@@ -95,7 +101,9 @@ _LOCK_TRANSPORTERS = (
     .execution_options(**prepared("lock_transporters"))
 )
 _HAS_ROOM = open_offers_against(PLACES.c.id, PLACES.c.km) < bindparam("cap", type_=Integer())
-_WITH_ROOM = select(PLACES.c.id).where(_HAS_ROOM)
+# A block takes the lock of the transporter's row, so a statement after that lock finds it.
+_IS_NOT_BLOCKED = ~is_blocked(bindparam("customer", type_=Uuid()), PLACES.c.id)
+_WITH_ROOM = select(PLACES.c.id).where(_HAS_ROOM, _IS_NOT_BLOCKED)
 _OFFERS = cast(Table, Offer.__table__)
 _NEW_OFFERS = {
     "broadcast_id": bindparam("offered_broadcast", type_=Uuid()),
@@ -106,7 +114,7 @@ _NEW_OFFERS = {
     "version": bindparam("offered_in_version", type_=Integer()),
     "offered_at": bindparam("now", type_=DateTime(timezone=True)),
 }
-_INSERT_OFFERS = (
+INSERT_OFFERS = (
     insert(_OFFERS)
     .from_select(
         list(_NEW_OFFERS),
@@ -116,6 +124,7 @@ _INSERT_OFFERS = (
         .where(
             Transporter.is_available,
             _HAS_ROOM,
+            _IS_NOT_BLOCKED,
         ),
         include_defaults=False,
     )
@@ -125,36 +134,48 @@ _INSERT_OFFERS = (
 )
 
 
-def _why_refused(uow: UnitOfWork, refused: Sequence[Candidate]) -> list[Excluded]:
-    """Return why each candidate was refused: they went offline after the search, or other offers have filled their list."""
+def _why_refused(uow: UnitOfWork, broadcast: Broadcast, refused: Sequence[Candidate]) -> list[Excluded]:
+    """Return why each candidate was refused.
+
+    After the search they went offline, were blocked, or got other offers that have filled their list.
+    """
     if not refused:
         return []
     ids = [candidate.transporter_id for candidate in refused]
-    available = set(
-        uow.session.scalars(select(Transporter.id).where(Transporter.id.in_(ids), Transporter.is_available))
-    )
-    return [
-        Excluded(
-            each.transporter_id,
-            PassedOverBecause.TOO_MANY_OFFERS
-            if each.transporter_id in available
-            else PassedOverBecause.OFFLINE,
-            each.distance_km,
+    blocked = is_blocked(broadcast.customer_id, Transporter.id)
+    found = {
+        row.id: row
+        for row in uow.session.execute(
+            select(Transporter.id, Transporter.is_available, blocked.label("is_blocked")).where(
+                Transporter.id.in_(ids)
+            )
         )
-        for each in refused
-    ]
+    }
+
+    def why(transporter_id: UUID) -> PassedOverBecause:
+        row = found.get(transporter_id)
+        if row is not None and row.is_blocked:
+            return PassedOverBecause.BLOCKED
+        available = row is not None and row.is_available
+        return PassedOverBecause.TOO_MANY_OFFERS if available else PassedOverBecause.OFFLINE
+
+    return [Excluded(each.transporter_id, why(each.transporter_id), each.distance_km) for each in refused]
 
 
 def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
     """Return the transporters to store as passed over by a step, at most 250.
 
     Transporters at their cap come first, because without a stored row they would not get the offer once they have room.
-    Those without a free truck come next, because the reason that the customer gets depends on them too. Each group is
-    nearest first.
+    Those without a free truck come next, because the reason that the customer gets depends on them too. Of those who are
+    blocked only a few are stored: `queries.offer_explanation` finds a block that still exists without such a row. Each
+    group is nearest first.
     """
     rank = {PassedOverBecause.TOO_MANY_OFFERS: 0, PassedOverBecause.NO_FREE_TRUCK: 1}
     new = [each for each in left_out if not each.recorded]
-    return sorted(new, key=lambda each: rank.get(each.because, 2))[:MAX_PASSED_OVER_PER_STEP]
+    blocked = [each for each in new if each.because == PassedOverBecause.BLOCKED]
+    others = [each for each in new if each.because != PassedOverBecause.BLOCKED]
+    most = sorted(others, key=lambda each: rank.get(each.because, 2))
+    return [*blocked[:MAX_BLOCKED_PER_STEP], *most][:MAX_PASSED_OVER_PER_STEP]
 
 
 class BroadcastStep(NamedTuple):

@@ -18,6 +18,7 @@ from weelo_workers.broadcasts.offering import (
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast
 from weelo_workers.queries.open_offers import in_last_step
+from weelo_workers.queries.relations import contracted_transporters
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,14 @@ def offer_late_to(
 ) -> LateOffers | None:
     """Offer the broadcast to those of these transporters who are within its reach, can take it and have room.
 
+    The soft cap does not matter here: a transporter who comes within reach after a step competes with no one for the offer.
     Return None if the broadcast is over, or if none of the transporters is within its reach. `km_by_transporter`: the
     distance of each from the pickup (None: not known).
     """
     broadcast = uow.lock(Broadcast, broadcast_id)
     if broadcast is None or broadcast.status not in OFFER_TRANSITION or uow.now >= broadcast.expires_at:
         return None
-    near = {
-        transporter_id: km for transporter_id, km in km_by_transporter.items() if broadcast.reach.covers(km)
-    }
+    near = _within_reach(uow, broadcast, km_by_transporter)
     if not near:
         return None
     slots, step, last_step = (
@@ -60,3 +60,13 @@ def offer_late_to(
     if inserted:
         advance_ring(uow, broadcast, slots, inserted, why={"step": step, "late": True})
     return LateOffers(broadcast, inserted, left_out)
+
+
+def _within_reach(
+    uow: UnitOfWork, broadcast: Broadcast, km_by_transporter: Mapping[UUID, float | None]
+) -> dict[UUID, float | None]:
+    """Return those of the transporters who may get the offer now: in step 0 the contracted ones, at any distance."""
+    if broadcast.is_for_contracted:
+        contracted = contracted_transporters(uow.session, broadcast.customer_id, among=km_by_transporter)
+        return {each: km for each, km in km_by_transporter.items() if each in contracted}
+    return {each: km for each, km in km_by_transporter.items() if broadcast.reach.covers(km)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from sqlalchemy import func, or_, select, update
@@ -17,6 +17,7 @@ from weelo_workers.lifecycles import broadcast as lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold, Offer
+from weelo_workers.queries.open_offers import has_open_offer
 
 
 @handles(ReofferBroadcast)
@@ -45,8 +46,15 @@ def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
         _renew(uow, broadcast, candidates)
     if candidates:
         offer_to(uow, broadcast, slots, candidates)
-    if broadcast.radius_step == 0 or (searching and not command.new_round):
-        uow.send(broadcast_transitions.next_step(broadcast))
+    if not broadcast.has_begun or (searching and not command.new_round):
+        uow.send(broadcast_transitions.next_step(broadcast), at=_not_before(uow, broadcast))
+
+
+def _not_before(uow: UnitOfWork, broadcast: Broadcast) -> datetime | None:
+    """Return the end of step 0, if contracted transporters still have the offer in it; otherwise None."""
+    if broadcast.is_for_contracted and has_open_offer(uow.session, broadcast.id):
+        return broadcast.contracted_until
+    return None
 
 
 def _renew(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> None:

@@ -7,10 +7,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
+
+from sqlalchemy import exists, select
 
 from weelo_workers import broadcast_transitions, presence
 from weelo_workers.broadcast_transitions import next_step
-from weelo_workers.broadcasts.matching import Excluded, MatchResult, find_candidates, search_presence
+from weelo_workers.broadcasts.matching import (
+    UNTIL_NEXT_STEP,
+    Excluded,
+    MatchResult,
+    find_candidates,
+    search_contracted,
+    search_presence,
+)
 from weelo_workers.broadcasts.offering import (
     BroadcastStep,
     advance_ring,
@@ -20,17 +30,24 @@ from weelo_workers.broadcasts.offering import (
 )
 from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause
 from weelo_workers.lifecycles import broadcast as lifecycle
-from weelo_workers.lifecycles.ladder import Ring, next_step_in, ring
+from weelo_workers.lifecycles.ladder import CONTRACTED_STEP, Ring, next_step_in, ring
+from weelo_workers.lifecycles.offer_order import StepLimits
+from weelo_workers.lifecycles.policy import Policy
 from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, TruckRequest
+from weelo_workers.models import Broadcast, Offer, Transporter, TruckRequest
+from weelo_workers.queries.relations import contracted_transporters, is_contracted
 
 SearchedRings = Sequence[tuple[Ring, presence.SearchResult | None]]
 """Rings with what presence has found in each; None if Redis does not answer."""
 
 
-def search_rings(broadcast: Broadcast, slots: Sequence[TruckRequest], step: int) -> SearchedRings:
+def search_rings(
+    uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest], step: int
+) -> SearchedRings:
     """Search presence in this ring. If no transporter there has a free truck, search the next ring, and so on.
+
+    Step 0 is left out if the customer has no contract with a transporter.
 
     Return each ring with its result. Transporters whose trucks are all on the road are only in the result of the widest
     ring searched, which covers the other rings. Called when no accept can be waiting for the broadcast's lock, because
@@ -38,6 +55,13 @@ def search_rings(broadcast: Broadcast, slots: Sequence[TruckRequest], step: int)
     """
     searched = list[tuple[Ring, presence.SearchResult | None]]()
     policy = broadcast.policy
+    if step == CONTRACTED_STEP:
+        step += 1
+        if contracted := contracted_transporters(uow.session, broadcast.customer_id):
+            found = search_contracted(contracted, broadcast)
+            searched.append((ring(CONTRACTED_STEP, policy.radius_steps_km), found))
+            if found.near:
+                return searched
     while True:
         this = ring(step, policy.radius_steps_km, policy.last_step_max_km)
         online = search_presence(broadcast, slots, this)
@@ -79,9 +103,15 @@ def _offer_within(
     """Offer the broadcast within one ring. Return the seconds until the next ring; None if there is none."""
     policy = broadcast.policy
     found = find_candidates(
-        uow.session, broadcast, slots, online, uow.now, last_step=this.last, unlimited=this.reach.is_everyone
+        uow.session,
+        broadcast,
+        slots,
+        online,
+        uow.now,
+        last_step=this.last,
+        unlimited=this.last and this.reach.is_everyone,
     )
-    left_over = found.keep_nearest(policy.max_offers_per_step)
+    left_over = found.keep_first(_limits(policy, this))
     offered, refused = insert_offers(uow, broadcast, found.candidates, this.step, last_step=this.last)
     left_out = [*found.excluded, *refused]
     at_step = BroadcastStep(broadcast.id, broadcast.reoffer_rounds, this.step)
@@ -100,18 +130,48 @@ def _offer_within(
             "passedOver": _counted(left_out),
             **broadcast_transitions.reason_details(None, note),
         },
-        radius_step=this.step,
-        radius_km=_reached(broadcast, this, found, left_over=left_over).limit_km,
+        **_columns(uow, broadcast, this, _reached(broadcast, this, found, left_over=left_over)),
     )
     if broadcast.status == BroadcastStatus.BROADCASTING:
         broadcast_transitions.advance_and_announce(uow, broadcast, lifecycle.ACTIVATE, slots)
     return next_step_in(
         this,
-        offers_made=len(offered),
+        offers_made=len(offered) or (this.is_for_contracted and _some_contracted_have_it(uow, broadcast)),
         left_over=left_over,
         at_least=policy.min_offers_per_step,
         step_seconds=policy.radius_step_seconds,
+        contracted_first_seconds=policy.contracted_first_seconds,
     )
+
+
+def _limits(policy: Policy, this: Ring) -> StepLimits:
+    """Return how many offers this step makes. The contract of a transporter outranks the soft cap."""
+    return StepLimits(
+        at_most=policy.max_offers_per_step,
+        soft_cap=None if this.is_for_contracted else policy.soft_open_offers,
+        fill_to=policy.min_offers_per_step,
+    )
+
+
+def _columns(uow: UnitOfWork, broadcast: Broadcast, this: Ring, reached: Reach) -> dict[str, Any]:
+    """Return the columns of the broadcast that say which step was made, and how far it reaches."""
+    if this.is_for_contracted:
+        lasts = timedelta(seconds=broadcast.policy.contracted_first_seconds)
+        return {"contracted_until": uow.now + lasts}
+    return {"radius_step": this.step, "radius_km": reached.limit_km}
+
+
+def _some_contracted_have_it(uow: UnitOfWork, broadcast: Broadcast) -> bool:
+    """Return whether contracted transporters who want work have the offer already, from an earlier round."""
+    if broadcast.reoffer_rounds == 0:
+        return False
+    have_it = (
+        exists()
+        .where(Offer.broadcast_id == broadcast.id, Offer.declined_at.is_(None))
+        .where(Transporter.id == Offer.transporter_id, Transporter.is_available)
+        .where(is_contracted(broadcast.customer_id, Offer.transporter_id))
+    )
+    return bool(uow.session.scalar(select(have_it)))
 
 
 def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over: bool) -> Reach:
@@ -130,9 +190,11 @@ def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over:
 def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
     """Return how many transporters the step passed over, by reason. Those for whom no row is stored are counted, too.
 
-    Presence returns a limited number of transporters on the road, so their count is at most that number.
+    Presence returns a limited number of transporters on the road, so their count is at most that number. Blocked
+    transporters are not counted: the customer reads this, and must not learn that a transporter has blocked them.
     """
-    return dict(Counter(each.because.value for each in left_out))
+    blocked = PassedOverBecause.BLOCKED
+    return dict(Counter(each.because.value for each in left_out if each.because != blocked))
 
 
 def _mark_waiting(uow: UnitOfWork, broadcast: Broadcast, left_out: list[Excluded]) -> None:
@@ -140,7 +202,7 @@ def _mark_waiting(uow: UnitOfWork, broadcast: Broadcast, left_out: list[Excluded
 
     They are within the ring, so otherwise their heartbeats would cause late offers before the next step.
     """
-    waiting = [each.transporter_id for each in left_out if each.because == PassedOverBecause.NEXT_STEP]
+    waiting = [each.transporter_id for each in left_out if each.because in UNTIL_NEXT_STEP]
     if waiting:
         left = (broadcast.expires_at - uow.now).total_seconds()
         uow.after_commit(partial(presence.mark_offered, broadcast.id, waiting, left))

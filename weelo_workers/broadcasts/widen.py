@@ -27,7 +27,7 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
         return
     # The pickup, the kinds and the radius never change, so the result of a search before the lock is still valid under
     # the lock.
-    searched = search_rings(unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
+    searched = search_rings(uow, unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
 
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or not _is_due(broadcast, command, uow):
@@ -45,6 +45,6 @@ def _is_due(broadcast: Broadcast, command: WidenBroadcast, uow: UnitOfWork) -> b
     return (
         broadcast.status in OFFER_TRANSITION
         and broadcast.reoffer_rounds == command.round
-        and broadcast.radius_step == command.step - 1
+        and broadcast.precedes(command.step)
         and uow.now < broadcast.expires_at
     )

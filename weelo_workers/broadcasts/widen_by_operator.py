@@ -9,7 +9,6 @@ from weelo_workers.contracts.broadcasts import BroadcastView, WidenByOperator
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.lifecycles import broadcast as lifecycle
-from weelo_workers.lifecycles.ladder import is_last_step, ring
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, TruckRequest
@@ -30,11 +29,11 @@ def widen_by_operator(command: WidenByOperator, uow: UnitOfWork) -> BroadcastVie
     searched: SearchedRings = ()
     if unlocked is not None:
         # As for the timer: the result of a search before the lock is still valid under the lock.
-        searched = search_rings(unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
+        searched = search_rings(uow, unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
     broadcast = lock_any_broadcast(uow, command.broadcast_id)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     _ensure_open(uow, broadcast)
-    if (broadcast.reoffer_rounds, broadcast.radius_step) != (command.round, command.step - 1):
+    if broadcast.reoffer_rounds != command.round or not broadcast.precedes(command.step):
         uow.replayed = True
     else:
         _ensure_next(broadcast, slots)
@@ -61,9 +60,7 @@ def _ensure_next(broadcast: Broadcast, slots: list[TruckRequest]) -> None:
         raise Rejected(
             Code.INVALID_TRANSITION, "All open trucks are on hold. They are offered when the holds end."
         )
-    radii = broadcast.policy.radius_steps_km
-    widest = ring(len(radii) + 1, radii, broadcast.policy.last_step_max_km).reach
-    if is_last_step(broadcast.radius_step, radii) and broadcast.reach == widest:
+    if broadcast.has_reached_all:
         raise Rejected(
             Code.INVALID_TRANSITION,
             "The search has reached its widest radius. Transporters who come online get the offer by themselves.",

@@ -18,7 +18,7 @@ from weelo_workers.contracts.command import Audit, Command
 from weelo_workers.contracts.event import AboutBroadcast
 from weelo_workers.contracts.queues import FLEET, TIMERS
 from weelo_workers.contracts.reasons import CustomerReason, ReasonCode
-from weelo_workers.contracts.recipients import ToOffered, ToTransportersWithTrucks
+from weelo_workers.contracts.recipients import ToOffered, ToTransporter, ToTransportersWithTrucks
 from weelo_workers.contracts.rejections import (
     OF_ANY_BROADCASTS,
     OF_CLOSED_BROADCASTS,
@@ -207,7 +207,8 @@ class CancelBroadcast(
 
 
 class WidenBroadcast(Command, name="broadcasts.widen", queue=TIMERS):
-    """Timer: offer the broadcast in this step. `step` counts from 1. A step that was already made is not repeated.
+    """Timer: offer the broadcast in the next step. `step` counts from 1; 0 is the step of the contracted transporters. A step
+    is not made a second time.
 
     `round`: how many new rounds the broadcast had had when this timer was set.
     """
@@ -410,6 +411,10 @@ class BookingExpired(BroadcastEnded):
 
     reason: ExpiredBecause
     """Why the broadcast expired."""
+
+
+class OfferWithdrawn(AboutBroadcast, to=ToTransporter):
+    """The broadcast is no longer offered to this transporter, so it leaves the list of offers. It goes on for others."""
 
 
 class BookingCompleted(AboutBroadcast, to=ToTransportersWithTrucks):

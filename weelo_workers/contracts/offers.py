@@ -146,6 +146,7 @@ class AcceptTrucks(
         *OF_CLOSED_BROADCASTS,
         *OF_TRUCKS,
         *OF_ALLOCATIONS,
+        Code.BLOCKED,
         Code.SLOT_GIVEN_BACK,
         Code.INVALID_TRANSITION,
     ),
@@ -164,6 +165,7 @@ class HoldSlots(
     rejects=(
         Code.BROADCAST_NOT_FOUND,
         *OF_CLOSED_BROADCASTS,
+        Code.BLOCKED,
         Code.HOLD_EXPIRED,
         Code.VEHICLE_TYPE_MISMATCH,
         Code.SLOT_GIVEN_BACK,
@@ -183,6 +185,7 @@ class ConfirmHold(
     rejects=(
         Code.HOLD_NOT_FOUND,
         Code.HOLD_EXPIRED,
+        Code.BLOCKED,
         Code.BROADCAST_CANCELLED,
         Code.BROADCAST_EXPIRED,
         *OF_TRUCKS,
@@ -304,7 +307,7 @@ class RecipientView(Wire):
     at: Timestamp
     """When the offer was made, or the step that passed the transporter over."""
     reason: PassedOverBecause | None
-    """Why the transporter was passed over; null if they got an offer."""
+    """Why the transporter was passed over, or `blocked` if the offer was withdrawn; null if they have an offer."""
     answer: OfferAnswer | None
     """What the transporter answered to the offer; null if there is no answer."""
     declined_at: Timestamp | None
@@ -327,7 +330,8 @@ class WhyView(Wire):
     answer: Annotated[str, Field(examples=["not offered: no free truck of this kind (step 1)"])]
     """The whole explanation as a sentence, in English."""
     reason: PassedOverBecause | NotOfferedBecause | None = None
-    """Why the broadcast was not offered; null if it was."""
+    """Why the broadcast was not offered, or `blocked` if the offer was withdrawn; null if it was offered. A transporter does not
+    learn of a block: then it is null, too."""
     as_of_now: bool = False
     """True: the reason is derived from the present state. False: it was recorded at the time."""
     radius_step: RadiusStep | None = None

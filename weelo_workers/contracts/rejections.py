@@ -201,6 +201,12 @@ class Code(Enum):
         cause="The transporter gave the trip to another driver.",
         remedy="Remove the trip from this driver's list.",
     )
+    BLOCKED = CodeInfo(
+        409,
+        "This request is not offered to you",
+        cause="The customer has blocked this transporter, or the transporter the customer. Trucks that were taken before stay.",
+        remedy="Remove the offer from the list. The same request fails again.",
+    )
     SLOT_GIVEN_BACK = CodeInfo(
         409,
         "Your fleet gave this truck back",

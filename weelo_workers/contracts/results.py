@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from weelo_workers.contracts import broadcasts, fleet, offers, trips, webhooks
+from weelo_workers.contracts import broadcasts, fleet, offers, relations, trips, webhooks
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.wire import Wire
 
@@ -42,4 +42,10 @@ RESULTS: Mapping[type[Command], type[Wire]] = {
     webhooks.RotateSecret: webhooks.WebhookView,
     webhooks.ResendLines: webhooks.ResendView,
     webhooks.SendTest: webhooks.WebhookTestView,
+    relations.SetByCustomer: relations.RelationView,
+    relations.RemoveByCustomer: relations.RelationView,
+    relations.SetByTransporter: relations.RelationView,
+    relations.RemoveByTransporter: relations.RelationView,
+    relations.SetByOperator: relations.RelationView,
+    relations.RemoveByOperator: relations.RelationView,
 }

@@ -73,6 +73,11 @@ class PassedOverBecause(DescribedEnum):
         "next_step",
         "The step made its largest allowed number of offers to nearer transporters (setting MAX_OFFERS_PER_STEP).",
     )
+    SOFT_CAP = (
+        "soft_cap",
+        "Transporters with fewer open offers came first (setting SOFT_OPEN_OFFERS). The transporter is considered again in the next step.",
+    )
+    BLOCKED = "blocked", "The customer had blocked the transporter, or the transporter the customer."
 
 
 class NotOfferedBecause(DescribedEnum):
@@ -80,6 +85,10 @@ class NotOfferedBecause(DescribedEnum):
 
     NO_TRUCK = "no_truck_of_this_kind", "The transporter has no truck of a kind that was asked for."
     OUT_OF_RADIUS = "out_of_radius", "The transporter is farther from the pickup than the search has reached."
+    CONTRACTED_FIRST = (
+        "contracted_first",
+        "The broadcast was offered only to the transporters who have a contract with its customer.",
+    )
     NOT_YET = "not_yet", "The broadcast is open, and the transporter's turn has not come yet."
     CAME_TOO_LATE = (
         "came_too_late",

@@ -159,7 +159,7 @@ class GiveBack(Command, name="trips.give_back", rejects=(*OF_DRIVERS_ASSIGNMENTS
 class ReplaceTruck(
     Command,
     name="trips.replace",
-    rejects=(Code.ASSIGNMENT_NOT_FOUND, Code.INVALID_TRANSITION, *OF_TRUCKS),
+    rejects=(Code.ASSIGNMENT_NOT_FOUND, Code.INVALID_TRANSITION, Code.BLOCKED, *OF_TRUCKS),
 ):
     """Send another driver, another vehicle or both on the same trip."""
 

@@ -35,6 +35,7 @@ EventName = Literal[
     "hold_expired",
     "new_broadcast",
     "no_vehicles_available",
+    "offer_withdrawn",
     "pickup_reminder",
     "trip_assigned",
     "trip_cancelled",

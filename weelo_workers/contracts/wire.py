@@ -218,7 +218,7 @@ TransportersNotified = Annotated[
 RadiusStep = Annotated[
     int,
     Field(
-        description="The number of the step that reached the transporter, from 1. Each step searches a wider radius.",
+        description="The number of the step that reached the transporter. Each step searches a wider radius. 0: the step before the first radius, which offers only to transporters who have a contract with the customer.",
         examples=[1],
     ),
 ]

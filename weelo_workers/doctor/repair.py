@@ -125,7 +125,7 @@ def _begin_searches(using: Repairs, result: Result) -> Iterable[str]:
         using,
         [
             ReofferBroadcast(
-                broadcast_id=row.broadcast_id, truck_request_id=row.id, new_round=row.radius_step == 0
+                broadcast_id=row.broadcast_id, truck_request_id=row.id, new_round=not row.has_begun
             )
             for row in rows
         ],
@@ -134,7 +134,8 @@ def _begin_searches(using: Repairs, result: Result) -> Iterable[str]:
 
 
 _SLOTS = text(f"""
-    SELECT t.id, t.broadcast_id, b.radius_step FROM truck_requests t JOIN broadcasts b ON b.id = t.broadcast_id
+    SELECT t.id, t.broadcast_id, b.radius_step > 0 OR b.contracted_until IS NOT NULL AS has_begun
+      FROM truck_requests t JOIN broadcasts b ON b.id = t.broadcast_id
      WHERE t.id = ANY(CAST(:ids AS uuid[]))
        AND NOT EXISTS (SELECT 1 FROM mailbox WHERE name = '{ReofferBroadcast.name}' AND {as_sql(unsettled())}
                           AND payload->>'truck_request_id' = t.id::text)

@@ -24,6 +24,8 @@ class Policy:
     min_offers_per_step: int
     max_offers_per_step: int
     max_open_offers: int
+    soft_open_offers: int
+    contracted_first_seconds: float
     hold_seconds: float
     driver_accept_seconds: float
     reoffer_seconds: float

@@ -40,7 +40,7 @@ def _histogram(name: str, meaning: str) -> Histogram:
 REQUESTS = _counter(
     "requests", "Bookings and orders created; vehicle_type several: an order for trucks of several types"
 )
-OFFERS = _counter("offers", "Offers made, by ring: the number of the step, or last", "ring")
+OFFERS = _counter("offers", "Offers made, by ring: the number of the step, contracted or last", "ring")
 SLOTS_ASKED = _counter("slots_asked", "Slots of created requests, one for each truck")
 SLOTS_WON = _counter("slots_won", "Trucks assigned to slots, by the ring that made the offer", "ring")
 SLOTS_EXPIRED = _counter(

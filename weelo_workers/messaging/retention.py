@@ -151,6 +151,7 @@ KEPT = {
     "log_heads": "for ever: the numbers of a log never begin again",
     "devices": "until the app signs out, FCM reports the device as gone, or the user has ten newer ones",
     "webhooks": "until the owner deletes it",
+    "relations": "until both sides and the operators have removed their marks: one row per pair",
     "audit": "for ever, as evidence of what operators did",
     "beat_heartbeats": "a day after the last sweep: one row per process of beat",
     "check_results": "a day after the last run: one row per check of the doctor",

@@ -24,7 +24,7 @@ LABELS = {
     "queue": "one of the queues",
     "reason": "why a slot expired: a reason of `booking_expired`, or `truck_lost`",
     "result": "the result of a push, or of a post to a webhook",
-    "ring": "the number of a step of the radius, or `last`",
+    "ring": "the number of a step of the radius, `contracted` or `last`",
     "route": "the pattern of a route, such as `/api/v1/bookings/{id}`; `unknown` for every other path",
     "slo": "the name of a service level objective",
     "stage": "when a slot was cancelled: `offer`, or the status of its truck before",

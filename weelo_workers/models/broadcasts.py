@@ -35,7 +35,7 @@ from weelo_workers.contracts.statuses import (
 )
 from weelo_workers.lifecycles import assignment, truck_request
 from weelo_workers.lifecycles.broadcast import FINAL, OPEN
-from weelo_workers.lifecycles.ladder import ring_name
+from weelo_workers.lifecycles.ladder import CONTRACTED_STEP, is_last_step, ring, ring_name, step_after
 from weelo_workers.lifecycles.policy import Policy
 from weelo_workers.lifecycles.reach import Reach
 from weelo_workers.models.base import Base, Id, one_of, status_in
@@ -69,6 +69,9 @@ class Broadcast(Base):
     Before the first step the value is None, too. The property `reach` distinguishes the two cases."""
     reoffer_rounds: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     """How often the rings have started again, after a truck was given back (`lifecycles/reoffer.py`)."""
+    contracted_until: Mapped[datetime | None]
+    """When the rings follow step 0, in which only the contracted transporters have the offer. None: step 0 was not made in
+    this round. Until the first ring `radius_step` stays 0."""
     transporters_notified: Mapped[int] = mapped_column(server_default=text("0"))
     end_reason: Mapped[str | None]
     expires_at: Mapped[datetime]
@@ -103,10 +106,49 @@ class Broadcast(Base):
 
     @property
     def reach(self) -> Reach:
-        """How far this broadcast has been offered so far."""
+        """How far this broadcast has been offered so far. Offers to contracted transporters (step 0) do not count."""
         if self.radius_step == 0:
             return Reach.nothing()
         return Reach.everyone() if self.radius_km is None else Reach.within(self.radius_km)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a step of this round has been made."""
+        return self.radius_step > 0 or self.contracted_until is not None
+
+    @property
+    def is_for_contracted(self) -> bool:
+        """Whether the newest step is step 0, so that only contracted transporters may get an offer."""
+        return self.radius_step == 0 and self.contracted_until is not None
+
+    @property
+    def next_step(self) -> int:
+        """The number of the step that comes next."""
+        return step_after(
+            self.radius_step,
+            contracted_step_made=self.contracted_until is not None,
+            contracted_first_seconds=self.policy.contracted_first_seconds,
+        )
+
+    def precedes(self, step: int) -> bool:
+        """Return whether the newest step of this round is the one before `step`.
+
+        Step 1 may follow although step 0 was left out: earlier versions do not know step 0.
+        """
+        return not self.has_begun if step == CONTRACTED_STEP else self.radius_step == step - 1
+
+    @property
+    def has_reached_all(self) -> bool:
+        """Whether the newest step has reached as far as the last step reaches, so that no step follows."""
+        policy = self.policy
+        radii = policy.radius_steps_km
+        widest = ring(len(radii) + 1, radii, policy.last_step_max_km).reach
+        return is_last_step(self.radius_step, radii) and self.reach == widest
+
+
+def is_for_contracted() -> ColumnElement[bool]:
+    """Return the condition `Broadcast.is_for_contracted` in SQL."""
+    return and_(Broadcast.radius_step == 0, Broadcast.contracted_until.is_not(None))
 
 
 def reach_covers(km: ColumnElement[float]) -> ColumnElement[bool]:
@@ -212,6 +254,9 @@ class Offer(Base):
     declined_at: Mapped[datetime | None]
     decline_reason_code: Mapped[str | None]
     decline_note: Mapped[str | None]
+    withdrawn_at: Mapped[datetime | None]
+    """When the offer was withdrawn, because one of the two had blocked the other. `declined_at` is set as well, so the offer
+    is not open, and the transporter gets no further event about the broadcast."""
     may_be_offered_again: Mapped[bool] = mapped_column(server_default=text("false"))
     """Whether a new round may make this offer again although it is declined: the system declined it after the transporter had
     lost a truck."""

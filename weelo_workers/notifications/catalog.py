@@ -209,7 +209,7 @@ def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mappin
 
 @audience(OfBroadcastVersion, Recipients, "every transporter to whom the broadcast was offered")
 def notified(session: Session, event: OfBroadcastVersion, to: Recipients) -> Mapping[UUID, Own]:
-    """Return every transporter to whom the broadcast had been offered when this event happened."""
+    """Return every transporter to whom the broadcast had been offered when this event happened, without withdrawn offers."""
     return dict.fromkeys(_recipients(session, event))
 
 
@@ -217,10 +217,13 @@ def notified(session: Session, event: OfBroadcastVersion, to: Recipients) -> Map
 def notified_with_own_trucks(
     session: Session, event: OfBroadcastVersion, to: ToTransportersWithTrucks
 ) -> Mapping[UUID, Own]:
-    """Return the same transporters as `notified`, each with the number of assigned trucks that are theirs."""
+    """Return the same transporters as `notified`, each with the number of assigned trucks that are theirs.
+
+    A transporter whose offer was withdrawn after they had won trucks is among them.
+    """
     return {
         transporter_id: {"assignedToYou": to.assigned_to.get(transporter_id, 0)}
-        for transporter_id in _recipients(session, event)
+        for transporter_id in {*_recipients(session, event), *to.assigned_to}
     }
 
 
@@ -273,7 +276,7 @@ def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
 
 _OFFERS_OF = (
     select(Offer.transporter_id, Offer.version)
-    .where(Offer.broadcast_id == bindparam("broadcast"))
+    .where(Offer.broadcast_id == bindparam("broadcast"), Offer.withdrawn_at.is_(None))
     .execution_options(**prepared("read_offers"))
 )
 
@@ -376,6 +379,7 @@ CATALOG: dict[type[Event], Route] = {
     broadcasts.BookingFullyFilled: Route("booking_fully_filled", WITHDRAWAL, pushed=while_taken),
     broadcasts.BookingCancelled: Route("booking_cancelled", WITHDRAWAL, pushed=always),
     broadcasts.BookingExpired: Route("booking_expired", WITHDRAWAL, pushed=while_taken),
+    broadcasts.OfferWithdrawn: Route("offer_withdrawn", (named_transporter,), pushed=always),
     broadcasts.NoVehiclesAvailable: Route("no_vehicles_available", (customer,), pushed=always),
     offers.TruckConfirmed: Route("truck_confirmed", (customer,), pushed=always),
     offers.HoldExpired: Route("hold_expired", (named_transporter,)),

@@ -42,6 +42,8 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
         uow.replayed = True
         return accept_result(broadcast, slots, before)
 
+    if offered.is_blocked:
+        raise Rejected(Code.BLOCKED)
     ensure_open(broadcast, uow.now)
     trucks = lock_free_trucks(uow, command.transporter_id, wanted)
     hold = None

@@ -10,7 +10,7 @@ from weelo_workers.lifecycles import hold as lifecycle
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
-from weelo_workers.models import Broadcast, Hold, Offer
+from weelo_workers.models import Broadcast, Hold
 from weelo_workers.offers.allocation import allocate
 from weelo_workers.offers.assigning import (
     accept_result,
@@ -19,7 +19,7 @@ from weelo_workers.offers.assigning import (
     split_repeated,
 )
 from weelo_workers.offers.holds import held_slots, reopen_slots
-from weelo_workers.ownership import lock_own_hold
+from weelo_workers.ownership import lock_own_hold, offer_unless_blocked
 
 
 @handles(ConfirmHold)
@@ -35,18 +35,18 @@ def confirm_hold(command: ConfirmHold, uow: UnitOfWork) -> AcceptResult:
             _still_held(broadcast, hold, uow)
         uow.replayed = True
         return accept_result(broadcast, slots, before)
+    offer = offer_unless_blocked(uow, broadcast, command.transporter_id)
     _still_held(broadcast, hold, uow)
     held = held_slots(hold, slots)
     if len(command.trucks) > len(held):
         raise Rejected(Code.NOT_ENOUGH_AVAILABLE, f"{len(held)} are on hold.", {"remaining": len(held)})
-    ring = uow.session.get_one(Offer, (broadcast.id, command.transporter_id)).ring
     allocations = allocate(
         lock_free_trucks(uow, command.transporter_id, command.trucks), slots, held, partial=False
     )
     taken = {slot.id for slot, _, _ in allocations}
     reopen_slots(uow, broadcast, [slot for slot in held if slot.id not in taken])
     uow.advance(hold, lifecycle.CONFIRM)
-    won = assign(uow, broadcast, slots, assignments, allocations, command.transporter_id, ring=ring)
+    won = assign(uow, broadcast, slots, assignments, allocations, command.transporter_id, ring=offer.ring)
     return accept_result(broadcast, slots, won)
 
 

@@ -12,7 +12,7 @@ from weelo_workers.lifecycles import hold as hold_lifecycle
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.offers.holds import end_early, open_hold
-from weelo_workers.ownership import lock_offered
+from weelo_workers.ownership import lock_offer_to_decline
 from weelo_workers.queries.open_offers import open_offers_of
 
 
@@ -20,9 +20,13 @@ from weelo_workers.queries.open_offers import open_offers_of
 def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
     """Mark the offer as declined, and release the transporter's hold on the broadcast.
 
+    If all transporters with the offer have declined it now, the next step follows at once. The broadcast's lock makes one
+    of them the last one.
     Declining again, or after the broadcast has ended, succeeds. Raises Rejected(BROADCAST_NOT_FOUND) without an offer.
     """
-    broadcast, offer = lock_offered(uow, command.broadcast_id, command.transporter_id)
+    broadcast, offer, others_may_take_it = lock_offer_to_decline(
+        uow, command.broadcast_id, command.transporter_id
+    )
     if offer.declined_at is None:
         open_offers = open_offers_of(uow.session, command.transporter_id, uow.now)
         had_room = len(open_offers) < broadcast.policy.max_open_offers
@@ -41,6 +45,8 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
             # The transporter now has room for broadcasts that were not offered to them while their list was full.
             uow.send(CatchUp(transporter_id=command.transporter_id))
         uow.after_commit(partial(presence.unmark_full, command.transporter_id))
+        if not others_may_take_it:
+            broadcast_transitions.send_next_step(uow, broadcast)
     # The system may have declined for the transporter before. Now they have declined it themselves.
     offer.may_be_offered_again = False
     hold = open_hold(uow, command.broadcast_id, command.transporter_id)

@@ -20,7 +20,7 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold, Offer, TruckRequest
 from weelo_workers.offers.assigning import OFFERED_TO_OTHERS, ensure_open
 from weelo_workers.offers.holds import announce_remaining, expire_overdue, hold_view, open_hold
-from weelo_workers.ownership import lock_offered
+from weelo_workers.ownership import lock_any_broadcast, offer_unless_blocked
 from weelo_workers.queries.fleets import free_trucks
 from weelo_workers.queries.slots import kinds_of, searching, split_given_back
 
@@ -33,7 +33,8 @@ def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
     transporter gets no further hold on that broadcast. The command is rejected if the transporter would then hold more
     slots of a kind, on all broadcasts together, than they have free trucks of that kind.
     """
-    broadcast, offer = lock_offered(uow, command.broadcast_id, command.transporter_id)
+    broadcast = lock_any_broadcast(uow, command.broadcast_id)
+    offer = offer_unless_blocked(uow, broadcast, command.transporter_id)
     expire_overdue(uow, broadcast)
     present = open_hold(uow, broadcast.id, command.transporter_id)
     if present is not None:

@@ -65,7 +65,7 @@ def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckReq
     begins it.
     """
     uow.advance_all(slots, slot_lifecycle.RELEASE)
-    if slots and (in_last_step(broadcast) or broadcast.radius_step == 0):
+    if slots and (in_last_step(broadcast) or not broadcast.has_begun):
         uow.send(broadcast_transitions.next_step(broadcast))
 
 

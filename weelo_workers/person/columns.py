@@ -48,7 +48,7 @@ TABLES: Mapping[str, Columns] = {
     "broadcasts": Columns(
         _kept(
             "id kind customer_id status state_changed_at version distance_km trucks_needed keyed first_won_at filled_at radius_step radius_km"
-            " reoffer_rounds transporters_notified end_reason expires_at created_at policy_settings policy_scope policy_version"
+            " reoffer_rounds contracted_until transporters_notified end_reason expires_at created_at policy_settings policy_scope policy_version"
         ),
         {"goods_type": NOTHING, "notes": NOTHING},
         {"pickup": "a place", "drop": "a place", "request": "the request of a booking or an order"},
@@ -63,7 +63,7 @@ TABLES: Mapping[str, Columns] = {
     "offers": Columns(
         _kept(
             "broadcast_id transporter_id step last_step version offered_at first_offered_at declined_at"
-            " decline_reason_code may_be_offered_again"
+            " decline_reason_code withdrawn_at may_be_offered_again"
         ),
         {"distance_km": WHOLE_KM, "decline_note": NOTHING},
     ),
@@ -111,6 +111,12 @@ TABLES: Mapping[str, Columns] = {
             "result": "the result of the command",
             "error": "why the command was rejected",
         },
+    ),
+    # The other side's block must outlive an erasure, so rows stay. They have only ids and times.
+    "relations": Columns(
+        _kept(
+            "customer_id transporter_id blocked_by_customer_at blocked_by_transporter_at preferred_at contracted_at"
+        )
     ),
     "replays": Columns(_kept("command_id at")),
     "webhooks": Columns(

@@ -262,6 +262,18 @@ PARTS: tuple[Part, ...] = (
     _part(
         "truck_requests", lambda row: row.broadcast_id.in_(_THEIR_BROADCASTS), "broadcast_id request_number"
     ),
+    _part(
+        "relations",
+        lambda row: row.customer_id == PERSON,
+        "customer_id transporter_id",
+        called="relations of a customer",
+    ),
+    _part(
+        "relations",
+        lambda row: row.transporter_id == PERSON,
+        "transporter_id customer_id",
+        called="relations of a transporter",
+    ),
     _part("holds", lambda row: row.transporter_id == PERSON),
     _part("offers", lambda row: row.transporter_id == PERSON, "offered_at broadcast_id transporter_id"),
     _part(

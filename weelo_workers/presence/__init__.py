@@ -224,8 +224,14 @@ def is_reachable(transporter_id: UUID) -> bool:
 
 
 def is_warm() -> bool:
-    """Return whether presence has existed for one TTL. If so, transporters who are not in presence are offline."""
-    return bool(_run(IS_WARM, [settings().presence_ttl_seconds]))
+    """Return whether presence has existed for one TTL. If so, transporters who are missing in it are offline.
+
+    Raises PresenceUnavailable.
+    """
+    try:
+        return bool(_run(IS_WARM, [settings().presence_ttl_seconds]))
+    except RedisError as error:
+        raise PresenceUnavailable(f"Redis is away ({error})") from error
 
 
 def last_position(transporter_id: UUID) -> Point | None:

@@ -266,13 +266,15 @@ return {complete(alive_since), found, silent, cutoff and string.format('%.4f', c
 """
 )
 
-# Arguments: the TTL in seconds, transporters. Returns those online, each with "longitude,latitude" ('' if unknown).
+# Arguments: the TTL in seconds, transporters. Returns those online, each with "longitude,latitude" ('' if unknown). Removes
+# the others, so that their next heartbeat makes them look for what they have missed.
 ONLINE_AT = (
     _SEARCH
     + """
 local ids, add = collector()
 for first = 2, #ARGV, 1000 do add({unpack(ARGV, first, math.min(first + 999, #ARGV))}) end
-local found = split(ids, now() - tonumber(ARGV[1]))
+local found, silent = split(ids, now() - tonumber(ARGV[1]))
+for _, id in ipairs(silent) do forget(id) end
 return found
 """
 )

@@ -55,7 +55,7 @@ def broadcasts(session: Session, wanted: BroadcastFilter, page_request: PageRequ
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """The step that the timer of a search would make next, counted from 1. `round`: how many new rounds there were."""
+    """The step of a search that its timer would make next. `round`: how many new rounds there were."""
 
     step: int
     round: int
@@ -63,10 +63,8 @@ class NextStep:
 
 def next_step(session: Session, broadcast_id: UUID) -> NextStep:
     """Return the next step of this broadcast's search. For an unknown broadcast it is the first one."""
-    found = session.execute(
-        select(Broadcast.radius_step, Broadcast.reoffer_rounds).where(Broadcast.id == broadcast_id)
-    ).one_or_none()
-    return NextStep(found.radius_step + 1, found.reoffer_rounds) if found else NextStep(1, 0)
+    found = session.get(Broadcast, broadcast_id)
+    return NextStep(found.next_step, found.reoffer_rounds) if found else NextStep(1, 0)
 
 
 def _conditions(wanted: BroadcastFilter) -> list[ColumnElement[bool]]:

@@ -267,7 +267,15 @@ _READER = bindparam("reader", type_=Uuid())
 _VISIBLE: dict[Role, ColumnElement[bool]] = {
     Role.ADMIN: Broadcast.id.is_not(None),
     Role.CUSTOMER: Broadcast.customer_id == _READER,
-    Role.TRANSPORTER: exists().where(Offer.broadcast_id == Broadcast.id, Offer.transporter_id == _READER),
+    Role.TRANSPORTER: or_(
+        exists().where(
+            Offer.broadcast_id == Broadcast.id,
+            Offer.transporter_id == _READER,
+            Offer.withdrawn_at.is_(None),
+        ),
+        # The offer was withdrawn after the fleet had won a truck.
+        exists().where(Assignment.broadcast_id == Broadcast.id, Assignment.transporter_id == _READER),
+    ),
     Role.DRIVER: exists().where(Assignment.broadcast_id == Broadcast.id, Assignment.driver_id == _READER),
 }
 _IS_OWN_ASSIGNMENT = or_(Assignment.transporter_id == _READER, Assignment.driver_id == _READER)

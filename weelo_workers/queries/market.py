@@ -32,7 +32,7 @@ from weelo_workers.contracts.reasons import SystemReason
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus, EndedBecause
 from weelo_workers.lifecycles import assignment, broadcast
-from weelo_workers.lifecycles.ladder import LAST_RING
+from weelo_workers.lifecycles.ladder import CONTRACTED_RING, CONTRACTED_STEP, LAST_RING
 from weelo_workers.market import areas
 from weelo_workers.market.areas import AREA_OF
 from weelo_workers.market.definitions import LOST, OFFER_STAGE, SEVERAL, TRUCK_LOST
@@ -94,7 +94,9 @@ _OF_SLOTS = text(f"""
 _OF_TRUCKS = text(f"""
     {_REQUESTS}
     SELECT r.area, s.vehicle_type, a.status, a.reason_code,
-           COALESCE(a.ring, (SELECT CASE WHEN o.last_step THEN '{LAST_RING}' ELSE o.step::text END FROM offers o
+           COALESCE(a.ring, (SELECT CASE WHEN o.last_step THEN '{LAST_RING}' WHEN o.step = {CONTRACTED_STEP} THEN '{CONTRACTED_RING}'
+                                     ELSE o.step::text END
+                                FROM offers o
                               WHERE o.broadcast_id = a.broadcast_id AND o.transporter_id = a.transporter_id)) AS ring,
            count(*) AS trucks
       FROM requests r
@@ -314,5 +316,7 @@ def _lost(by_code: Mapping[str | None, int]) -> list[LostTrucks]:
 
 
 def _order(ring: str) -> tuple[bool, int]:
-    """Return the sort key of a ring: by number, the last one at the end."""
+    """Return the sort key of a ring: that of the contracted transporters, then by number, the last one at the end."""
+    if ring == CONTRACTED_RING:
+        return (False, CONTRACTED_STEP)
     return (True, 0) if ring == LAST_RING else (False, int(ring))

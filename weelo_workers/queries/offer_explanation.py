@@ -28,6 +28,7 @@ from weelo_workers.models import (
 )
 from weelo_workers.models.fleet import of_kinds
 from weelo_workers.queries.open_offers import in_last_step, open_offers_of
+from weelo_workers.queries.relations import are_blocked, is_contracted
 
 NotOffered = PassedOverBecause | NotOfferedBecause
 
@@ -36,22 +37,54 @@ SENTENCES: dict[NotOffered, str] = {
     PassedOverBecause.SILENT: "their phone was silent",
     PassedOverBecause.NO_FREE_TRUCK: "no free truck of this kind",
     PassedOverBecause.TOO_MANY_OFFERS: "they had too many open offers at least as near",
+    PassedOverBecause.BLOCKED: "the customer and they block one another",
     PassedOverBecause.NEXT_STEP: "nearer ones came first, and it was over before their turn",
+    PassedOverBecause.SOFT_CAP: "those with fewer open offers came first, and it was over before their turn",
+    NotOfferedBecause.CONTRACTED_FIRST: "it was offered only to the fleets that have a contract with the customer",
     NotOfferedBecause.NO_TRUCK: "no truck of this kind",
     NotOfferedBecause.NOT_YET: "the request is open, and their turn has not come yet",
     NotOfferedBecause.CAME_TOO_LATE: "nothing was left to take when they came within reach",
     NotOfferedBecause.POSITION_UNKNOWN: "their position is not known at the moment, as Redis does not answer",
 }
 
+_UNTIL_NEXT_STEP: dict[NotOffered, str] = {
+    PassedOverBecause.NEXT_STEP: "nearer ones came first, and their turn has not come yet",
+    PassedOverBecause.SOFT_CAP: "those with fewer open offers came first, and their turn has not come yet",
+    NotOfferedBecause.CONTRACTED_FIRST: "the fleets that have a contract with the customer come first",
+}
+"""The sentences while the request is open."""
 
-def explain(session: Session, broadcast_id: UUID, transporter_id: UUID, acked: int | None) -> WhyView | None:
+
+def explain(
+    session: Session,
+    broadcast_id: UUID,
+    transporter_id: UUID,
+    acked: int | None,
+    *,
+    for_transporter: bool = False,
+) -> WhyView | None:
     """Return the explanation; None if there is no such broadcast.
 
-    `acked`: the last `seq` that the app has acknowledged; None if it is not known.
+    `acked`: the last `seq` that the app has acknowledged; None if it is not known. `for_transporter`: the transporter
+    reads it, and does not learn of a block.
     """
     broadcast = session.get(Broadcast, broadcast_id)
     if broadcast is None:
         return None
+    found = _explained(session, broadcast, transporter_id, acked)
+    if not for_transporter or found.reason != PassedOverBecause.BLOCKED:
+        return found
+    return WhyView(
+        broadcast_id=broadcast_id,
+        transporter_id=transporter_id,
+        offered=found.offered,
+        answer="withdrawn" if found.offered else "not offered",
+        trucks_won=found.trucks_won,
+    )
+
+
+def _explained(session: Session, broadcast: Broadcast, transporter_id: UUID, acked: int | None) -> WhyView:
+    broadcast_id = broadcast.id
     passed = _passed_over(session, broadcast_id, transporter_id)
     offer = session.get(Offer, (broadcast_id, transporter_id))
     if offer is not None:
@@ -77,8 +110,8 @@ def _is_open(broadcast: Broadcast) -> bool:
 
 
 def _sentence(reason: NotOffered, broadcast: Broadcast, passed: Sequence[PassedOverView]) -> str:
-    if reason == PassedOverBecause.NEXT_STEP and _is_open(broadcast):
-        return "nearer ones came first, and their turn has not come yet"
+    if reason in _UNTIL_NEXT_STEP and _is_open(broadcast):
+        return _UNTIL_NEXT_STEP[reason]
     if reason == PassedOverBecause.TOO_MANY_OFFERS and passed and passed[-1].distance_km is None:
         return "they had too many open offers"  # without distances, all offers count against a new one
     return SENTENCES.get(reason, "")
@@ -113,7 +146,9 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
     if offer.distance_km is not None:
         words.append(f"{offer.distance_km:.1f} km")
     words.append(whether_seen)
-    if offer.declined_at is not None:
+    if offer.withdrawn_at is not None:
+        words.append(f"withdrawn: {SENTENCES[PassedOverBecause.BLOCKED]}")
+    elif offer.declined_at is not None:
         words.append("declined")
     if won:
         words.append(f"won {won}")
@@ -124,11 +159,12 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
         transporter_id=offer.transporter_id,
         offered=True,
         answer=", ".join(words),
+        reason=None if offer.withdrawn_at is None else PassedOverBecause.BLOCKED,
         radius_step=offer.step,
         pickup_distance_km=offer.distance_km,
         offered_at=offer.offered_at,
         seen=seen,
-        declined_at=offer.declined_at,
+        declined_at=offer.declined_at if offer.withdrawn_at is None else None,
         trucks_won=won or 0,
         passed_over=tuple(passed),
     )
@@ -214,6 +250,8 @@ def _never_offered(
     session: Session, broadcast: Broadcast, transporter_id: UUID
 ) -> tuple[NotOffered, bool, str]:
     """Return the reason if no step has recorded one: (reason, whether it is derived from the present state, details)."""
+    if are_blocked(session, broadcast.customer_id, transporter_id):
+        return PassedOverBecause.BLOCKED, True, ""
     kinds = select(TruckRequest.vehicle_key).where(TruckRequest.broadcast_id == broadcast.id)
     has_truck = exists().where(Vehicle.transporter_id == transporter_id, of_kinds(kinds))
     if not session.scalar(select(has_truck)):
@@ -223,6 +261,10 @@ def _never_offered(
         return PassedOverBecause.NO_FREE_TRUCK, False, ""
     reason, more = _by_present_state(session, broadcast, transporter_id)
     return reason, True, more
+
+
+def _has_contract(session: Session, broadcast: Broadcast, transporter_id: UUID) -> bool:
+    return bool(session.scalar(select(is_contracted(broadcast.customer_id, transporter_id))))
 
 
 def _by_present_state(session: Session, broadcast: Broadcast, transporter_id: UUID) -> tuple[NotOffered, str]:
@@ -236,8 +278,16 @@ def _by_present_state(session: Session, broadcast: Broadcast, transporter_id: UU
         return NotOfferedBecause.POSITION_UNKNOWN, ""
     if here is None:
         return PassedOverBecause.SILENT, ""
+    return _by_position(session, broadcast, transporter_id, here)
+
+
+def _by_position(
+    session: Session, broadcast: Broadcast, transporter_id: UUID, here: presence.Point
+) -> tuple[NotOffered, str]:
     km = presence.Point(broadcast.pickup["latitude"], broadcast.pickup["longitude"]).km_to(here)
-    if broadcast.reach.covers(km):
+    if broadcast.is_for_contracted and not _has_contract(session, broadcast, transporter_id):
+        return NotOfferedBecause.CONTRACTED_FIRST, ""
+    if broadcast.is_for_contracted or broadcast.reach.covers(km):
         return _within_reach(session, broadcast, transporter_id, km), ""
     reached = broadcast.reach.limit_km
     rings_text = "no ring was offered yet" if reached is None else f"the rings reached {reached:.1f} km"

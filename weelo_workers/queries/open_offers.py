@@ -29,13 +29,15 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from weelo_workers.contracts.statuses import PassedOverBecause
+from weelo_workers.contracts.statuses import HoldStatus, PassedOverBecause
+from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.ladder import is_last_step
 from weelo_workers.lifecycles.offer_cap import APART_FACTOR, APART_KM, OfferRank
-from weelo_workers.models import Broadcast, Offer, PassedOver
+from weelo_workers.models import Assignment, Broadcast, Hold, Offer, PassedOver
 from weelo_workers.models.base import is_in
 from weelo_workers.models.prepared import prepared
+from weelo_workers.queries.relations import is_blocked
 from weelo_workers.queries.sphere import half_chord_squared, half_chord_squared_of
 from weelo_workers.settings import settings
 
@@ -131,6 +133,29 @@ def _open_at(now: datetime) -> dict[str, datetime]:
     return {"now": now, "offered_since": now - lifetime}
 
 
+def has_open_offer(session: Session, broadcast_id: UUID) -> bool:
+    """Return whether some transporter has an offer of this broadcast and has not declined it (`open_offer_exists`)."""
+    return bool(session.scalar(select(open_offer_exists(literal(broadcast_id, Uuid())))))
+
+
+def open_offer_exists(
+    broadcast_id: ColumnElement[UUID], *, besides: ColumnElement[UUID] | None = None
+) -> ColumnElement[bool]:
+    """Return the condition that some transporter may still take the broadcast, so that the next step can wait.
+
+    That is a transporter with an offer that they have not declined, with an open hold or with a truck on the broadcast.
+    `besides`: a transporter who is declining; only their trucks count.
+    """
+    other, hold = aliased(Offer), aliased(Hold)
+    others = [] if besides is None else [other.transporter_id != besides]
+    holders = [] if besides is None else [hold.transporter_id != besides]
+    return or_(
+        exists().where(other.broadcast_id == broadcast_id, other.declined_at.is_(None), *others),
+        exists().where(hold.broadcast_id == broadcast_id, is_in(hold.status, {HoldStatus.OPEN}), *holders),
+        exists().where(Assignment.broadcast_id == broadcast_id, is_in(Assignment.status, LIVE)),
+    )
+
+
 def leaves_room(
     open_offers: Sequence[OfferRank], km: ColumnElement[float], *, last_step: ColumnElement[bool], cap: int
 ) -> ColumnElement[bool]:
@@ -173,8 +198,9 @@ def leaves_room(
 def kept_out_by(session: Session, broadcast_id: UUID, now: datetime) -> Sequence[Row[UUID, UUID]]:
     """Return pairs (transporter, open broadcast), nearest first.
 
-    Each of the transporters has an offer of `broadcast_id` that they did not decline. A step of the open broadcast
-    passed them over because they had no room, and that broadcast has not been offered to them since.
+    Each transporter has an offer of `broadcast_id` that they did not decline. The other broadcast passed them over
+    because they had no room, and has not been offered to them since. Its customer and the transporter do not block one
+    another.
     """
     return session.execute(_KEPT_OUT_NEAREST_FIRST, {"broadcast": broadcast_id, "now": now}).all()
 
@@ -199,6 +225,7 @@ _KEPT_OUT = (
             _offered.broadcast_id == PassedOver.broadcast_id,
             _offered.transporter_id == PassedOver.transporter_id,
         ),
+        ~is_blocked(Broadcast.customer_id, PassedOver.transporter_id),
     )
 )
 _KEPT_OUT_NEAREST_FIRST = _KEPT_OUT.order_by(

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from weelo_workers.contracts.statuses import BroadcastStatus, TransitionSubject
 from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.ladder import CONTRACTED_STEP
 from weelo_workers.models import Assignment, Broadcast, Offer, PassedOver, TransitionRecord, TruckRequest
 
 _WON = frozenset({*LIVE, "completed"})
@@ -50,7 +51,10 @@ class SlotAtMoment:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A broadcast at a moment. `step` is 0 before the first ring; `radius_km` is None then, and if everyone was asked."""
+    """A broadcast at a moment. `step` is 0 before the first ring; `radius_km` is None then, and if everyone was asked.
+
+    `contracted_first`: the newest step is step 0, in which only contracted fleets are asked.
+    """
 
     at: datetime
     status: BroadcastStatus
@@ -59,6 +63,7 @@ class Moment:
     radius_km: float | None
     slots: tuple[SlotAtMoment, ...]
     fleets: tuple[FleetAtMoment, ...]
+    contracted_first: bool
     last: str
     """The name of the last transition of the broadcast itself."""
 
@@ -91,11 +96,12 @@ class History:
         moment = max(moment, self.created_at)
         past = [each for each in self.transitions if each.at <= moment]
         own = [each for each in past if each.subject == TransitionSubject.BROADCAST]
-        status, step, radius_km = BroadcastStatus.CREATED, 0, None
+        status, step, radius_km, contracted_first = BroadcastStatus.CREATED, 0, None, False
         for each in own:
             status = BroadcastStatus(each.to_status)
             if isinstance(each.details.get("step"), int):
                 step, radius_km = each.details["step"], each.details.get("radiusKm")
+                contracted_first = step == CONTRACTED_STEP
         latest = _latest(past)
         return Moment(
             at=moment,
@@ -105,6 +111,7 @@ class History:
             radius_km=radius_km,
             slots=tuple(self._slots(latest)),
             fleets=tuple(self._fleets(latest, moment)),
+            contracted_first=contracted_first,
             last=own[-1].name if own else "created",
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import DateTime, Text, cast, func, literal, null, select, union_all
+from sqlalchemy import DateTime, Text, case, cast, func, literal, null, select, union_all
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
@@ -34,8 +34,8 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
         Offer.step,
         Offer.distance_km,
         func.coalesce(Offer.first_offered_at, Offer.offered_at).label("at"),
-        cast(null(), Text()).label("reason"),
-        Offer.declined_at,
+        case((Offer.withdrawn_at.is_not(None), PassedOverBecause.BLOCKED.value)).label("reason"),
+        case((Offer.withdrawn_at.is_(None), Offer.declined_at)).label("declined_at"),
         Offer.decline_reason_code,
         Offer.decline_note,
     ).where(Offer.broadcast_id == broadcast_id)

@@ -151,6 +151,7 @@ def _reopen(
         columns |= {
             "radius_step": 0,
             "radius_km": None,
+            "contracted_until": None,
             "reoffer_rounds": broadcast.reoffer_rounds + 1,
             "end_reason": None,
         }

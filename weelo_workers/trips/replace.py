@@ -26,6 +26,7 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.ownership import lock_fleet_assignment
+from weelo_workers.queries.relations import are_blocked
 from weelo_workers.queries.views import assignment_view
 from weelo_workers.trips.ending import slot_of
 
@@ -35,7 +36,7 @@ def replace(command: ReplaceTruck, uow: UnitOfWork) -> AssignmentView:
     """Name the new driver, the new vehicle or both; repeating it succeeds. Possible until the goods are loaded.
 
     A new driver is asked and has DRIVER_ACCEPT_SECONDS to answer. With only a new vehicle the status stays. Raises
-    Rejected: INVALID_TRANSITION, and the codes of an accept for a vehicle or driver that cannot be assigned.
+    Rejected: INVALID_TRANSITION, BLOCKED, and the codes of an accept for a vehicle or driver that cannot be assigned.
     """
     broadcast, assignment = lock_fleet_assignment(uow, command.assignment_id, command.transporter_id)
     if assignment.status not in lifecycle.BEFORE_LOADING:
@@ -45,6 +46,9 @@ def replace(command: ReplaceTruck, uow: UnitOfWork) -> AssignmentView:
     if vehicle_id is None and driver_id is None:
         uow.replayed = True
         return assignment_view(assignment)
+    # The truck that was won before a block stays, but the blocked fleet sends no other one.
+    if are_blocked(uow.session, broadcast.customer_id, command.transporter_id):
+        raise Rejected(Code.BLOCKED)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
     slot = slot_of(slots, assignment)

@@ -161,4 +161,4 @@ def test_a_rejection_costs_no_more_than_what_was_read(world: World, fleets: list
     with statements() as sent:
         world.bus.execute(command_id)
     assert world.outcome(command_id, user_id).error["code"] == "BROADCAST_NOT_FOUND"
-    assert len(sent) == 5
+    assert len(sent) == 4

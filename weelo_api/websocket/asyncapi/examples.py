@@ -32,6 +32,7 @@ from weelo_workers.contracts.broadcasts import (
     BroadcastStateChanged,
     NewBroadcast,
     NoVehiclesAvailable,
+    OfferWithdrawn,
     RequestedVehicles,
     TrucksRemainingUpdate,
 )
@@ -231,6 +232,12 @@ EVENTS: Mapping[type[Event], Sequence[tuple[str, Event]]] = {
         (
             "to the customer, who has one truck",
             BookingExpired(**_about(BroadcastStatus.EXPIRED, 5, 120), reason=ExpiredBecause.PARTLY_FILLED),
+        )
+    ],
+    OfferWithdrawn: [
+        (
+            "The offer is withdrawn from one transporter",
+            OfferWithdrawn(**_about(BroadcastStatus.ACTIVE, 3, 40)),
         )
     ],
     NoVehiclesAvailable: [

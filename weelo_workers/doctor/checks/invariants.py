@@ -135,7 +135,7 @@ INVARIANTS = (
         SELECT t.id FROM truck_requests t JOIN broadcasts b ON b.id = t.broadcast_id
          WHERE t.status = '{TruckRequestStatus.SEARCHING}' AND b.status IN ({quoted(OPEN)})
            AND t.state_changed_at < {OVERDUE}
-           AND (b.reoffer_rounds > 0 AND b.radius_step = 0 AND b.state_changed_at < {OVERDUE}
+           AND (b.reoffer_rounds > 0 AND b.radius_step = 0 AND b.contracted_until IS NULL AND b.state_changed_at < {OVERDUE}
                 OR EXISTS (SELECT 1 FROM mailbox WHERE name = '{ReofferBroadcast.name}' AND {as_sql(unsettled())}
                               AND payload->>'truck_request_id' = t.id::text))""",
     ),

@@ -1,0 +1,83 @@
+"""Relations: customers block or prefer transporters, transporters block customers, operators record contracts."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+from urllib.parse import quote
+
+from weelo_client.commands import FRESH_KEY, Commands, Key
+from weelo_client.customer import given
+from weelo_client.shapes import Relation
+
+
+class RelationCommands(Commands):
+    def set_transporter_relation(
+        self,
+        transporter_id: str,
+        relation: Literal["blocked", "preferred"],
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Relation:
+        """Block or prefer a transporter, as a customer. A block withdraws an open offer; trucks that were won stay.
+
+        404 TRANSPORTER_NOT_FOUND.
+        """
+        path, body = f"/relations/transporters/{transporter_id}", {"relation": relation}
+        return cast(Relation, self.command("PUT", path, body, key=key, wait=wait).value())
+
+    def remove_transporter_relation(
+        self, transporter_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Relation:
+        """Neither block nor prefer a transporter any more. Repeating it succeeds."""
+        path = f"/relations/transporters/{transporter_id}"
+        return cast(Relation, self.command("DELETE", path, key=key, wait=wait).value())
+
+    def block_customer(
+        self, customer_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Relation:
+        """Block a customer, as a transporter. An open offer is withdrawn; trucks that were won stay. 404 NOT_FOUND."""
+        path, body = f"/relations/customers/{customer_id}", {"relation": "blocked"}
+        return cast(Relation, self.command("PUT", path, body, key=key, wait=wait).value())
+
+    def unblock_customer(
+        self, customer_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Relation:
+        """Block a customer no more. Repeating it succeeds."""
+        path = f"/relations/customers/{customer_id}"
+        return cast(Relation, self.command("DELETE", path, key=key, wait=wait).value())
+
+    def relations(self, limit: int | None = None) -> list[Relation]:
+        """Return what the user has set, newest first. What the other side has set is not shown."""
+        return self.items("/relations", limit)
+
+    def set_contract(
+        self,
+        customer_id: str,
+        transporter_id: str,
+        reason: str | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Relation:
+        """Record a contract of a customer and a transporter, as an operator. `reason`: for the audit log.
+
+        404 NOT_FOUND without such a customer, TRANSPORTER_NOT_FOUND.
+        """
+        path = f"/admin/customers/{customer_id}/transporters/{transporter_id}"
+        body = {"relation": "contracted", **given(reason=reason)}
+        return cast(Relation, self.command("PUT", path, body, key=key, wait=wait).value())
+
+    def remove_contract(
+        self,
+        customer_id: str,
+        transporter_id: str,
+        reason: str | None = None,
+        *,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Relation:
+        """Delete the contract of a customer and a transporter, as an operator. Repeating it succeeds."""
+        path = f"/admin/customers/{customer_id}/transporters/{transporter_id}"
+        query = f"?reason={quote(reason, safe='')}" if reason else ""
+        return cast(Relation, self.command("DELETE", path + query, key=key, wait=wait).value())

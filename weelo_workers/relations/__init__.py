@@ -1,0 +1,1 @@
+"""Relations of customers and transporters: blocked, preferred, contracted."""

@@ -1,0 +1,92 @@
+"""Blocks a pair: sets the mark and withdraws what is on offer. Removing a block offers open broadcasts again.
+
+A block and an accept, a hold or an offer exclude each other by two locks. A block locks the customer's open broadcast
+first, as an accept does, and then the row of the transporter, as every new offer does. So what commits first decides:
+a truck that was won before the block stays; after the block, each statement finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import exists, or_, select
+from sqlalchemy.dialects.postgresql import insert
+
+from weelo_workers.contracts.broadcasts import CatchUp
+from weelo_workers.contracts.relations import WithdrawOffer
+from weelo_workers.lifecycles.assignment import LIVE
+from weelo_workers.lifecycles.broadcast import FINAL, OPEN
+from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.models import Assignment, Broadcast, Offer, Relation, Transporter
+from weelo_workers.relations.marking import lock_relation, remove_marks, set_mark
+from weelo_workers.relations.withdrawing import withdraw
+
+
+def block(uow: UnitOfWork, customer_id: UUID, transporter_id: UUID, mark: str) -> datetime:
+    """Set this mark of the pair and withdraw the open offer. Return since when the mark is set.
+
+    A customer who blocks a transporter no longer prefers them.
+    """
+    broadcast = _lock_open_broadcast(uow, customer_id)
+    uow.session.execute(insert(Transporter).values(id=transporter_id).on_conflict_do_nothing())
+    uow.lock(Transporter, transporter_id)
+    relation = lock_relation(uow, customer_id, transporter_id)
+    if mark == Relation.blocked_by_customer_at.key:
+        relation.preferred_at = None
+    since = set_mark(uow, relation, mark)
+    if broadcast is not None:
+        withdraw(uow, broadcast, transporter_id)
+    for other_id in _others_offered(uow, customer_id, transporter_id, broadcast):
+        # The broadcast was opened, or is reopened, by a transaction that did not wait for this one. Its row must not be
+        # locked after that of the transporter.
+        uow.send(WithdrawOffer(broadcast_id=other_id, transporter_id=transporter_id))
+    return since
+
+
+def unblock(uow: UnitOfWork, relation: Relation, *marks: str) -> None:
+    """Remove these marks. If that ends a block, offer the transporter the open broadcasts that they missed."""
+    was_blocked = _blocks(relation)
+    remove_marks(uow, relation, *marks)
+    if was_blocked:
+        offer_missed(uow, relation)
+
+
+def offer_missed(uow: UnitOfWork, relation: Relation) -> None:
+    """Offer the transporter the open broadcasts that they missed, unless the pair is still blocked."""
+    if not _blocks(relation):
+        uow.send(CatchUp(transporter_id=relation.transporter_id))
+
+
+def _blocks(relation: Relation) -> bool:
+    return bool(relation.blocked_by_customer_at or relation.blocked_by_transporter_at)
+
+
+def _lock_open_broadcast(uow: UnitOfWork, customer_id: UUID) -> Broadcast | None:
+    found = uow.session.scalar(
+        select(Broadcast.id).where(Broadcast.customer_id == customer_id, Broadcast.status.in_(OPEN))
+    )
+    return None if found is None else uow.lock(Broadcast, found)
+
+
+def _others_offered(
+    uow: UnitOfWork, customer_id: UUID, transporter_id: UUID, known: Broadcast | None
+) -> Sequence[UUID]:
+    """Return the customer's other broadcasts that are, or may be opened again, with an offer to the transporter."""
+    may_go_on = or_(
+        Broadcast.status.not_in(FINAL),
+        exists().where(Assignment.broadcast_id == Broadcast.id, Assignment.status.in_(LIVE)),
+    )
+    query = (
+        select(Broadcast.id)
+        .join(Offer, Offer.broadcast_id == Broadcast.id)
+        .where(
+            Broadcast.customer_id == customer_id,
+            Offer.transporter_id == transporter_id,
+            Offer.withdrawn_at.is_(None),
+            may_go_on,
+        )
+        .order_by(Broadcast.id)
+    )
+    return [each for each in uow.session.scalars(query) if known is None or each != known.id]
