@@ -703,7 +703,7 @@ export interface components {
              * @example offers.accept
              * @enum {string}
              */
-            command: "broadcasts.cancel" | "broadcasts.cancel_by_operator" | "broadcasts.continue_partial" | "broadcasts.create_booking" | "broadcasts.create_order" | "broadcasts.expire_by_operator" | "broadcasts.widen_by_operator" | "fleet.forget_device" | "fleet.register_device" | "fleet.register_driver" | "fleet.register_vehicle" | "fleet.set_availability" | "fleet.set_availability_by_operator" | "fleet.set_driver_availability" | "offers.accept" | "offers.confirm_hold" | "offers.decline" | "offers.hold" | "offers.release_hold" | "trips.advance" | "trips.cancel_truck" | "trips.driver_accept" | "trips.driver_decline" | "trips.end" | "trips.give_back" | "trips.replace" | "trips.report_no_show" | "webhooks.create" | "webhooks.delete" | "webhooks.resend" | "webhooks.rotate_secret" | "webhooks.send_test" | "webhooks.update";
+            command: "broadcasts.cancel" | "broadcasts.cancel_by_operator" | "broadcasts.continue_partial" | "broadcasts.create_booking" | "broadcasts.create_order" | "broadcasts.expire_by_operator" | "broadcasts.widen_by_operator" | "fleet.forget_device" | "fleet.register_device" | "fleet.register_driver" | "fleet.register_vehicle" | "fleet.set_availability" | "fleet.set_availability_by_operator" | "fleet.set_driver_availability" | "offers.accept" | "offers.confirm_hold" | "offers.decline" | "offers.hold" | "offers.release_hold" | "relations.remove_by_customer" | "relations.remove_by_operator" | "relations.remove_by_transporter" | "relations.set_by_customer" | "relations.set_by_operator" | "relations.set_by_transporter" | "trips.advance" | "trips.cancel_truck" | "trips.driver_accept" | "trips.driver_decline" | "trips.end" | "trips.give_back" | "trips.replace" | "trips.report_no_show" | "webhooks.create" | "webhooks.delete" | "webhooks.resend" | "webhooks.rotate_secret" | "webhooks.send_test" | "webhooks.update";
             /**
              * Format: uuid
              * @description The id of the command. A repeated request with the same Idempotency-Key has the same one.
@@ -723,7 +723,7 @@ export interface components {
             /** @description True if this is the outcome of an earlier request that this one repeats. */
             replayed: boolean;
             /** @description What the command returns. Present only if `status` is `succeeded`. */
-            result?: components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["AcceptResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["HoldView"] | components["schemas"]["AssignmentView"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["AvailabilityView"] | components["schemas"]["DriverView"] | components["schemas"]["VehicleView"] | components["schemas"]["DeviceView"] | components["schemas"]["ForgottenView"] | components["schemas"]["WebhookView"] | components["schemas"]["DeletedWebhookView"] | components["schemas"]["ResendView"] | components["schemas"]["WebhookTestView"];
+            result?: components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["AcceptResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["HoldView"] | components["schemas"]["AssignmentView"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["AvailabilityView"] | components["schemas"]["DriverView"] | components["schemas"]["VehicleView"] | components["schemas"]["DeviceView"] | components["schemas"]["ForgottenView"] | components["schemas"]["WebhookView"] | components["schemas"]["DeletedWebhookView"] | components["schemas"]["ResendView"] | components["schemas"]["WebhookTestView"] | components["schemas"]["RelationView"];
             /**
              * Format: date-time
              * @description When the outcome was committed.
@@ -734,7 +734,7 @@ export interface components {
              * @enum {string}
              */
             status: "succeeded" | "rejected";
-        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
+        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
         /**
          * Connected
          * @description The first frame of every socket: the user is authenticated, and events follow live.
@@ -1201,6 +1201,45 @@ export interface components {
             version: number;
         };
         /**
+         * OfferWithdrawn
+         * @description The broadcast is no longer offered to this transporter, so it leaves the list of offers. It goes on for others.
+         */
+        OfferWithdrawn: {
+            /**
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about bookings have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            bookingId?: string;
+            /**
+             * Format: uuid
+             * @description The id of the broadcast, which is the booking or the order.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            broadcastId: string;
+            /** @description Whether the broadcast is a booking or an order. */
+            kind: components["schemas"]["BroadcastKind"];
+            /**
+             * Format: uuid
+             * @description The same as `broadcastId`. Only events about orders have this field.
+             * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
+             */
+            orderId?: string;
+            /**
+             * Format: date-time
+             * @description When the status changed last.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            stateChangedAt: string;
+            /** @description The status of the broadcast after this event. */
+            status: components["schemas"]["BroadcastStatus"];
+            /**
+             * @description Grows by one with every transition of the broadcast. Drop data with a lower version than yours.
+             * @example 4
+             */
+            version: number;
+        };
+        /**
          * PickupReminder
          * @description The truck has not set out yet.
          */
@@ -1300,7 +1339,7 @@ export interface components {
              * @description The stable code.
              * @enum {string}
              */
-            code: "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "TRANSPORTER_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TRANSPORTER_SILENT" | "WEBHOOK_LIMIT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED";
+            code: "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "TRANSPORTER_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "BLOCKED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TRANSPORTER_SILENT" | "WEBHOOK_LIMIT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED";
             /** @description What the caller can do. */
             detail: string;
             /** @description Whether the same request may succeed later. */
@@ -1345,6 +1384,41 @@ export interface components {
              * @example after: Field required
              */
             detail: string;
+        };
+        /**
+         * RelationKind
+         * @description What one side has said about the other.
+         *
+         *     - `blocked`: No offer is made to the pair, and the transporter cannot take trucks.
+         *     - `preferred`: The customer's offers reach this transporter first, among those who are equally near.
+         *     - `contracted`: The two have a contract. An operator records it.
+         * @enum {string}
+         */
+        RelationKind: "blocked" | "preferred" | "contracted";
+        /**
+         * RelationView
+         * @description The relation of a customer and a transporter, as far as the reader has set it.
+         */
+        RelationView: {
+            /**
+             * Format: uuid
+             * @description The user id of the customer who asked for the trucks.
+             * @example 9c1e4f70-2b6d-4a85-b3c1-7d0e9f2a6b34
+             */
+            customerId: string;
+            /** @description What the reader has set; null after it was removed. */
+            relation: components["schemas"]["RelationKind"] | null;
+            /**
+             * @description When it was set; null after it was removed.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            since: string | null;
+            /**
+             * Format: uuid
+             * @description The user id of the transporter, who owns a fleet.
+             * @example 41d8c2b5-e9a0-4f37-8c64-1a5b7e3d9f08
+             */
+            transporterId: string;
         };
         /**
          * RequestedVehicles
@@ -1703,6 +1777,23 @@ export interface components {
                 data: components["schemas"]["NoVehiclesAvailable"];
                 /** @constant */
                 event: "no_vehicles_available";
+                /**
+                 * Format: uuid
+                 * @description The id of the event, the same for all of its readers.
+                 */
+                id: string;
+                /** @description The number of this line in the user's log. */
+                seq: number;
+            };
+            offer_withdrawn: {
+                /**
+                 * Format: date-time
+                 * @description When it happened, by the server's clock.
+                 */
+                at: string;
+                data: components["schemas"]["OfferWithdrawn"];
+                /** @constant */
+                event: "offer_withdrawn";
                 /**
                  * Format: uuid
                  * @description The id of the event, the same for all of its readers.

@@ -118,6 +118,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/customers/{customerId}/transporters/{transporterId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Record that the two have a contract. A block of one of them prevails
+         * @description For: admin.
+         */
+        put: operations["relationsSetByOperator"];
+        post?: never;
+        /**
+         * Delete the contract of the two
+         * @description For: admin.
+         */
+        delete: operations["relationsRemoveByOperator"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/market": {
         parameters: {
             query?: never;
@@ -921,6 +945,74 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/relations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What the caller has set, newest first. What the other side has set is not shown
+         * @description For: customer, transporter.
+         */
+        get: operations["relationsRelations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/relations/customers/{customerId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Block a customer. An open offer of theirs is withdrawn; trucks that the fleet has won stay
+         * @description For: transporter.
+         */
+        put: operations["relationsSetByTransporter"];
+        post?: never;
+        /**
+         * Block a customer no more
+         * @description For: transporter.
+         */
+        delete: operations["relationsRemoveByTransporter"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/relations/transporters/{transporterId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Block or prefer a transporter. A block withdraws an open offer; trucks that the transporter has won stay
+         * @description For: customer.
+         */
+        put: operations["relationsSetByCustomer"];
+        post?: never;
+        /**
+         * Neither block nor prefer a transporter any more
+         * @description For: customer.
+         */
+        delete: operations["relationsRemoveByCustomer"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2061,7 +2153,7 @@ export interface components {
          * @description The codes of rejections. They are stable.
          * @enum {string}
          */
-        CodeName: "VALIDATION_ERROR" | "UNAUTHORIZED" | "TOKEN_EXPIRED" | "FORBIDDEN" | "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "TRANSPORTER_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TRANSPORTER_SILENT" | "WEBHOOK_LIMIT" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_CONFLICT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE" | "ACCEPT_RETRY_EXHAUSTED";
+        CodeName: "VALIDATION_ERROR" | "UNAUTHORIZED" | "TOKEN_EXPIRED" | "FORBIDDEN" | "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "TRANSPORTER_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "BLOCKED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TRANSPORTER_SILENT" | "WEBHOOK_LIMIT" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_CONFLICT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE" | "ACCEPT_RETRY_EXHAUSTED";
         /** @description The outcome of a command, as far as it is known. */
         CommandOutcome: {
             /**
@@ -2104,7 +2196,7 @@ export interface components {
             status: "pending" | "succeeded" | "rejected";
         };
         /** @description The result of a command: one of these objects, depending on the command. */
-        CommandResult: components["schemas"]["AcceptResult"] | components["schemas"]["AssignmentView"] | components["schemas"]["AvailabilityView"] | components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["DeletedWebhookView"] | components["schemas"]["DeviceView"] | components["schemas"]["DriverView"] | components["schemas"]["ForgottenView"] | components["schemas"]["HoldView"] | components["schemas"]["ResendView"] | components["schemas"]["VehicleView"] | components["schemas"]["WebhookTestView"] | components["schemas"]["WebhookView"] | components["schemas"]["WebhookWithSecretView"];
+        CommandResult: components["schemas"]["AcceptResult"] | components["schemas"]["AssignmentView"] | components["schemas"]["AvailabilityView"] | components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["DeletedWebhookView"] | components["schemas"]["DeviceView"] | components["schemas"]["DriverView"] | components["schemas"]["ForgottenView"] | components["schemas"]["HoldView"] | components["schemas"]["RelationView"] | components["schemas"]["ResendView"] | components["schemas"]["VehicleView"] | components["schemas"]["WebhookTestView"] | components["schemas"]["WebhookView"] | components["schemas"]["WebhookWithSecretView"];
         /** @description The trucks for the held slots. */
         Confirmation: {
             /** @description The trucks with their drivers. Held slots that get no truck are open to other transporters again. */
@@ -2129,6 +2221,19 @@ export interface components {
              */
             phone: string | null;
         };
+        /** @description A contract of a customer and a transporter. */
+        Contract: {
+            /**
+             * @description Why the operator does this. It is stored in the audit log, and in the history of a broadcast.
+             * @example The customer asked for it by telephone.
+             */
+            reason?: string | null;
+            /**
+             * @description Always `contracted`.
+             * @constant
+             */
+            relation: "contracted";
+        };
         /**
          * @description The reason codes of customers.
          *
@@ -2142,6 +2247,14 @@ export interface components {
          * @enum {string}
          */
         CustomerReason: "plans_changed" | "found_elsewhere" | "too_slow" | "wrong_details" | "price" | "driver_asked" | "other";
+        /** @description What the customer says about a transporter. */
+        CustomersRelation: {
+            /**
+             * @description It replaces what the customer has said before.
+             * @enum {string}
+             */
+            relation: "blocked" | "preferred";
+        };
         /** @description The broadcast has left the transporter's list of offers. */
         DeclineResult: {
             /**
@@ -2797,7 +2910,7 @@ export interface components {
              *       "*"
              *     ]
              */
-            events: ("*" | "assignment_stalled" | "assignment_status_changed" | "availability_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[];
+            events: ("*" | "assignment_stalled" | "assignment_status_changed" | "availability_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "offer_withdrawn" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[];
             /**
              * @description The address of the endpoint. In production it begins with https:// and is public.
              * @example https://example.com/weelo
@@ -3006,6 +3119,15 @@ export interface components {
              */
             nextCursor: string | null;
         };
+        PageOfRelationView: {
+            /** @description The items of this page. */
+            items: components["schemas"]["RelationView"][];
+            /**
+             * @description The `cursor` of the next page; null on the last page.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
         PageOfStuckView: {
             /** @description The items of this page. */
             items: components["schemas"]["StuckView"][];
@@ -3068,9 +3190,10 @@ export interface components {
          *     - `no_free_truck`: All trucks of the transporter that fit an open slot were on the road.
          *     - `too_many_offers`: The transporter had the largest allowed number of open offers that are at least as near (setting MAX_OPEN_OFFERS).
          *     - `next_step`: The step made its largest allowed number of offers to nearer transporters (setting MAX_OFFERS_PER_STEP).
+         *     - `blocked`: The customer had blocked the transporter, or the transporter the customer.
          * @enum {string}
          */
-        PassedOverBecause: "offline" | "silent" | "no_free_truck" | "too_many_offers" | "next_step";
+        PassedOverBecause: "offline" | "silent" | "no_free_truck" | "too_many_offers" | "next_step" | "blocked";
         /** @description A step of the search that passed the transporter over. */
         PassedOverView: {
             /**
@@ -3260,7 +3383,7 @@ export interface components {
              * @example 1
              */
             radiusStep: number;
-            /** @description Why the transporter was passed over; null if they got an offer. */
+            /** @description Why the transporter was passed over, or `blocked` if the offer was withdrawn; null if they have an offer. */
             reason: components["schemas"]["PassedOverBecause"] | null;
             /**
              * Format: uuid
@@ -3283,6 +3406,37 @@ export interface components {
             reason?: string | null;
             /** @description Why the transporter declines, as one of the codes of transporters. */
             reasonCode?: components["schemas"]["ProviderReason"] | null;
+        };
+        /**
+         * @description What one side has said about the other.
+         *
+         *     - `blocked`: No offer is made to the pair, and the transporter cannot take trucks.
+         *     - `preferred`: The customer's offers reach this transporter first, among those who are equally near.
+         *     - `contracted`: The two have a contract. An operator records it.
+         * @enum {string}
+         */
+        RelationKind: "blocked" | "preferred" | "contracted";
+        /** @description The relation of a customer and a transporter, as far as the reader has set it. */
+        RelationView: {
+            /**
+             * Format: uuid
+             * @description The user id of the customer who asked for the trucks.
+             * @example 9c1e4f70-2b6d-4a85-b3c1-7d0e9f2a6b34
+             */
+            customerId: string;
+            /** @description What the reader has set; null after it was removed. */
+            relation: components["schemas"]["RelationKind"] | null;
+            /**
+             * @description When it was set; null after it was removed.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            since: string | null;
+            /**
+             * Format: uuid
+             * @description The user id of the transporter, who owns a fleet.
+             * @example 41d8c2b5-e9a0-4f37-8c64-1a5b7e3d9f08
+             */
+            transporterId: string;
         };
         /** @description The new driver, the new vehicle, or both. */
         Replacement: {
@@ -3699,6 +3853,14 @@ export interface components {
             /** @description The vehicles, newest first, at most 200. */
             vehicles: components["schemas"]["VehicleView"][];
         };
+        /** @description What the transporter says about a customer. */
+        TransportersRelation: {
+            /**
+             * @description Always `blocked`.
+             * @constant
+             */
+            relation: "blocked";
+        };
         /** @description A transporter in an operator's list. */
         TransporterSummaryView: {
             /**
@@ -4018,7 +4180,7 @@ export interface components {
              *       "*"
              *     ]
              */
-            events?: ("*" | "assignment_stalled" | "assignment_status_changed" | "availability_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[] | null;
+            events?: ("*" | "assignment_stalled" | "assignment_status_changed" | "availability_changed" | "booking_cancelled" | "booking_completed" | "booking_expired" | "booking_fully_filled" | "broadcast_state_changed" | "command_settled" | "driver_status_changed" | "driver_timeout" | "hold_expired" | "new_broadcast" | "no_vehicles_available" | "offer_withdrawn" | "pickup_reminder" | "trip_assigned" | "trip_cancelled" | "truck_confirmed" | "truck_lost" | "trucks_remaining_update" | "webhook_disabled")[] | null;
             /** @description False pauses the webhook. True activates it: the lines after the last one that was delivered are posted. */
             isActive?: boolean | null;
             /**
@@ -4225,7 +4387,10 @@ export interface components {
              * @example 1
              */
             radiusStep: number | null;
-            /** @description Why the broadcast was not offered; null if it was. */
+            /**
+             * @description Why the broadcast was not offered, or `blocked` if the offer was withdrawn; null if it was offered. A transporter does not
+             *     learn of a block: then it is null, too.
+             */
             reason: components["schemas"]["PassedOverBecause"] | components["schemas"]["NotOfferedBecause"] | null;
             /** @description Whether the transporter's app has acknowledged the offer; null if that is not known. */
             seen: boolean | null;
@@ -4685,6 +4850,29 @@ export interface components {
         "404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome": {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                Location: components["headers"]["Location.required"];
+                "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "NOT_FOUND" | "TRANSPORTER_NOT_FOUND";
+                    /** @constant */
+                    status?: 404;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `NOT_FOUND`: Not found
+         *     - `TRANSPORTER_NOT_FOUND`: Transporter not found
+         */
+        "404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome-2": {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location"];
                 "Preference-Applied": components["headers"]["Preference-Applied"];
                 RateLimit: components["headers"]["RateLimit"];
@@ -4921,6 +5109,7 @@ export interface components {
          *     - `VEHICLE_BUSY`: The vehicle is not free
          *     - `VEHICLE_TYPE_MISMATCH`: The vehicle is not of the kind that was asked for
          *     - `NOT_ENOUGH_AVAILABLE`: Fewer trucks are open than were offered
+         *     - `BLOCKED`: This request is not offered to you
          *     - `SLOT_GIVEN_BACK`: Your fleet gave this truck back
          *     - `INVALID_TRANSITION`: Not possible in the present state
          */
@@ -4937,7 +5126,7 @@ export interface components {
             content: {
                 "application/problem+json": {
                     /** @enum {unknown} */
-                    code?: "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "SLOT_GIVEN_BACK" | "INVALID_TRANSITION";
+                    code?: "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "BLOCKED" | "SLOT_GIVEN_BACK" | "INVALID_TRANSITION";
                     /** @constant */
                     status?: 409;
                 } & components["schemas"]["Problem"];
@@ -4952,6 +5141,7 @@ export interface components {
          *     - `VEHICLE_TYPE_MISMATCH`: The vehicle is not of the kind that was asked for
          *     - `NOT_ENOUGH_AVAILABLE`: Fewer trucks are open than were offered
          *     - `HOLD_EXPIRED`: The hold has ended
+         *     - `BLOCKED`: This request is not offered to you
          *     - `INVALID_TRANSITION`: Not possible in the present state
          */
         "409.offersConfirmHold.outcome": {
@@ -4967,7 +5157,7 @@ export interface components {
             content: {
                 "application/problem+json": {
                     /** @enum {unknown} */
-                    code?: "REQUEST_ALREADY_TAKEN" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "INVALID_TRANSITION";
+                    code?: "REQUEST_ALREADY_TAKEN" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "BLOCKED" | "INVALID_TRANSITION";
                     /** @constant */
                     status?: 409;
                 } & components["schemas"]["Problem"];
@@ -4980,6 +5170,7 @@ export interface components {
          *     - `VEHICLE_TYPE_MISMATCH`: The vehicle is not of the kind that was asked for
          *     - `NOT_ENOUGH_AVAILABLE`: Fewer trucks are open than were offered
          *     - `HOLD_EXPIRED`: The hold has ended
+         *     - `BLOCKED`: This request is not offered to you
          *     - `SLOT_GIVEN_BACK`: Your fleet gave this truck back
          */
         "409.offersHold.outcome": {
@@ -4995,7 +5186,7 @@ export interface components {
             content: {
                 "application/problem+json": {
                     /** @enum {unknown} */
-                    code?: "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "SLOT_GIVEN_BACK";
+                    code?: "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "BLOCKED" | "SLOT_GIVEN_BACK";
                     /** @constant */
                     status?: 409;
                 } & components["schemas"]["Problem"];
@@ -5090,6 +5281,7 @@ export interface components {
          * @description - `DRIVER_BUSY`: The driver is not free
          *     - `VEHICLE_BUSY`: The vehicle is not free
          *     - `VEHICLE_TYPE_MISMATCH`: The vehicle is not of the kind that was asked for
+         *     - `BLOCKED`: This request is not offered to you
          *     - `INVALID_TRANSITION`: Not possible in the present state
          */
         "409.tripsReplace.outcome": {
@@ -5105,7 +5297,7 @@ export interface components {
             content: {
                 "application/problem+json": {
                     /** @enum {unknown} */
-                    code?: "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "INVALID_TRANSITION";
+                    code?: "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "BLOCKED" | "INVALID_TRANSITION";
                     /** @constant */
                     status?: 409;
                 } & components["schemas"]["Problem"];
@@ -5819,6 +6011,165 @@ export interface operations {
             503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
+    relationsSetByOperator: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The user id of the customer who asked for the trucks.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d09
+                 */
+                customerId: string;
+                /**
+                 * @description The user id of the transporter, who owns a fleet.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d07
+                 */
+                transporterId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Contract"];
+            };
+        };
+        responses: {
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RelationView"];
+                };
+            };
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+        };
+    };
+    relationsRemoveByOperator: {
+        parameters: {
+            query?: {
+                /** @description Why the operator does this. It is stored in the audit log. */
+                reason?: string;
+            };
+            header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The user id of the customer who asked for the trucks.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d09
+                 */
+                customerId: string;
+                /**
+                 * @description The user id of the transporter, who owns a fleet.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d07
+                 */
+                transporterId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RelationView"];
+                };
+            };
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+        };
+    };
     marketFigures: {
         parameters: {
             query?: {
@@ -6042,7 +6393,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR-2"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
             403: components["responses"]["403.FORBIDDEN-2"];
-            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome"];
+            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome-2"];
             409: components["responses"]["409.TRANSPORTER_SILENT.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
@@ -8265,6 +8616,335 @@ export interface operations {
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    relationsRelations: {
+        parameters: {
+            query?: {
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
+                cursor?: string;
+                /** @description How many items a page has at most. */
+                limit?: number;
+            };
+            header?: {
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the caller has set, newest first. What the other side has set is not shown. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOfRelationView"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            403: components["responses"]["403.FORBIDDEN"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    relationsSetByTransporter: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The user id of the customer who asked for the trucks.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d09
+                 */
+                customerId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TransportersRelation"];
+            };
+        };
+        responses: {
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RelationView"];
+                };
+            };
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+        };
+    };
+    relationsRemoveByTransporter: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The user id of the customer who asked for the trucks.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d09
+                 */
+                customerId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RelationView"];
+                };
+            };
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+        };
+    };
+    relationsSetByCustomer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The user id of the transporter, who owns a fleet.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d07
+                 */
+                transporterId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CustomersRelation"];
+            };
+        };
+        responses: {
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RelationView"];
+                };
+            };
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome-2"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+        };
+    };
+    relationsRemoveByCustomer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The user id of the transporter, who owns a fleet.
+                 * @example 0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d07
+                 */
+                transporterId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RelationView"];
+                };
+            };
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome-2"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
         };
     };
     fleetAvailability: {
