@@ -81,10 +81,11 @@ class Commands:
         path: str,
         body: dict[str, Any] | None = None,
         *,
+        params: dict[str, str] | None = None,
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Outcome:
-        """Send a command to `path` (without the `/api/v1`) and wait for its outcome.
+        """Send a command to `path` (without the `/api/v1`) and wait for its outcome. `params`: the query string.
 
         `key` is the Idempotency-Key. By default each call creates a key, with which a lost request is repeated. If you
         give a key of your own and store it, your app can repeat the command after a restart without a second effect.
@@ -101,6 +102,7 @@ class Commands:
             method,
             PREFIX + path,
             body=body,
+            params=params,
             headers=headers,
             server_waits=min(LONGEST_WAIT_SECONDS, patience),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Literal, cast
-from urllib.parse import quote
 
 from weelo_client.commands import FRESH_KEY, Commands, Key
 from weelo_client.customer import given
@@ -79,5 +78,5 @@ class RelationCommands(Commands):
     ) -> Relation:
         """Delete the contract of a customer and a transporter, as an operator. Repeating it succeeds."""
         path = f"/admin/customers/{customer_id}/transporters/{transporter_id}"
-        query = f"?reason={quote(reason, safe='')}" if reason else ""
-        return cast(Relation, self.command("DELETE", path + query, key=key, wait=wait).value())
+        done = self.command("DELETE", path, params=given(reason=reason), key=key, wait=wait)
+        return cast(Relation, done.value())

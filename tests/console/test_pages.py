@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from tests.console.operator import Operator
+from tests.support.relations import set_by_customer, set_by_operator
 from tests.support.waiting import slowdown
 from tests.support.world import World, place
 from weelo_api.console import pages
@@ -69,6 +70,23 @@ def test_names_are_shown_intact_and_escaped(world: World, operator: Operator, na
         page = operator.get(path)
         assert escaped in page, path
         assert "<script>alert" not in page
+
+
+def test_relations_are_shown_to_both_sides_pages_and_escaped(world: World, operator: Operator) -> None:
+    fleet = world.fleet()
+    rename(world, fleet.id, HOSTILE)
+    broadcast_id = booked(world, "Asha Verma")
+    customer = world.customer_of(broadcast_id)
+    assert "No relation is set." in operator.get(f"/customers/{customer}")
+    set_by_customer(world, customer, fleet)
+    set_by_operator(world, customer, fleet)
+    of_fleet, of_customer = operator.get(f"/fleets/{fleet.id}"), operator.get(f"/customers/{customer}")
+    assert f"/console/customers/{customer}" in of_fleet and "Asha Verma" in of_fleet
+    assert f"/console/fleets/{fleet.id}" in of_customer and "<script>alert" not in of_customer
+    assert f"/console/customers/{customer}" in operator.get(f"/broadcasts/{broadcast_id}")
+    [cells] = re.findall(r"<tbody>\s*<tr>(.*?)</tr>", of_customer, re.DOTALL)
+    assert [("<time" in cell) for cell in cells.split("</td>")[1:5]] == [True, False, False, True]
+    assert operator.client.get(f"/console/customers/{uuid4()}").status_code == 404
 
 
 def test_the_list_filters_and_searches(world: World, operator: Operator) -> None:

@@ -80,6 +80,12 @@ MAY_BE_MISSING: dict[str, dict[str, str]] = {
         f"{model}.notes": {OFFER: "long text; GET /offers and GET /broadcasts/{id} have it"}
         for model in ("NewBooking", "NewOrder")
     },
+    **{
+        f"{model}.relation": {
+            ROWS: "each relation has a column of its own, with the time since when it is set"
+        }
+        for model in ("CustomersRelation", "TransportersRelation")
+    },
     **{f"Heartbeat.{name}": NO_COMMAND for name in ("latitude", "longitude")},
     **{
         f"TripLocation.{name}": NO_COMMAND
@@ -518,8 +524,14 @@ def transporters_relation(probe: Probe) -> None:
 
 def contract(probe: Probe) -> None:
     fleet, customer = probe.world.fleet(online=False), new_customer(probe.world)
-    path = f"PUT /admin/customers/{customer}/transporters/{fleet.id}"
-    probe.send(Contract, filled_in(Contract, relation="contracted"), Role.ADMIN, uuid4(), path)
+    probe.send(
+        Contract,
+        filled_in(Contract, relation="contracted"),
+        Role.ADMIN,
+        uuid4(),
+        f"PUT /admin/customers/{customer}/transporters/{fleet.id}",
+        _audit(probe, fleet.id),
+    )
 
 
 def create_webhook(probe: Probe) -> None:

@@ -124,8 +124,11 @@ class WithdrawOffer(Command, name="relations.withdraw_offer", queue=OFFERS):
     transporter_id: UUID
 
 
-COMMANDS = (SetByCustomer, RemoveByCustomer, SetByTransporter, RemoveByTransporter, WithdrawOffer)
-"""The commands of which the other side of the pair learns nothing."""
+BLOCKS = frozenset({SetByCustomer.name, SetByTransporter.name, WithdrawOffer.name})
+"""The names of the commands that can withdraw an offer and release a hold."""
+
+SECRET = BLOCKS | {RemoveByCustomer.name, RemoveByTransporter.name}
+"""The names of the commands of which the other side of the pair learns nothing."""
 
 
 # --- views ----------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from weelo_workers.contracts.statuses import TruckRequestStatus as S
 from weelo_workers.lifecycles.lifecycle import Lifecycle
-from weelo_workers.lifecycles.parties import ADMIN, CUSTOMER, DRIVER, TIMER, TRANSPORTER
+from weelo_workers.lifecycles.parties import ADMIN, CUSTOMER, DRIVER, SYSTEM, TIMER, TRANSPORTER
 
 FILLED = frozenset({S.ASSIGNED, S.ACCEPTED, S.COMPLETED})
 
@@ -17,7 +17,9 @@ LIFECYCLE = Lifecycle(
 )
 
 HOLD = LIFECYCLE.transition("hold", when={S.SEARCHING}, to=S.HELD, by=(TRANSPORTER,))
-RELEASE = LIFECYCLE.transition("release", when={S.HELD}, to=S.SEARCHING, by=(TRANSPORTER, TIMER))
+RELEASE = LIFECYCLE.transition(
+    "release", when={S.HELD}, to=S.SEARCHING, by=(TRANSPORTER, TIMER, CUSTOMER, SYSTEM)
+)
 ASSIGN = LIFECYCLE.transition("assign", when={S.SEARCHING, S.HELD}, to=S.ASSIGNED, by=(TRANSPORTER,))
 ACCEPT = LIFECYCLE.transition("accept", when={S.ASSIGNED}, to=S.ACCEPTED, by=(DRIVER,))
 REASSIGN = LIFECYCLE.transition("reassign", when={S.ACCEPTED}, to=S.ASSIGNED, by=(TRANSPORTER,))

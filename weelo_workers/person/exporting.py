@@ -12,6 +12,7 @@ from sqlalchemy import ARRAY, Connection, Uuid, any_, bindparam, func, select
 from weelo_workers.models import LogLine, Replay
 from weelo_workers.models.base import Base
 from weelo_workers.person.rows import PARTS, parameters, read_portion
+from weelo_workers.person.withheld import shown
 
 PORTION = 5_000
 
@@ -30,7 +31,7 @@ def export(connection: Connection, person: UUID) -> dict[str, Any]:
     """Return `{person, at, tables: {table: [row]}}`, ready for JSON. Tables without a row of the person are left out.
 
     A row has all its columns, in the order of the table. `events` are those that the person has received, and those with
-    the person's data. The tables are read one after another, so a row that changes meanwhile may be as before or after.
+    the person's data. What others have said about the person is left out (`withheld.py`). The tables are read one after another, so a row that changes meanwhile may be as before or after.
     """
     at: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
     tables: dict[str, dict[str, Any]] = {}
@@ -42,7 +43,8 @@ def export(connection: Connection, person: UUID) -> dict[str, Any]:
             portion = read_portion(connection, part, parameters(person, at), cursor, PORTION)
             for row in portion.rows:
                 del row["is_theirs"]
-                rows[str([row[name] for name in key])] = row
+                if (left := shown(part.table.name, row, person)) is not None:
+                    rows[str([row[name] for name in key])] = left
             if (cursor := portion.cursor) is None:
                 break
     _add_read_events(connection, person, tables["events"])

@@ -37,7 +37,8 @@ from weelo_workers.contracts.broadcasts import (
     TransitionDetails,
 )
 from weelo_workers.contracts.command import Caller
-from weelo_workers.contracts.offers import OfferView
+from weelo_workers.contracts.offers import OfferView, ReleaseHold
+from weelo_workers.contracts.relations import BLOCKS
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
     HoldStatus,
@@ -251,13 +252,23 @@ def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[
             from_status=record.from_status,
             to_status=record.to_status,
             version=record.version,
-            cause=record.cause,
+            cause=_shown_cause(record, reader),
             command_id=record.command_id,
             actor_id=record.actor_id,
             details=TransitionDetails.model_validate(record.details),
         ).json_dict()
         for record in records
     ]
+
+
+def _shown_cause(record: TransitionRecord, reader: Caller) -> str:
+    """Return the command that caused the transition, as far as the reader may know it.
+
+    A customer must not learn that a transporter has blocked them. The transporter's hold was released, so it is shown as
+    if the transporter had released it.
+    """
+    is_secret = record.cause in BLOCKS and reader.role is not Role.ADMIN and record.actor_id != reader.id
+    return ReleaseHold.name if is_secret else record.cause
 
 
 _OUTSIDERS = (Role.TRANSPORTER, Role.DRIVER)

@@ -317,6 +317,24 @@ def test_two_blocks_are_removed_one_by_one(world: World, customer: UUID) -> None
     assert told(world, fleet, broadcast) == ["new_broadcast"]
 
 
+def test_the_customer_does_not_learn_from_the_timeline_that_a_fleet_blocks_them(
+    world: World, customer: UUID
+) -> None:
+    fleet = world.fleet()
+    broadcast = world.broadcast(1, customer=customer)
+    world.hold(fleet, broadcast)
+    block(world, "transporter", customer, fleet)
+    with Session(world.engine) as session:
+        for_customer = broadcasts.timeline(session, broadcast, Caller(customer, Role.CUSTOMER))
+        for_operator = broadcasts.timeline(session, broadcast, Caller(uuid4(), Role.ADMIN))
+    assert for_customer and for_operator
+    assert {"offers.hold", "offers.release_hold"} <= {each["cause"] for each in for_customer}
+    assert "relations" not in str(for_customer)
+    assert {each["transition"]: each["cause"] for each in for_operator}["withdraw"] == (
+        "relations.set_by_transporter"
+    )
+
+
 # --- why ------------------------------------------------------------------------------------------------
 
 
