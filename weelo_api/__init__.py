@@ -40,6 +40,7 @@ def create_app() -> Flask:
         notifications,
         offers,
         operating,
+        policies,
         trips,
         webhooks,
     )
@@ -65,7 +66,7 @@ def create_app() -> Flask:
     cors.register(app)
     access.register(app)
     headers.register(app)
-    for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks, market, admin):
+    for view in (broadcasts, offers, trips, fleet, devices, notifications, webhooks, market, admin, policies):
         app.register_api(view.api)
     if settings().is_sandbox:
         from weelo_api.views import sandbox

@@ -138,6 +138,9 @@ ON_ANOTHER_QUEUE = {
     "broadcasts.offer_passed_over": FLEET,
     # It is sent too seldom for a queue of its own.
     "person.erase": FLEET,
+    # Operators send these as seldom.
+    "policies.put": FLEET,
+    "policies.pause": FLEET,
 }
 
 

@@ -32,11 +32,11 @@ class Audit:
     """How the audit log describes an operator's command.
 
     `subject`: what it is about, such as `broadcast`. `subject_id`, `reason`: the command's fields with the id of that, and
-    with the operator's own words.
+    with the operator's own words. A subject without an id of its own has None; the details of the entry then name it.
     """
 
     subject: str
-    subject_id: str
+    subject_id: str | None
     reason: str = "reason"
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     DateTime,
+    Interval,
     MetaData,
     Text,
     TextClause,
@@ -34,6 +35,10 @@ class Base(DeclarativeBase):
 
 
 Id = Annotated[UUID, mapped_column(primary_key=True)]
+
+
+ONE_SECOND = literal_column("interval '1 second'", Interval())
+"""Times a number of seconds, this is an interval."""
 
 
 def one_of(column: str, states: Iterable[StrEnum], name: str) -> CheckConstraint:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CTE, ColumnElement, Select, Text, cast, exists, false, func, or_, select, union
+from sqlalchemy import CTE, ColumnElement, Select, Text, cast, exists, func, or_, select, union
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.orm import Session
 
@@ -16,14 +16,15 @@ from weelo_workers.contracts.admin import BroadcastSummaryView, Contact, StatusF
 from weelo_workers.contracts.broadcasts import ExpireBroadcast
 from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
 from weelo_workers.lifecycles.broadcast import OPEN
-from weelo_workers.market.areas import AREAS, area_of
+from weelo_workers.lifecycles.policy import DEFAULT_SCOPE
+from weelo_workers.market.areas import area_of
 from weelo_workers.models import Broadcast, MailboxRow, TruckRequest, User
 from weelo_workers.models.mailbox import failed_before, parked, unsettled
 from weelo_workers.queries.backlog import OVERDUE_SECONDS
 from weelo_workers.queries.operator_search import begins_with, users_with_phone
 from weelo_workers.queries.pages import Page, PageRequest
 from weelo_workers.queries.slots import filled
-from weelo_workers.queries.views import place, requested_vehicles
+from weelo_workers.queries.views import place, policy_ref, requested_vehicles
 
 ADDRESS_WINDOW = timedelta(days=7)
 """Addresses have no index. Without `since`, only those of this time are searched."""
@@ -70,8 +71,8 @@ def next_step(session: Session, broadcast_id: UUID) -> NextStep:
 
 def _conditions(wanted: BroadcastFilter) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
-    if wanted.area is not None and wanted.area not in AREAS:
-        found.append(false())
+    if wanted.area is not None:
+        found.append(func.coalesce(Broadcast.policy_scope, DEFAULT_SCOPE) == wanted.area)
     if wanted.status is not None:
         found.append(Broadcast.status.in_(OPEN if wanted.status == "open" else (wanted.status,)))
     if wanted.since is not None:
@@ -185,6 +186,7 @@ def _view(row: Any) -> BroadcastSummaryView:
         state_changed_at=broadcast.state_changed_at,
         version=broadcast.version,
         area=area_of(broadcast),
+        policy=policy_ref(broadcast),
         customer=Contact(id=broadcast.customer_id, name=row.name, phone=row.phone),
         pickup=place(broadcast.pickup),
         drop=place(broadcast.drop),
