@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import partial
 
 from sqlalchemy import ColumnElement, Connection, true
 
@@ -18,18 +18,18 @@ PAUSED_RETRY_SECONDS = 60
 """For how long an app should wait before it repeats a request in a paused area. Pauses last for minutes to hours."""
 
 
+_ALWAYS: ColumnElement[bool] = true()
+_ANY_PAUSED = policies.any_paused()
+
+
 def admission(command: CreateBooking | CreateOrder) -> Admission:
     """Return the check of this new request.
 
     The check is made when the request is recorded, and not again when it is executed: a request that was accepted before a
     pause is carried out, and its repetition gets the same outcome.
     """
-    return Admission(_may_refuse(), partial(_refusal, command))
-
-
-@cache
-def _may_refuse() -> ColumnElement[bool]:
-    return true() if settings().served_areas_only else policies.any_paused()
+    may_refuse = _ALWAYS if settings().served_areas_only else _ANY_PAUSED
+    return Admission(may_refuse, partial(_refusal, command))
 
 
 def _refusal(command: CreateBooking | CreateOrder, connection: Connection) -> Rejected | None:

@@ -19,7 +19,7 @@ log.addFilter(RateLimitFilter())
 def log_rejected(rejected: Rejected) -> None:
     """Log a rejection with such a status."""
     status = rejected.code.http_status
-    if rejected.code is Code.SERVICE_UNAVAILABLE:
+    if rejected.code in (Code.SERVICE_UNAVAILABLE, Code.AREA_PAUSED):
         # The detail is a text of ours. As a part of the template it has a rate limit of its own.
         _log(logging.WARNING, f"a request is refused: {rejected.detail}", status=status)
     elif status >= 500:

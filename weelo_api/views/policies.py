@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from flask import Response, jsonify
-from sqlalchemy import Connection, true
+from sqlalchemy import ColumnElement, Connection, true
 from sqlalchemy.orm import Session
 
 from weelo_api.commands.gateway import Admission, submit
@@ -45,6 +45,9 @@ class ByScope(Parameters):
     scope: ScopeName
 
 
+_ALWAYS: ColumnElement[bool] = true()
+
+
 def put_command(scope: str, version: NewPolicyVersion) -> PutPolicy:
     """Return the command that stores this version."""
     return PutPolicy(
@@ -58,7 +61,7 @@ def put_command(scope: str, version: NewPolicyVersion) -> PutPolicy:
 
 def admission(command: PutPolicy) -> Admission:
     """Return the check that refuses impossible values at once. The handler checks them again, under a lock."""
-    return Admission(true(), partial(_refusal, command))
+    return Admission(_ALWAYS, partial(_refusal, command))
 
 
 def _refusal(command: PutPolicy, connection: Connection) -> Rejected | None:

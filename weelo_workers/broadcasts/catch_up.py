@@ -28,7 +28,7 @@ from weelo_workers.models import (
     Vehicle,
     vehicle_busy,
 )
-from weelo_workers.models.base import ONE_SECOND
+from weelo_workers.models.base import interval_of
 from weelo_workers.models.broadcasts import number_of_rings, policy_number, reach_covers, reach_is_limited
 from weelo_workers.queries.backlog import is_unsettled
 from weelo_workers.queries.open_offers import in_last_step, leaves_room, open_offers_of
@@ -124,7 +124,7 @@ def _waits_for_the_next_step(transporter_id: UUID) -> Exists:
     before the next step by going offline and online. The condition is false if the broadcast expires before its next
     step.
     """
-    next_at = PassedOver.at + ONE_SECOND * policy_number("radius_step_seconds")
+    next_at = PassedOver.at + interval_of(policy_number("radius_step_seconds"))
     return exists().where(
         PassedOver.broadcast_id == Broadcast.id,
         PassedOver.transporter_id == transporter_id,

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ScalarSelect,
     Uuid,
     bindparam,
+    cast,
     column,
     exists,
     false,
@@ -34,7 +35,7 @@ from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.ladder import is_last_step
 from weelo_workers.lifecycles.offer_cap import APART_FACTOR, APART_KM, OfferRank
 from weelo_workers.models import Broadcast, Offer, PassedOver, PolicyVersion
-from weelo_workers.models.base import ONE_SECOND, is_in
+from weelo_workers.models.base import interval_of, is_in
 from weelo_workers.models.environment_policy import environment_policy
 from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.sphere import half_chord_squared, half_chord_squared_of
@@ -107,16 +108,15 @@ def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> lis
     ]
 
 
-# Offers that are too old to be open are not read. Each query with these conditions needs the parameters `_open_at`.
-# The time is that of the environment's policy, or of the version of a policy that lets a search last longest: PostgreSQL
-# reads it from the end of an index, once per statement.
+# Offers that are too old to be open are not read. Each query with these conditions needs the parameters `_open_at`. The
+# version of a policy that lets a search last longest may move the time back: PostgreSQL reads it from the end of an
+# index, once per statement.
+_LONGEST_SEARCH = select(func.max(PolicyVersion.longest_search_seconds)).scalar_subquery()
 _MAY_BE_OPEN = (
     Offer.offered_at
     > func.least(
-        bindparam("offered_since", type_=DateTime(timezone=True)),
-        bindparam("now", type_=DateTime(timezone=True))
-        - _REOPENED_FOR
-        - ONE_SECOND * select(func.max(PolicyVersion.longest_search_seconds)).scalar_subquery(),
+        cast(bindparam("offered_since"), DateTime(timezone=True)),
+        cast(bindparam("reopened_since"), DateTime(timezone=True)) - interval_of(_LONGEST_SEARCH),
     ),
     Offer.declined_at.is_(None),
 )
@@ -135,7 +135,8 @@ _OPEN_OFFERS_OF = (
 def _open_at(now: datetime) -> dict[str, datetime]:
     policy = environment_policy()
     longest = timedelta(seconds=max(policy.broadcast_timeout_seconds, policy.reoffer_seconds))
-    return {"now": now, "offered_since": now - (longest + _REOPENED_FOR)}
+    reopened_since = now - _REOPENED_FOR
+    return {"now": now, "offered_since": reopened_since - longest, "reopened_since": reopened_since}
 
 
 def leaves_room(
