@@ -18,6 +18,7 @@ BY_NAME = {
     "end": TIME,
     "url": "https://example.com/events",
     "events": ["*"],
+    "vehicle_types": ["open"],
 }
 
 
