@@ -26,6 +26,7 @@ from weelo_workers.contracts import (
     market,
     offers,
     outcomes,
+    policies,
     reasons,
     trips,
     vehicle_kinds,
@@ -146,7 +147,13 @@ def _name(model: type[BaseModel]) -> str:
 
 # Models whose fields docs/contract.md lists as a shape: responses and nested parts of requests. The other fields of a
 # request are in the row of its route.
-REQUEST_PARTS = (wire.Place, broadcasts.VehicleRequirement, offers.Truck, offers.OneTruck)
+REQUEST_PARTS = (
+    wire.Place,
+    broadcasts.VehicleRequirement,
+    offers.Truck,
+    offers.OneTruck,
+    policies.PolicySettings,
+)
 SHAPES: dict[str, type[BaseModel]] = {
     _name(model): model
     for model in (
@@ -187,6 +194,7 @@ SHAPES: dict[str, type[BaseModel]] = {
         market.MarketView,
         market.MarketFigures,
         market.MarketGroup,
+        market.MarketOfPolicy,
         market.Spread,
         market.WonInRing,
         market.ExpiredSlots,
@@ -203,6 +211,14 @@ SHAPES: dict[str, type[BaseModel]] = {
         admin.AnswerView,
         admin.StuckView,
         admin.AuditView,
+        policies.PolicyRef,
+        policies.PolicyVersionView,
+        policies.PolicyView,
+        policies.PolicyPreview,
+        policies.ChangedValue,
+        policies.OverlappingPolicy,
+        policies.Area,
+        policies.Center,
     )
 }
 
@@ -444,6 +460,7 @@ def test_every_wire_model_is_known_to_these_tests() -> None:
         "AboutAssignment",
         "BroadcastEnded",
         "Outcome",
+        "PolicyDraft",
     }
     pages = {"PageOf", "PageOfLog", "LocationUpdated"}
     bases.add("AcceptedAgain")  # 202 with fields of `CommandOutcome`

@@ -45,6 +45,7 @@ DEFAULTS: dict[str, object] = {
     "LAST_STEP_MAX_KM": 0.0,
     "MAX_OFFERS_PER_STEP": 250,
     "MAX_OPEN_OFFERS": 20,
+    "SERVED_AREAS_ONLY": False,
     "SWEEP_SECONDS": 1,
     "SHED_AFTER_SECONDS": 1,
     "COMMANDS_PER_SECOND": 50,
@@ -166,6 +167,7 @@ BAD_VALUES = [
     ("PRESENCE_TTL_SECONDS", "-60"),
     ("MIN_OFFERS_PER_STEP", "-1"),
     ("MAX_OPEN_OFFERS", "0"),
+    ("SERVED_AREAS_ONLY", "sometimes"),
     ("LAST_STEP_MAX_KM", "-1"),
     ("LAST_STEP_MAX_KM", "74"),  # less than the radius of the last ring, 75 km
     ("MAX_OFFERS_PER_STEP", "0"),

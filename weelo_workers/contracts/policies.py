@@ -146,7 +146,7 @@ class PolicyPause(Request):
     """Whether new requests of a scope are refused, and why an operator decides this."""
 
     paused: bool
-    """True: new requests are refused with 503 `AREA_PAUSED`. False: they are accepted."""
+    """True: new requests are refused with 503 AREA_PAUSED. False: they are accepted."""
     reason: PolicyReason
 
 
@@ -199,6 +199,7 @@ Values = Annotated[
     Field(examples=[{"radiusStepsKm": [10, 25, 50, 75], "radiusStepSeconds": 15}]),
 ]
 """Values of a policy, keyed as in `PolicySettings`."""
+Number = int | float
 AreaOrNull = Annotated[Area | None, Field(description="Where the policy is in force; null: everywhere.")]
 VehicleTypes = Annotated[
     list[str] | None,
@@ -230,7 +231,7 @@ class PolicyView(PolicyVersionView):
     """The policy of a scope: its current version, and whether the scope is paused."""
 
     paused: bool
-    """Whether new requests in this scope are refused with 503 `AREA_PAUSED`."""
+    """Whether new requests in this scope are refused with 503 AREA_PAUSED."""
     effective: Values
     """All values with which a broadcast of this scope begins now: those of the version, else those of `default`, else those of
     the environment."""
@@ -241,9 +242,9 @@ class ChangedValue(Wire):
 
     setting: Annotated[str, Field(examples=["radiusStepSeconds"])]
     """The name of the value."""
-    now: Annotated[Any, Field(examples=[15])]
+    now: Annotated[Number | list[float], Field(examples=[15])]
     """The value with which a broadcast of this scope begins now. A scope without a policy has the values of `default`."""
-    then: Annotated[Any, Field(examples=[10])]
+    then: Annotated[Number | list[float], Field(examples=[10])]
     """The value with which it would begin."""
 
 
