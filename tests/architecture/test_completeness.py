@@ -56,6 +56,7 @@ CODES = {
         "HOLD_NOT_FOUND",
         "TRANSPORTER_NOT_FOUND",
         "WEBHOOK_NOT_FOUND",
+        "POLICY_NOT_FOUND",
     },
     409: {
         "ORDER_ACTIVE_EXISTS",
@@ -79,9 +80,9 @@ CODES = {
         "VEHICLE_EXISTS",
         "DRIVER_EXISTS",
     },
-    422: {"IDEMPOTENCY_CONFLICT"},
+    422: {"IDEMPOTENCY_CONFLICT", "NOT_SERVED"},
     429: {"RATE_LIMITED", "TOGGLE_RATE_LIMITED"},
-    503: {"SERVICE_UNAVAILABLE", "ACCEPT_RETRY_EXHAUSTED"},
+    503: {"SERVICE_UNAVAILABLE", "AREA_PAUSED", "ACCEPT_RETRY_EXHAUSTED"},
 }
 # Codes of HTTP errors and of internal errors. No command is rejected with them.
 CODES_OF_HTTP = {

@@ -119,9 +119,12 @@ def _field(model: type[BaseModel], name: str, request: bool) -> Field:
     field = model.model_fields[name]
     kinds = _union(field.annotation)
     optional = not field.is_required() if request else type(None) in kinds
-    # A field whose only type is None is treated as one that allows any value. A union of enumerations is a text.
+    # A field whose only type is None is treated as one that allows any value. A union of enumerations is a text, and one of
+    # numbers and lists of them any value.
     types = [each for each in kinds if each is not type(None)] or [Any]
-    [kind] = [str] if all(isinstance(each, type) and issubclass(each, StrEnum) for each in types) else types
+    of_numbers = {int, float} < set(types)
+    of_codes = all(isinstance(each, type) and issubclass(each, StrEnum) for each in types)
+    [kind] = [str] if of_codes or of_numbers else types
     many = get_origin(kind) in (list, tuple)
     item = get_args(kind)[0] if many else kind
     shape = _name(item) if isinstance(item, type) and issubclass(item, BaseModel) else None
@@ -415,6 +418,8 @@ def _default(value: Any) -> str:
         return "–"
     if isinstance(value, tuple):
         return ",".join(_default(each) for each in value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

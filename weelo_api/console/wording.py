@@ -22,6 +22,7 @@ _ACTIONS = {
     "broadcasts.cancel_by_operator": "cancel",
     "fleet.set_availability_by_operator": "change availability",
     "trips.end": "end trip",
+    "policies.put": "store policy",
 }
 
 
@@ -33,6 +34,10 @@ def action(command: str, details: Mapping[str, Any] | None = None) -> str:
     given = details or {}
     if command == "fleet.set_availability_by_operator" and "isAvailable" in given:
         return "put online" if given["isAvailable"] else "put offline"
+    if command.startswith("policies.") and "scope" in given:
+        if command == "policies.pause":
+            return f"{'pause' if given.get('paused') else 'resume'} {given['scope']}"
+        return f"store policy {given['scope']}"
     name = _ACTIONS.get(command) or plain(command.rpartition(".")[2])
     return f"{name} as {plain(given['outcome'])}" if command == "trips.end" and "outcome" in given else name
 

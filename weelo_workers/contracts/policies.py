@@ -26,7 +26,7 @@ ScopeName = Annotated[
     str,
     StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$"),
     Field(
-        description="The name of the policy: `default`, or small letters, digits, `-` and `_`, at most 40.",
+        description="The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.",
         examples=["delhi"],
     ),
 ]

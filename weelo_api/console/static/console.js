@@ -23,7 +23,7 @@
   }
 
   // --- keys -------------------------------------------------------------------------------------------
-  const pages = { m: "/console", b: "/console/broadcasts", f: "/console/fleets", q: "/console/queues", s: "/console/stuck", a: "/console/audit" };
+  const pages = { m: "/console", b: "/console/broadcasts", f: "/console/fleets", q: "/console/queues", s: "/console/stuck", p: "/console/policies", a: "/console/audit" };
   let goTo = 0;
   // Keys in a field: Escape leaves it, and Enter sends a text of which a line is enough.
   function typed(event) {
