@@ -1319,7 +1319,7 @@ export interface components {
          */
         PolicyRef: {
             /**
-             * @description The name of the policy: `default`, or small letters, digits, `-` and `_`, at most 40.
+             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
              * @example delhi
              */
             scope: string;
@@ -1362,7 +1362,7 @@ export interface components {
             effective: {
                 [key: string]: unknown;
             };
-            /** @description Whether new requests in this scope are refused with 503 `AREA_PAUSED`. */
+            /** @description Whether new requests in this scope are refused with 503 AREA_PAUSED. */
             paused: boolean;
             /**
              * @description The operator's own words; null for version 0.
@@ -1370,7 +1370,7 @@ export interface components {
              */
             reason: string | null;
             /**
-             * @description The name of the policy: `default`, or small letters, digits, `-` and `_`, at most 40.
+             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
              * @example delhi
              */
             scope: string;

@@ -2192,7 +2192,7 @@ export interface components {
              * @description The value with which a broadcast of this scope begins now. A scope without a policy has the values of `default`.
              * @example 15
              */
-            now: unknown;
+            now: number | number[];
             /**
              * @description The name of the value.
              * @example radiusStepSeconds
@@ -2202,7 +2202,7 @@ export interface components {
              * @description The value with which it would begin.
              * @example 10
              */
-            then: unknown;
+            then: number | number[];
         };
         /**
          * @description The codes of rejections. They are stable.
@@ -3156,7 +3156,7 @@ export interface components {
         /** @description Another policy that is in force for some of the same requests. */
         OverlappingPolicy: {
             /**
-             * @description The name of the policy: `default`, or small letters, digits, `-` and `_`, at most 40.
+             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
              * @example delhi
              */
             scope: string;
@@ -3396,7 +3396,7 @@ export interface components {
         Platform: "android" | "ios";
         /** @description Whether new requests of a scope are refused, and why an operator decides this. */
         PolicyPause: {
-            /** @description True: new requests are refused with 503 `AREA_PAUSED`. False: they are accepted. */
+            /** @description True: new requests are refused with 503 AREA_PAUSED. False: they are accepted. */
             paused: boolean;
             /**
              * @description Why the operator does this. It is kept for ever, so it must not name a person.
@@ -3420,7 +3420,7 @@ export interface components {
             /** @description The other policies, except `default`, that are in force for some of the same requests. */
             overlaps: components["schemas"]["OverlappingPolicy"][];
             /**
-             * @description The name of the policy: `default`, or small letters, digits, `-` and `_`, at most 40.
+             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
              * @example delhi
              */
             scope: string;
@@ -3447,7 +3447,7 @@ export interface components {
         /** @description The policy with which a broadcast began. The broadcast keeps it. */
         PolicyRef: {
             /**
-             * @description The name of the policy: `default`, or small letters, digits, `-` and `_`, at most 40.
+             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
              * @example delhi
              */
             scope: string;
@@ -3560,7 +3560,7 @@ export interface components {
              */
             reason: string | null;
             /**
-             * @description The name of the policy: `default`, or small letters, digits, `-` and `_`, at most 40.
+             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
              * @example delhi
              */
             scope: string;
@@ -3622,7 +3622,7 @@ export interface components {
             effective: {
                 [key: string]: unknown;
             };
-            /** @description Whether new requests in this scope are refused with 503 `AREA_PAUSED`. */
+            /** @description Whether new requests in this scope are refused with 503 AREA_PAUSED. */
             paused: boolean;
             /**
              * @description The operator's own words; null for version 0.
@@ -3630,7 +3630,7 @@ export interface components {
              */
             reason: string | null;
             /**
-             * @description The name of the policy: `default`, or small letters, digits, `-` and `_`, at most 40.
+             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
              * @example delhi
              */
             scope: string;
@@ -6583,7 +6583,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The name of the policy: `default`, or small letters, digits, `-` and `_`, at most 40.
+                 * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
                  * @example delhi
                  */
                 scope: string;
@@ -6658,7 +6658,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The name of the policy: `default`, or small letters, digits, `-` and `_`, at most 40.
+                 * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
                  * @example delhi
                  */
                 scope: string;
@@ -6723,7 +6723,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The name of the policy: `default`, or small letters, digits, `-` and `_`, at most 40.
+                 * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
                  * @example delhi
                  */
                 scope: string;
@@ -6773,7 +6773,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The name of the policy: `default`, or small letters, digits, `-` and `_`, at most 40.
+                 * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
                  * @example delhi
                  */
                 scope: string;
