@@ -24,9 +24,9 @@ from weelo_workers.contracts.wire import (
 
 ScopeName = Annotated[
     str,
-    StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$"),
+    StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,39}$"),
     Field(
-        description="The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.",
+        description="The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.",
         examples=["delhi"],
     ),
 ]
