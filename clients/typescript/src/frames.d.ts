@@ -1319,7 +1319,7 @@ export interface components {
          */
         PolicyRef: {
             /**
-             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
              * @example delhi
              */
             scope: string;
@@ -1370,7 +1370,7 @@ export interface components {
              */
             reason: string | null;
             /**
-             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
              * @example delhi
              */
             scope: string;

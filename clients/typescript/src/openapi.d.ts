@@ -3156,7 +3156,7 @@ export interface components {
         /** @description Another policy that is in force for some of the same requests. */
         OverlappingPolicy: {
             /**
-             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
              * @example delhi
              */
             scope: string;
@@ -3420,7 +3420,7 @@ export interface components {
             /** @description The other policies, except `default`, that are in force for some of the same requests. */
             overlaps: components["schemas"]["OverlappingPolicy"][];
             /**
-             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
              * @example delhi
              */
             scope: string;
@@ -3447,7 +3447,7 @@ export interface components {
         /** @description The policy with which a broadcast began. The broadcast keeps it. */
         PolicyRef: {
             /**
-             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
              * @example delhi
              */
             scope: string;
@@ -3560,7 +3560,7 @@ export interface components {
              */
             reason: string | null;
             /**
-             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
              * @example delhi
              */
             scope: string;
@@ -3630,7 +3630,7 @@ export interface components {
              */
             reason: string | null;
             /**
-             * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
              * @example delhi
              */
             scope: string;
@@ -6583,7 +6583,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
+                 * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
                  * @example delhi
                  */
                 scope: string;
@@ -6658,7 +6658,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
+                 * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
                  * @example delhi
                  */
                 scope: string;
@@ -6723,7 +6723,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
+                 * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
                  * @example delhi
                  */
                 scope: string;
@@ -6773,7 +6773,7 @@ export interface operations {
             };
             path: {
                 /**
-                 * @description The name of the policy: `default`, or small letters, digits, hyphens and underscores, at most 40.
+                 * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
                  * @example delhi
                  */
                 scope: string;
