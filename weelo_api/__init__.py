@@ -40,6 +40,7 @@ def create_app() -> Flask:
         notifications,
         offers,
         operating,
+        policies,
         relations,
         trips,
         webhooks,
@@ -77,6 +78,7 @@ def create_app() -> Flask:
         relations,
         market,
         admin,
+        policies,
     ):
         app.register_api(view.api)
     if settings().is_sandbox:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
-from weelo_client.commands import FRESH_KEY, Commands, Key
+from weelo_client.commands import FRESH_KEY, NO_KEY, Commands, Key
 from weelo_client.shapes import (
+    Area,
     Assignment,
     AuditEntry,
     Availability,
@@ -15,6 +16,10 @@ from weelo_client.shapes import (
     EndOutcome,
     Market,
     OperatorReason,
+    Policy,
+    PolicyPreview,
+    PolicySettings,
+    PolicyVersion,
     Stuck,
     TransporterDetails,
     TransporterSummary,
@@ -90,6 +95,27 @@ class AdminCommands(Commands):
         period = {"from": since, "to": until}
         return self.items("/admin/audit", limit, actor=actor_id, subject=subject_id, **period)
 
+    def policies(self) -> list[Policy]:
+        """Return the policy of each scope with its current version, `default` first."""
+        return cast(list[Policy], self.get("/admin/policies")["items"])
+
+    def policy_versions(self, scope: str, *, limit: int | None = None) -> list[PolicyVersion]:
+        """Return the versions of a policy, newest first. 404 POLICY_NOT_FOUND if there is no such scope."""
+        return self.items(f"/admin/policies/{scope}/versions", limit)
+
+    def preview_policy(
+        self,
+        scope: str,
+        settings: PolicySettings,
+        *,
+        area: Area | None = None,
+        vehicle_types: list[str] | None = None,
+    ) -> PolicyPreview:
+        """Return what a new version would change. Nothing is stored. 400 for impossible values, with the field."""
+        body = {"settings": settings, "area": area, "vehicleTypes": vehicle_types}
+        path = f"/admin/policies/{scope}/preview"
+        return cast(PolicyPreview, self.command("POST", path, body, key=NO_KEY, wait=0).value())
+
     # --- commands -----------------------------------------------------------------------------------------
 
     def cancel_broadcast(
@@ -115,6 +141,33 @@ class AdminCommands(Commands):
     ) -> object:
         path = f"/admin/broadcasts/{broadcast_id}/{action}"
         return self.command("POST", path, {"reason": reason}, key=key, wait=wait).value()
+
+    def put_policy(
+        self,
+        scope: str,
+        settings: PolicySettings,
+        reason: str,
+        *,
+        area: Area | None = None,
+        vehicle_types: list[str] | None = None,
+        key: str | Key = FRESH_KEY,
+        wait: float | None = None,
+    ) -> Policy:
+        """Store the next version of a policy, which replaces the whole version before. New broadcasts begin with it.
+
+        Without `area` it is in force everywhere, without `vehicle_types` for all types; one of them is needed for every
+        scope but `default`. `reason` is kept for ever and must not name a person. 400 for impossible values, with the field.
+        """
+        body = {"settings": settings, "area": area, "vehicleTypes": vehicle_types, "reason": reason}
+        return cast(Policy, self.command("PUT", f"/admin/policies/{scope}", body, key=key, wait=wait).value())
+
+    def pause_policy(
+        self, scope: str, paused: bool, reason: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
+    ) -> Policy:
+        """Refuse new requests in a scope with 503 AREA_PAUSED, or accept them again. Open broadcasts go on."""
+        body = {"paused": paused, "reason": reason}
+        path = f"/admin/policies/{scope}/paused"
+        return cast(Policy, self.command("PUT", path, body, key=key, wait=wait).value())
 
     def set_transporter_availability(
         self,

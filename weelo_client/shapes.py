@@ -76,6 +76,13 @@ class TruckRequest(TypedDict):
     status: str
 
 
+class PolicyRef(TypedDict):
+    """The policy with which a broadcast began. The broadcast keeps it."""
+
+    scope: str
+    version: int
+
+
 class Broadcast(TypedDict):
     """A customer's request. `version` grows with every transition: drop a broadcast that is older than the one you have.
 
@@ -101,6 +108,7 @@ class Broadcast(TypedDict):
     assignments: NotRequired[list[Assignment]]
     radiusKm: float | None
     transportersNotified: int
+    policy: PolicyRef
     expiresAt: str
     createdAt: str
     serverTime: str
@@ -245,6 +253,7 @@ class TransitionDetails(TypedDict, total=False):
     late: bool
     trucks: int
     slots: int
+    policy: PolicyRef | None
     vehicleId: str
     driverId: str
 
@@ -405,6 +414,12 @@ class MarketGroup(MarketFigures):
     vehicleType: str
 
 
+class MarketOfPolicy(MarketFigures):
+    """The figures of the requests that began with one version of a policy."""
+
+    policy: PolicyRef
+
+
 Market = TypedDict(
     "Market",
     {
@@ -415,6 +430,7 @@ Market = TypedDict(
         "acceptsCompleteFrom": str,
         "total": MarketFigures,
         "groups": list[MarketGroup],
+        "policies": list[MarketOfPolicy],
     },
 )
 """The market figures of the requests that were created in a window of time."""
@@ -447,6 +463,7 @@ class BroadcastSummary(TypedDict):
     stateChangedAt: str
     version: int
     area: str
+    policy: PolicyRef
     customer: Contact
     pickup: Place
     drop: Place
@@ -557,3 +574,89 @@ class AuditEntry(TypedDict):
     outcome: Literal["applied", "rejected"]
     code: str | None
     details: dict[str, Any]
+
+
+class Center(TypedDict):
+    """The centre of an area."""
+
+    latitude: float
+    longitude: float
+
+
+class Area(TypedDict):
+    """A circle on the earth."""
+
+    center: Center
+    radiusKm: float
+
+
+class PolicySettings(TypedDict, total=False):
+    """The values of a policy. What a version leaves out, or sets to None, is that of `default`, else of the environment."""
+
+    radiusStepsKm: list[float] | None
+    radiusStepSeconds: float | None
+    lastStepMaxKm: float | None
+    broadcastTimeoutSeconds: int | None
+    minOffersPerStep: int | None
+    maxOffersPerStep: int | None
+    maxOpenOffers: int | None
+    softOpenOffers: int | None
+    contractedFirstSeconds: float | None
+    holdSeconds: float | None
+    driverAcceptSeconds: float | None
+    reofferSeconds: int | None
+    reofferRounds: int | None
+    startReminderSeconds: float | None
+    startLimitSeconds: float | None
+    pickupLimitSeconds: float | None
+    pickupWaitSeconds: float | None
+
+
+class PolicyVersion(TypedDict):
+    """A version of a policy, which never changes. `area`, `vehicleTypes`: None for everywhere, and for all types."""
+
+    scope: str
+    version: int
+    area: Area | None
+    vehicleTypes: list[str] | None
+    settings: dict[str, Any]
+    reason: str | None
+    actorId: str | None
+    createdAt: str | None
+
+
+class Policy(PolicyVersion):
+    """The current version of a policy. `effective`: all values with which a broadcast of this scope begins now."""
+
+    paused: bool
+    effective: dict[str, Any]
+
+
+class ChangedValue(TypedDict):
+    """A value that a new version would change."""
+
+    setting: str
+    now: Any
+    then: Any
+
+
+class OverlappingPolicy(TypedDict):
+    """Another policy that is in force for some of the same requests. `takesPrecedence`: they get the other one."""
+
+    scope: str
+    version: int
+    takesPrecedence: bool
+
+
+class PolicyPreview(TypedDict):
+    """What a new version would change. `openBroadcasts`: how many keep the version with which they began."""
+
+    scope: str
+    version: int
+    areaNow: Area | None
+    areaThen: Area | None
+    vehicleTypesNow: list[str] | None
+    vehicleTypesThen: list[str] | None
+    changes: list[ChangedValue]
+    overlaps: list[OverlappingPolicy]
+    openBroadcasts: int

@@ -68,7 +68,17 @@ PROBE_AGAIN_SECONDS = 5.0
 LONGEST_PROBE_PAUSE_SECONDS = 20.0
 SWEPT_LATELY_SECONDS = 5.0
 
-DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks", "person", "relations")
+DOMAINS = (
+    "broadcasts",
+    "offers",
+    "trips",
+    "fleet",
+    "notifications",
+    "webhooks",
+    "person",
+    "relations",
+    "policies",
+)
 
 app = Celery("weelo", config_source=celery_settings())
 

@@ -18,7 +18,14 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from weelo_workers import database_url, google_account, http_url, rabbitmq_url, redis_url
+from weelo_workers import (
+    database_url,
+    google_account,
+    http_url,
+    policy_limits,
+    rabbitmq_url,
+    redis_url,
+)
 
 MIN_SECRET_BYTES = 32
 """RFC 7518, section 3.2: an HS256 key is at least as long as the hash."""
@@ -26,8 +33,6 @@ MIN_SECRET_BYTES = 32
 # The minimum of distinct characters in a secret. Random secrets have more, even in hexadecimal; placeholders typed by
 # hand have fewer.
 MIN_SECRET_VARIETY = 10
-
-_STEPS = "give growing distances in km, like 10,25,50,75"
 
 
 class ConfigurationError(Exception):
@@ -87,42 +92,44 @@ class Settings(BaseSettings):
     cors_origins: Annotated[tuple[str, ...] | None, NoDecode] = None
     """The origins whose web pages may use the API and its socket, such as `https://ops.example.com,http://localhost:5173`. In development `*` stands for all origins. Without it: only pages from the API's own address."""
 
-    broadcast_timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 120
+    broadcast_timeout_seconds: policy_limits.BroadcastTimeoutSeconds = 120
     """How long a booking or an order stays open."""
-    radius_steps_km: Annotated[tuple[float, ...], NoDecode] = (10.0, 25.0, 50.0, 75.0)
+    radius_steps_km: Annotated[policy_limits.RadiusStepsKm, NoDecode] = (10.0, 25.0, 50.0, 75.0)
     """The radius rings, growing. After them comes the last step: every matching transporter online."""
-    radius_step_seconds: Annotated[float, Field(gt=0, le=3_600)] = 15.0
+    radius_step_seconds: policy_limits.RadiusStepSeconds = 15.0
     """The time between two rings. Rings that would begin after the deadline do not happen."""
-    driver_accept_seconds: Annotated[float, Field(gt=0, le=86_400)] = 45.0
+    driver_accept_seconds: policy_limits.DriverAcceptSeconds = 45.0
     """How long a driver may take to answer. Afterwards the slot is open again."""
-    hold_seconds: Annotated[float, Field(gt=0, le=86_400)] = 90.0
+    hold_seconds: policy_limits.HoldSeconds = 90.0
     """How long a transporter may hold slots. Afterwards they are open again."""
-    reoffer_seconds: Annotated[int, Field(ge=1, le=86_400)] | None = None
+    reoffer_seconds: policy_limits.ReofferSeconds | None = None
     """The shortest time of a new search for a truck, after one was given back or did not set out. Without it: `BROADCAST_TIMEOUT_SECONDS`."""
-    reoffer_rounds: Annotated[int, Field(ge=0, le=1_000)] = 3
+    reoffer_rounds: policy_limits.ReofferRounds = 3
     """How many new searches a broadcast gets at most. Afterwards the slot of a truck that is given back expires."""
-    start_reminder_seconds: Annotated[float, Field(ge=0, le=604_800)] = 900.0
+    start_reminder_seconds: policy_limits.ReminderSeconds = 900.0
     """This long after the driver has accepted, driver and transporter of a truck that has not set out are reminded. 0: never. Also never if the truck is given back before that (`START_LIMIT_SECONDS`)."""
-    start_limit_seconds: Annotated[float, Field(ge=0, le=604_800)] = 3_600.0
+    start_limit_seconds: policy_limits.ReminderSeconds = 3_600.0
     """This long after the driver has accepted, a truck that has not set out is given back. 0: never."""
-    pickup_limit_seconds: Annotated[float, Field(ge=0, le=604_800)] = 21_600.0
+    pickup_limit_seconds: policy_limits.ReminderSeconds = 21_600.0
     """If a truck is on its way to the pickup for this long, its transporter and the customer are told. 0: never."""
-    pickup_wait_seconds: Annotated[float, Field(ge=0, le=604_800)] = 1_800.0
+    pickup_wait_seconds: policy_limits.ReminderSeconds = 1_800.0
     """How long a driver waits at the pickup. Afterwards the driver may report that the customer did not come, and transporter and customer are told that the truck is waiting. 0: the driver need not wait, and no one is told."""
     presence_ttl_seconds: Annotated[float, Field(gt=0, le=3_600)] = 60.0
     """A transporter without a heartbeat for this long counts as offline."""
-    last_step_max_km: Annotated[float, Field(ge=0, le=20_100)] = 0.0
+    last_step_max_km: policy_limits.LastStepMaxKm = 0.0
     """How far the last step reaches. 0: no limit. Otherwise at least the last of `RADIUS_STEPS_KM`."""
-    min_offers_per_step: Annotated[int, Field(ge=0, le=10_000)] = 1
+    min_offers_per_step: policy_limits.MinOffersPerStep = 1
     """After a ring with fewer new offers than this the next ring follows at once."""
-    max_offers_per_step: Annotated[int, Field(ge=1, le=10_000)] = 250
+    max_offers_per_step: policy_limits.MaxOffersPerStep = 250
     """How many transporters one step offers to, nearest first. The others are considered in the next step; the last step goes on in portions of this size."""
-    max_open_offers: Annotated[int, Field(ge=1, le=10_000)] = 20
+    max_open_offers: policy_limits.MaxOpenOffers = 20
     """How many open offers a transporter may have. Only offers that are at least as near as a new one count against it. Offers in a town that the transporter has left do not count, and offers of the last step count only in the last step."""
-    soft_open_offers: Annotated[int, Field(ge=1, le=10_000)] = 10_000
+    soft_open_offers: policy_limits.SoftOpenOffers = 10_000
     """Transporters with fewer open offers than this come first. The others get an offer only if a step has fewer candidates than `MIN_OFFERS_PER_STEP` otherwise. At least as large as `MAX_OPEN_OFFERS`: no soft cap."""
-    contracted_first_seconds: Annotated[float, Field(ge=0, le=86_400)] = 0.0
+    contracted_first_seconds: policy_limits.ContractedFirstSeconds = 0.0
     """For this long a new request is offered only to the transporters who have a contract with its customer, if one of them is online with a free truck. The rings follow afterwards, or at once when all of them have declined. 0: the rings begin at once."""
+    served_areas_only: bool = False
+    """`true`: a booking or an order with a pickup outside every area of a policy is refused (422 `NOT_SERVED`)."""
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
     """The longest pause between two sweeps. If a timer comes due earlier, the sweep runs earlier."""
     shed_after_seconds: Annotated[float, Field(gt=0, le=600)] = 1.0
@@ -172,14 +179,7 @@ class Settings(BaseSettings):
         try:
             return tuple(float(part) for part in value.split(","))
         except ValueError:
-            raise ValueError(f"{_STEPS}, not {value!r}") from None
-
-    @field_validator("radius_steps_km")
-    @classmethod
-    def _steps_grow(cls, steps: tuple[float, ...]) -> tuple[float, ...]:
-        if not steps or any(not 0 < km <= 20_000 for km in steps) or list(steps) != sorted(set(steps)):
-            raise ValueError(_STEPS)
-        return steps
+            raise ValueError(f"{policy_limits.GROWING}, not {value!r}") from None
 
     @field_validator("auth_providers", "cors_origins", mode="before")
     @classmethod
@@ -275,7 +275,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _last_step_reaches_beyond_the_rings(self) -> Self:
-        if 0 < self.last_step_max_km < self.radius_steps_km[-1]:
+        if policy_limits.last_step_is_too_short(self.last_step_max_km, self.radius_steps_km):
             raise ValueError(
                 "LAST_STEP_MAX_KM: must be 0 (no limit) or at least the last of RADIUS_STEPS_KM, "
                 f"{self.radius_steps_km[-1]:g}"

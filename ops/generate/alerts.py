@@ -92,7 +92,7 @@ def _processes(pace: Pace) -> Iterator[Alert]:
         "Look at the API's containers and their logs. If they run, look at the proxy and the network.",
     )
     window = pace.duration(FIVE_MINUTES)
-    refused = f"sum by (cause) (increase(weelo_unavailable_total[{window}]))"
+    refused = f'sum by (cause) (increase(weelo_unavailable_total{{cause!="paused"}}[{window}]))'
     requests = f"scalar(sum(increase(weelo_http_requests_total[{window}])))"
     yield Alert(
         "WeeloApiUnavailable",

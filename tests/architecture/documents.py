@@ -201,6 +201,8 @@ def _default(value: Any) -> str:
         return "–"
     if isinstance(value, tuple):
         return f"`{','.join(each if isinstance(each, str) else f'{each:g}' for each in value)}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 

@@ -57,6 +57,7 @@ CODES = {
         "HOLD_NOT_FOUND",
         "TRANSPORTER_NOT_FOUND",
         "WEBHOOK_NOT_FOUND",
+        "POLICY_NOT_FOUND",
     },
     409: {
         "ORDER_ACTIVE_EXISTS",
@@ -81,9 +82,9 @@ CODES = {
         "VEHICLE_EXISTS",
         "DRIVER_EXISTS",
     },
-    422: {"IDEMPOTENCY_CONFLICT"},
+    422: {"IDEMPOTENCY_CONFLICT", "NOT_SERVED"},
     429: {"RATE_LIMITED", "TOGGLE_RATE_LIMITED"},
-    503: {"SERVICE_UNAVAILABLE", "ACCEPT_RETRY_EXHAUSTED"},
+    503: {"SERVICE_UNAVAILABLE", "AREA_PAUSED", "ACCEPT_RETRY_EXHAUSTED"},
 }
 # Codes of HTTP errors and of internal errors. No command is rejected with them.
 CODES_OF_HTTP = {
@@ -142,6 +143,9 @@ ON_ANOTHER_QUEUE = {
     "person.erase": FLEET,
     # They decide who may get offers, and are sent too seldom for a queue of their own.
     **dict.fromkeys((name for name in REGISTRY if name.startswith("relations.")), OFFERS),
+    # Operators send these as seldom.
+    "policies.put": FLEET,
+    "policies.pause": FLEET,
 }
 
 

@@ -26,6 +26,7 @@ from weelo_workers.contracts import (
     market,
     offers,
     outcomes,
+    policies,
     reasons,
     relations,
     trips,
@@ -119,9 +120,12 @@ def _field(model: type[BaseModel], name: str, request: bool) -> Field:
     field = model.model_fields[name]
     kinds = _union(field.annotation)
     optional = not field.is_required() if request else type(None) in kinds
-    # A field whose only type is None is treated as one that allows any value. A union of enumerations is a text.
+    # A field whose only type is None is treated as one that allows any value. A union of enumerations is a text, and one of
+    # numbers and lists of them any value.
     types = [each for each in kinds if each is not type(None)] or [Any]
-    [kind] = [str] if all(isinstance(each, type) and issubclass(each, StrEnum) for each in types) else types
+    of_numbers = {int, float} < set(types)
+    of_codes = all(isinstance(each, type) and issubclass(each, StrEnum) for each in types)
+    [kind] = [str] if of_codes or of_numbers else types
     many = get_origin(kind) in (list, tuple)
     item = get_args(kind)[0] if many else kind
     shape = _name(item) if isinstance(item, type) and issubclass(item, BaseModel) else None
@@ -147,7 +151,13 @@ def _name(model: type[BaseModel]) -> str:
 
 # Models that docs/contract.md lists as shapes: responses, and nested parts of requests. The fields of a request's own model
 # are in the row of its route.
-REQUEST_PARTS = (wire.Place, broadcasts.VehicleRequirement, offers.Truck, offers.OneTruck)
+REQUEST_PARTS = (
+    wire.Place,
+    broadcasts.VehicleRequirement,
+    offers.Truck,
+    offers.OneTruck,
+    policies.PolicySettings,
+)
 SHAPES: dict[str, type[BaseModel]] = {
     _name(model): model
     for model in (
@@ -189,6 +199,7 @@ SHAPES: dict[str, type[BaseModel]] = {
         market.MarketView,
         market.MarketFigures,
         market.MarketGroup,
+        market.MarketOfPolicy,
         market.Spread,
         market.WonInRing,
         market.ExpiredSlots,
@@ -205,6 +216,14 @@ SHAPES: dict[str, type[BaseModel]] = {
         admin.AnswerView,
         admin.StuckView,
         admin.AuditView,
+        policies.PolicyRef,
+        policies.PolicyVersionView,
+        policies.PolicyView,
+        policies.PolicyPreview,
+        policies.ChangedValue,
+        policies.OverlappingPolicy,
+        policies.Area,
+        policies.Center,
     )
 }
 
@@ -401,6 +420,8 @@ def _default(value: Any) -> str:
         return "–"
     if isinstance(value, tuple):
         return ",".join(_default(each) for each in value)
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -446,6 +467,7 @@ def test_every_wire_model_is_known_to_these_tests() -> None:
         "AboutAssignment",
         "BroadcastEnded",
         "Outcome",
+        "PolicyDraft",
     }
     pages = {"PageOf", "PageOfLog", "LocationUpdated"}
     bases.add("AcceptedAgain")  # a 202 whose fields are those of `CommandOutcome`

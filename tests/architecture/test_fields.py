@@ -173,7 +173,7 @@ def _names_in_json() -> frozenset[str]:
             found |= {value for value in get_args(info.annotation) if isinstance(value, str)}
     found |= {"connected", "pong", "resync_required", "location_updated", "error"}
     found |= {part for rule in app().url_map.iter_rules() for part in rule.rule.split("/")}
-    return frozenset(found | {"Bearer", "offer", "role"})
+    return frozenset(found | {"Bearer", "offer", "role", "default"})
 
 
 def _texts(name: str) -> dict[str, str]:

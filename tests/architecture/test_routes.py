@@ -42,6 +42,8 @@ COMMANDS = {
     "POST /admin/broadcasts/{}/expire": {ADMIN},
     "POST /admin/broadcasts/{}/widen": {ADMIN},
     "PUT /admin/transporters/{}/availability": {ADMIN},
+    "PUT /admin/policies/{}": {ADMIN},
+    "PUT /admin/policies/{}/paused": {ADMIN},
     "PUT /trips/{}/status": {DRIVER},
     "PUT /driver/availability": {DRIVER},
     "PUT /devices/{}": ANY,
@@ -88,6 +90,9 @@ READS = {
     "GET /admin/transporters/{}",
     "GET /admin/stuck",
     "GET /admin/audit",
+    "GET /admin/policies",
+    "GET /admin/policies/{}/versions",
+    "POST /admin/policies/{}/preview",
 }
 WEBSOCKET = "GET /ws"
 

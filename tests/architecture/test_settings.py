@@ -47,6 +47,7 @@ DEFAULTS: dict[str, object] = {
     "MAX_OPEN_OFFERS": 20,
     "SOFT_OPEN_OFFERS": 10_000,
     "CONTRACTED_FIRST_SECONDS": 0.0,
+    "SERVED_AREAS_ONLY": False,
     "SWEEP_SECONDS": 1,
     "SHED_AFTER_SECONDS": 1,
     "COMMANDS_PER_SECOND": 50,
@@ -170,6 +171,7 @@ BAD_VALUES = [
     ("MAX_OPEN_OFFERS", "0"),
     ("SOFT_OPEN_OFFERS", "0"),
     ("CONTRACTED_FIRST_SECONDS", "-1"),
+    ("SERVED_AREAS_ONLY", "sometimes"),
     ("LAST_STEP_MAX_KM", "-1"),
     ("LAST_STEP_MAX_KM", "74"),  # less than the radius of the last ring, 75 km
     ("MAX_OFFERS_PER_STEP", "0"),

@@ -12,7 +12,7 @@ from weelo_workers.contracts.queues import QUEUES, TIMERS
 # The timers of all domains share a queue of their own, so that a flood of requests delays no deadline.
 QUEUES_WITHOUT_A_DOMAIN = {TIMERS}
 # The commands of these domains are sent so seldom that they use the queue of another domain.
-DOMAINS_WITHOUT_A_QUEUE = {"person", "relations"}
+DOMAINS_WITHOUT_A_QUEUE = {"person", "policies", "relations"}
 
 
 def test_every_queue_is_a_domain_or_named_as_an_exception() -> None:

@@ -18,6 +18,7 @@ BY_NAME = {
     "end": TIME,
     "url": "https://example.com/events",
     "events": ["*"],
+    "vehicle_types": ["open"],
 }
 
 
@@ -76,6 +77,6 @@ def of_annotation(name: str, annotation: Any) -> Any:  # noqa: PLR0911 (one for 
         return ID if name.lower().endswith("id") else TEXT
     if origin is None:
         raise TypeError(f"no sample for {name}: {annotation}")
-    if inner and origin.__module__ == "collections.abc":
+    if inner and (origin is list or origin.__module__ == "collections.abc"):
         return [of_annotation("", inner[0])]
     return of_annotation(name, inner[0])  # a union

@@ -45,6 +45,7 @@ ROUTES_WITHOUT_A_METHOD = {
 
 PARAMETERS_NOT_SENT = {
     ("GET /api/v1/events", "cursor"): "`after` means the same",
+    ("POST /api/v1/admin/policies/{scope}/preview", "reason"): "it has no effect in a preview",
     ("GET /api/v1/webhooks/{id}/deliveries", "status"): "the client returns deliveries with every status",
 }
 """Documented fields and parameters that no method sends, with the reason."""

@@ -18,6 +18,8 @@ from weelo_api.views import broadcasts
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
+from weelo_workers.models.environment_policy import environment_policy
+from weelo_workers.queries.policies import InForce
 
 Count = Callable[..., float]
 
@@ -95,15 +97,21 @@ def test_a_503_is_counted_by_its_cause(
         raise OperationalError("INSERT", {}, Exception("could not connect"))
 
     with monkeypatch.context() as patch:
-        patch.setattr("weelo_workers.messaging.mailbox.post", away)
+        patch.setattr("weelo_workers.messaging.mailbox.post_unless", away)
         assert create() == 503
     assert grown("weelo_unavailable_total", cause="database") == 1
     with monkeypatch.context() as patch:
         patch.setattr(broadcasts, "submit", lambda *_: (_ for _ in ()).throw(shed))
         assert create() == 503
     assert grown("weelo_unavailable_total", cause="other") == 1
+    paused = InForce("default", 0, environment_policy(), paused=True, is_served=False)
+    with monkeypatch.context() as patch:
+        patch.setattr("weelo_workers.messaging.mailbox.post_unless", lambda *_: None)
+        patch.setattr("weelo_workers.queries.policies.in_force", lambda *_: paused)
+        assert create() == 503
+    assert grown("weelo_unavailable_total", cause="paused") == 1
     assert grown("weelo_refusals_total", code="SERVICE_UNAVAILABLE") == 3
-    assert set(request_metrics.CAUSES) == {"shed", "database", "other"}
+    assert set(request_metrics.CAUSES) == {"shed", "database", "paused", "other"}
 
 
 def test_probes_that_are_not_ready_are_no_refused_requests(

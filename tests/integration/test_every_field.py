@@ -46,6 +46,13 @@ from weelo_workers.contracts.fleet import (
     VehicleDetails,
 )
 from weelo_workers.contracts.offers import Acceptance, Confirmation, OneTruck, Refusal, SlotsWanted
+from weelo_workers.contracts.policies import (
+    NewPolicyVersion,
+    PolicyDraft,
+    PolicyPause,
+    PolicySettings,
+    PreviewedPolicy,
+)
 from weelo_workers.contracts.reasons import CustomerReason, ProviderReason
 from weelo_workers.contracts.relations import Contract, CustomersRelation, TransportersRelation
 from weelo_workers.contracts.statuses import EndOutcome, Role
@@ -691,6 +698,48 @@ def operators_availability(probe: Probe) -> None:
     )
 
 
+def _policy(model: type[PolicyDraft]) -> dict[str, Any]:
+    steps = [5.25, 11.5]
+    settings = filled_in(
+        PolicySettings,
+        radiusStepsKm=steps,
+        lastStepMaxKm=77.25,
+        radiusStepSeconds=3.75,
+        broadcastTimeoutSeconds=431,
+    )
+    return filled_in(model, vehicleTypes=["tipper"], settings=settings)
+
+
+def new_version_of_policy(probe: Probe) -> None:
+    def listed(_: Any) -> list[Any]:
+        items: list[Any] = probe.ask(Role.ADMIN, uuid4(), "GET /admin/policies")["items"]
+        return items
+
+    body = _policy(NewPolicyVersion)
+    probe.send(NewPolicyVersion, body, Role.ADMIN, uuid4(), "PUT /admin/policies/delhi", listed)
+
+
+def preview_of_policy(probe: Probe) -> None:
+    """A preview is no command: each of its values is in the answer, except the reason."""
+    body = _policy(PreviewedPolicy)
+    shown = probe.ask(Role.ADMIN, uuid4(), "POST /admin/policies/delhi/preview", body)
+    then = {each["setting"]: each["then"] for each in shown["changes"]}
+    assert then.items() >= body["settings"].items()
+    assert (shown["areaThen"], shown["vehicleTypesThen"]) == (body["area"], body["vehicleTypes"])
+    probe.fields |= _fields(PreviewedPolicy)
+
+
+def pause_of_policy(probe: Probe) -> None:
+    probe.send(
+        PolicyPause,
+        filled_in(PolicyPause, paused=True),
+        Role.ADMIN,
+        uuid4(),
+        "PUT /admin/policies/default/paused",
+        lambda _: probe.ask(Role.ADMIN, uuid4(), "GET /admin/audit")["items"],
+    )
+
+
 def trip_status(probe: Probe) -> None:
     broadcast = probe.world.on_the_way()
     [assignment] = probe.world.assignments(broadcast)
@@ -765,6 +814,9 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
     ("POST /broadcasts/<id>/expire", Intervention): operators_expiry,
     ("POST /broadcasts/<id>/widen", Intervention): operators_widening,
     ("PUT /transporters/<id>/availability", AvailabilityIntervention): operators_availability,
+    ("PUT /<scope>", NewPolicyVersion): new_version_of_policy,
+    ("POST /<scope>/preview", PreviewedPolicy): preview_of_policy,
+    ("PUT /<scope>/paused", PolicyPause): pause_of_policy,
     ("PUT /trips/<tripId>/status", TripStep): trip_status,
     ("POST /trips/<tripId>/location", TripLocation): trip_location,
     ("POST /transporter/heartbeat", Heartbeat): heartbeat,
@@ -882,7 +934,7 @@ def test_every_route_that_takes_a_body_has_a_scenario() -> None:
 def test_every_request_model_is_the_body_of_a_route_or_part_of_one() -> None:
     sent = {own.partition(".")[0] for _, model in SCENARIOS for own in _fields(model)}
     outer = {model.__name__ for _, model in SCENARIOS}
-    shared = {"BroadcastRequest"}  # the base class of bookings and orders
+    shared = {"BroadcastRequest", "PolicyDraft"}  # base classes of bodies
     others = {each.__name__ for each in NO_BODIES}
     models = {each.__name__ for each in _below(Request) if not is_of_the_sandbox(each)}
     assert models == sent | outer | shared | others

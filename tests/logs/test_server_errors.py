@@ -83,7 +83,7 @@ def test_a_500_of_a_command_names_the_command(
     def fail(*_: object) -> None:
         raise LookupError("on purpose")
 
-    monkeypatch.setattr(mailbox, "post", fail)
+    monkeypatch.setattr(mailbox, "post_unless", fail)
     assert customer.post("/api/v1/bookings", json=BOOKING).status_code == 500
     [(_, fields)] = errors_of(caplog)
     assert (fields["command"], fields["role"]) == ("broadcasts.create_booking", "customer")

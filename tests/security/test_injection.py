@@ -181,6 +181,7 @@ def writes() -> dict[str, tuple[str, str, dict[str, Any]]]:
     """Return (method, path, valid body) of every operation with a body, by route."""
     truck = {"vehicleId": str(uuid4()), "driverId": str(uuid4())}
     somewhere = {"latitude": 12.9, "longitude": 77.5}
+    policy = {"area": {"center": somewhere, "radiusKm": 40}, "settings": {"holdSeconds": 30}}
     bodies: dict[str, dict[str, Any]] = {
         "POST /bookings": BOOKING,
         "POST /orders": ORDER,
@@ -201,6 +202,9 @@ def writes() -> dict[str, tuple[str, str, dict[str, Any]]]:
         "POST /admin/broadcasts/{id}/expire": {"reason": "By telephone"},
         "POST /admin/broadcasts/{id}/widen": {"reason": "By telephone"},
         "PUT /admin/transporters/{id}/availability": {"isAvailable": False, "reason": "By telephone"},
+        "PUT /admin/policies/{scope}": {**policy, "reason": "For the market"},
+        "POST /admin/policies/{scope}/preview": policy,
+        "PUT /admin/policies/{scope}/paused": {"paused": True, "reason": "For the market"},
         "PUT /trips/{tripId}/status": {"status": "completed"},
         "POST /trips/{tripId}/location": somewhere,
         "POST /transporter/heartbeat": somewhere,

@@ -13,7 +13,17 @@ from pkgutil import iter_modules
 import weelo_workers.contracts
 
 ROOT = Path(__file__).parents[2]
-DOMAINS = ("broadcasts", "offers", "trips", "fleet", "notifications", "webhooks", "person", "relations")
+DOMAINS = (
+    "broadcasts",
+    "offers",
+    "trips",
+    "fleet",
+    "notifications",
+    "webhooks",
+    "person",
+    "relations",
+    "policies",
+)
 
 
 def is_of_the_sandbox(model: type) -> bool:

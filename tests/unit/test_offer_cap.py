@@ -57,6 +57,6 @@ def test_a_cap_full_of_far_offers_has_room_for_a_near_one() -> None:
 
 
 def test_wanted_offers_are_accepted_in_their_order_while_there_is_room() -> None:
-    fit, refused = split_by_room([in_ring(1)], [in_ring(2), in_ring(3), last(1), in_ring(4)], cap=2)
+    fit, refused = split_by_room([in_ring(1)], [in_ring(2), in_ring(3), last(1), in_ring(4)], cap=lambda _: 2)
     assert fit == [in_ring(2), last(1)]
     assert refused == [in_ring(3), in_ring(4)]

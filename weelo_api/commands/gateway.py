@@ -8,14 +8,15 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, cast
 from uuid import UUID
 
 from flask import Response, request
 from pydantic import BaseModel, ValidationError
+from sqlalchemy import ColumnElement, Connection
 
 from weelo_api.commands.idempotency import command_id_of_request, fingerprint, has_idempotency_key
 from weelo_api.commands.internal import wake
@@ -59,10 +60,22 @@ _places = threading.BoundedSemaphore(MAX_WAITING_REQUESTS)
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IGNORECASE)
 
 
-def submit(command: Command, body: BaseModel | None = None) -> Response:
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A check of a command before it is recorded. What it refuses is not recorded, so its Idempotency-Key can be used again.
+
+    `may_refuse`: a condition in SQL, which must hold if the command could be refused. Only then `refusal` is called. It gets
+    the connection to the primary database.
+    """
+
+    may_refuse: ColumnElement[bool]
+    refusal: Callable[[Connection], Rejected | None]
+
+
+def submit(command: Command, body: BaseModel | None = None, admission: Admission | None = None) -> Response:
     """Store the command and return a 202, or its outcome after `Prefer: wait`. Raises Rejected if it was not accepted.
 
-    `body` is the validated body, None for a route without one.
+    `body` is the validated body, None for a route without one. A repeated request is not checked by `admission`.
     """
     ensure_declared(command)
     if body is None:
@@ -78,7 +91,7 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
     wait = _preferred_wait()
     with outcome_waiters().expecting(command_id) as waiting, _waiting_place(wait) as seconds:
         until = time.monotonic() + seconds
-        posted = _post(command, user, command_id, fingerprint(body))
+        posted = _post(command, user, command_id, fingerprint(body), admission)
         if posted.conflicting:
             raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
         if posted.fresh:
@@ -90,7 +103,13 @@ def submit(command: Command, body: BaseModel | None = None) -> Response:
 
 
 def record(
-    command: Command, user: Caller, command_id: UUID, fingerprint: str, *, wait: float
+    command: Command,
+    user: Caller,
+    command_id: UUID,
+    fingerprint: str,
+    *,
+    wait: float,
+    admission: Admission | None = None,
 ) -> CommandOutcome:
     """Store a command that did not come by a route of the API, and return its outcome.
 
@@ -102,7 +121,7 @@ def record(
         raise refusal
     with outcome_waiters().expecting(command_id) as waiting:
         until = time.monotonic() + wait
-        posted = _post(command, user, command_id, fingerprint)
+        posted = _post(command, user, command_id, fingerprint, admission)
         if posted.conflicting:
             raise Rejected(Code.IDEMPOTENCY_CONFLICT, "Use a new key for a new request.")
         if posted.fresh:
@@ -152,17 +171,19 @@ def _waiting_place(wait: int | None) -> Iterator[int]:
         _places.release()
 
 
-def _post(command: Command, user: Caller, command_id: UUID, fingerprint: str) -> mailbox.Posted:
+def _post(
+    command: Command, user: Caller, command_id: UUID, fingerprint: str, admission: Admission | None
+) -> mailbox.Posted:
     """Store the command and return its row.
 
     If the connection breaks, the row may exist, and a 503 ("nothing was accepted") could be false. So the idempotent insert
-    is repeated. Raises Rejected(INTERNAL_ERROR) after IN_DOUBT_SECONDS.
+    is repeated. Raises Rejected: INTERNAL_ERROR after IN_DOUBT_SECONDS, and what `admission` refuses.
     """
     in_doubt_until: float | None = None
     while True:
         try:
             with autocommit_engine().connect() as connection:
-                posted = mailbox.post(connection, command, user, command_id, fingerprint)
+                posted = _post_on(connection, command, user, command_id, fingerprint, admission)
         except DATABASE_ERRORS as error:
             if in_doubt_until is None:
                 if not is_disconnect(error):
@@ -175,6 +196,24 @@ def _post(command: Command, user: Caller, command_id: UUID, fingerprint: str) ->
             # The row may have been inserted by an attempt whose connection broke, after which no wake-up was sent. With
             # `fresh` set, the caller of this function sends one.
             return posted if in_doubt_until is None else replace(posted, fresh=True)
+
+
+def _post_on(
+    connection: Connection,
+    command: Command,
+    user: Caller,
+    command_id: UUID,
+    fingerprint: str,
+    admission: Admission | None,
+) -> mailbox.Posted:
+    what = (connection, command, user, command_id, fingerprint)
+    if admission is not None:
+        posted = mailbox.post_unless(admission.may_refuse, *what)
+        if posted is not None:
+            return posted
+        if (refused := admission.refusal(connection)) is not None:
+            raise refused
+    return mailbox.post(*what)
 
 
 def find(command_id: UUID, user: Caller) -> CommandOutcome | None:

@@ -136,7 +136,7 @@ def end_trip(broadcast_id: UUID, assignment_id: UUID) -> Response | str:
             note=given.note,
         )
 
-    return _send("End trip", "end", assignment_id, make, f"/console/broadcasts/{broadcast_id}")
+    return send("End trip", "end", str(assignment_id), make, f"/console/broadcasts/{broadcast_id}")
 
 
 def _use(levers: tuple[Lever, ...], name: str, subject_id: UUID, back: str) -> Response | str:
@@ -147,21 +147,35 @@ def _use(levers: tuple[Lever, ...], name: str, subject_id: UUID, back: str) -> R
     def make() -> Command:
         return lever.make(subject_id, Intervention(reason=request.form.get("reason", "").strip()).reason)
 
-    return _send(lever.label, name, subject_id, make, back)
+    return send(lever.label, name, str(subject_id), make, back)
 
 
-def _send(label: str, name: str, subject_id: UUID, make: Callable[[], Command], back: str) -> Response | str:
+def send(
+    label: str,
+    name: str,
+    subject: str,
+    make: Callable[[], Command],
+    back: str,
+    admission_of: Callable[[Any], gateway.Admission] | None = None,
+) -> Response | str:
     """Send the command that `make` returns, and return its outcome as a row of the page.
 
-    `make` may raise Rejected, and ValidationError for a form that breaks the rules of the API.
+    `make` may raise Rejected, and ValidationError for a form that breaks the rules of the API. `admission_of`: returns the
+    check of the command, as its route makes it.
     """
     command_id = sessions.command_id_of(console_session(), request.form.get("key", ""))
     given = "\n".join(
-        request.form.get(field, "").strip() for field in ("reason", "outcome", "reasonCode", "note")
+        f"{field}={text.strip()}"
+        for field, text in sorted(request.form.items())
+        if field not in ("key", "form_token")
     )
-    sent = hashlib.sha256(f"{name}\n{subject_id}\n{given}".encode()).hexdigest()
+    sent = hashlib.sha256(f"{name}\n{subject}\n{given}".encode()).hexdigest()
     try:
-        outcome = gateway.record(_valid(make), console_session().user, command_id, sent, wait=WAIT_SECONDS)
+        command = _valid(make)
+        admission = admission_of(command) if admission_of else None
+        outcome = gateway.record(
+            command, console_session().user, command_id, sent, wait=WAIT_SECONDS, admission=admission
+        )
     except Rejected as refused:
         if not request.headers.get("HX-Request"):
             raise

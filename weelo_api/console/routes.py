@@ -50,6 +50,7 @@ NAVIGATION = (
     ("/console/fleets", "Fleets"),
     ("/console/queues", "Queues"),
     ("/console/stuck", "Stuck"),
+    ("/console/policies", "Policies"),
     ("/console/audit", "Audit"),
 )
 

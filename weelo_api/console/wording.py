@@ -24,6 +24,7 @@ _ACTIONS = {
     "relations.set_by_operator": "record contract",
     "relations.remove_by_operator": "delete contract",
     "trips.end": "end trip",
+    "policies.put": "store policy",
 }
 
 
@@ -35,6 +36,10 @@ def action(command: str, details: Mapping[str, Any] | None = None) -> str:
     given = details or {}
     if command == "fleet.set_availability_by_operator" and "isAvailable" in given:
         return "put online" if given["isAvailable"] else "put offline"
+    if command.startswith("policies.") and "scope" in given:
+        if command == "policies.pause":
+            return f"{'pause' if given.get('paused') else 'resume'} {given['scope']}"
+        return f"store policy {given['scope']}"
     name = _ACTIONS.get(command) or plain(command.rpartition(".")[2])
     return f"{name} as {plain(given['outcome'])}" if command == "trips.end" and "outcome" in given else name
 

@@ -30,12 +30,12 @@ REFUSALS = Counter(
 )
 UNAVAILABLE = Counter(
     "weelo_unavailable",
-    "Requests answered 503, by cause: shed (too much is waiting), database, other",
+    "Requests answered 503, by cause: shed (too much is waiting), database, paused (by an operator), other",
     ["cause"],
     registry=IN_THIS_PROCESS,
 )
 
-SHED, DATABASE, OTHER = CAUSES = ("shed", "database", "other")
+SHED, DATABASE, PAUSED, OTHER = CAUSES = ("shed", "database", "paused", "other")
 UNKNOWN = "unknown"
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _PARAMETER = re.compile(r"<(?:[^:<>]+:)?(\w+)>")

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from weelo_workers.contracts import admin, broadcasts, fleet, offers, relations, trips, webhooks
+from weelo_workers.contracts import admin, broadcasts, fleet, offers, policies, relations, trips, webhooks
 
 BROADCAST = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d01"
 VEHICLE = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d02"
@@ -17,6 +17,11 @@ SLOT = "0b7c6a52-1f0e-4d0a-9c55-6a1f6c1b2d06"
 
 _DELHI = {"latitude": 28.6315, "longitude": 77.2167, "address": "Connaught Place, New Delhi"}
 _JAIPUR = {"latitude": 26.9124, "longitude": 75.7873, "address": "Sindhi Camp, Jaipur"}
+_OF_DELHI = {
+    "area": {"center": {"latitude": 28.6139, "longitude": 77.209}, "radiusKm": 40},
+    "vehicleTypes": ["open", "container"],
+    "settings": {"radiusStepsKm": [5, 15, 40], "radiusStepSeconds": 10},
+}
 _TRUCK = {"vehicleId": VEHICLE, "driverId": DRIVER}
 _SECOND_TRUCK = {"vehicleId": OTHER_VEHICLE, "driverId": OTHER_DRIVER}
 
@@ -66,6 +71,9 @@ BODIES: dict[type[BaseModel], dict[str, Any]] = {
     relations.Contract: {
         "with a reason": {"relation": "contracted", "reason": "The contract for this year is signed"}
     },
+    policies.NewPolicyVersion: {"an area": {**_OF_DELHI, "reason": "Rings follow too slowly in the morning"}},
+    policies.PreviewedPolicy: {"an area": _OF_DELHI},
+    policies.PolicyPause: {"paused": {"paused": True, "reason": "The roads are flooded"}},
     webhooks.NewWebhook: {
         "all events": {"url": "https://example.com/weelo", "events": ["*"]},
         "some events": {
@@ -121,5 +129,6 @@ PARAMETERS: dict[str, Any] = {
     "driverId": DRIVER,
     "vehicleNumber": "HR55X1234",
     "token": "fcm-token-0001",
+    "scope": "delhi",
 }
 """Examples of the parameters in paths by their names."""

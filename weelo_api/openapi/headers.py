@@ -82,7 +82,8 @@ def _of_commands(route: Route, status: int) -> str | None:
         return None
     codes = rejections(route).get(status, [])
     recorded = [code for code in codes if code in outcome_codes(route)]
-    if len(recorded) == len(codes):
+    # Bodies and headers are checked before a command is stored, so VALIDATION_ERROR is never the code of outcomes alone.
+    if len(recorded) == len(codes) and Code.VALIDATION_ERROR not in codes:
         return ALWAYS
     return SOMETIMES if recorded else None
 

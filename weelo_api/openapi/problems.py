@@ -91,6 +91,7 @@ _EXTRA: dict[Code, dict[str, Any]] = {
     Code.RATE_LIMITED: {"retryAfter": 1},
     Code.TOGGLE_RATE_LIMITED: {"retryAfter": 120},
     Code.SERVICE_UNAVAILABLE: {"retryAfter": 1},
+    Code.AREA_PAUSED: {"retryAfter": 60},
 }  # fmt: skip
 """Further members of problems, as the handlers send them."""
 

@@ -4,6 +4,7 @@ from flask import Response
 
 from weelo_api.commands.gateway import submit
 from weelo_api.commands.idempotency import has_idempotency_key
+from weelo_api.commands.new_requests import admission
 from weelo_api.http.access import allow, anyone, caller
 from weelo_api.http.declared import rejects, sends, submits
 from weelo_api.views.common import (
@@ -45,9 +46,11 @@ NOT_MODIFIED = sends(
 @api.post("/bookings", responses={201: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
 @submits(CreateBooking)
+@rejects(Code.NOT_SERVED, Code.AREA_PAUSED)
 def create_booking(body: NewBooking) -> Response:
     """Request trucks of one kind."""
-    return submit(CreateBooking(customer_id=caller().id, request=body, keyed=has_idempotency_key()), body)
+    command = CreateBooking(customer_id=caller().id, request=body, keyed=has_idempotency_key())
+    return submit(command, body, admission(command))
 
 
 @api.put("/bookings/<id>/cancel", responses={200: CancelResult, 202: Accepted})
@@ -61,9 +64,11 @@ def cancel_booking(path: ById, body: Cancellation) -> Response:
 @api.post("/orders", responses={201: BroadcastView, 202: Accepted})
 @allow(Role.CUSTOMER)
 @submits(CreateOrder)
+@rejects(Code.NOT_SERVED, Code.AREA_PAUSED)
 def create_order(body: NewOrder) -> Response:
     """Request trucks of several kinds."""
-    return submit(CreateOrder(customer_id=caller().id, request=body, keyed=has_idempotency_key()), body)
+    command = CreateOrder(customer_id=caller().id, request=body, keyed=has_idempotency_key())
+    return submit(command, body, admission(command))
 
 
 @api.put("/orders/<id>/cancel", responses={200: CancelResult, 202: Accepted})

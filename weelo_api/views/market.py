@@ -11,7 +11,7 @@ from weelo_workers.contracts.market import MarketView
 from weelo_workers.contracts.rejections import Code
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.wire import ShortText
-from weelo_workers.queries import market
+from weelo_workers.queries import market, policies
 
 api = blueprint("market")
 
@@ -34,6 +34,8 @@ class MarketQuery(Query):
 def figures(query: MarketQuery) -> Response:
     """What became of the requests of a window of time: won, expired and cancelled slots, and how long it took."""
     now = clock.now()
-    of = market.window(query.from_, query.to, query.area, now)
     with replica_session() as session:
+        areas = policies.scopes(session) if query.area is not None else ()
+    of = market.window(query.from_, query.to, query.area, now, areas)
+    with replica_session() as session:  # the figures set the isolation of a transaction of their own
         return jsonify(market.figures(session, of, now).json_dict())

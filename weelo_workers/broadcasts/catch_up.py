@@ -7,7 +7,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Exists, and_, cast, exists, func, literal, null, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Double,
+    Exists,
+    Integer,
+    and_,
+    cast,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+)
 
 from weelo_workers import presence
 from weelo_workers.broadcasts.matching import UNTIL_NEXT_STEP, Excluded, pickup_of
@@ -28,12 +41,18 @@ from weelo_workers.models import (
     Vehicle,
     vehicle_busy,
 )
-from weelo_workers.models.broadcasts import is_for_contracted, reach_covers, reach_is_limited
+from weelo_workers.models.base import interval_of
+from weelo_workers.models.broadcasts import (
+    is_for_contracted,
+    number_of_rings,
+    policy_number,
+    reach_covers,
+    reach_is_limited,
+)
 from weelo_workers.queries.backlog import is_unsettled
 from weelo_workers.queries.open_offers import in_last_step, leaves_room, open_offers_of
 from weelo_workers.queries.relations import is_blocked, is_contracted
 from weelo_workers.queries.sphere import half_chord_squared
-from weelo_workers.settings import settings
 
 # CatchUp is executed again after this time, which is longer than the time from a step's search in Redis to its commit.
 RECHECK_AFTER = timedelta(seconds=2)
@@ -45,6 +64,8 @@ class Missed(OfferRank):
 
     broadcast_id: UUID
     step: BroadcastStep
+    cap: int
+    """How many open offers a transporter may have to get this one."""
     free: bool
     """Whether the transporter has a free truck for it."""
 
@@ -64,8 +85,7 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
     missed = _missed(uow, command, open_offers)
     if not missed:
         return
-    cap = settings().max_open_offers
-    fit, refused = split_by_room(open_offers, [each for each in missed if each.free], cap)
+    fit, refused = split_by_room(open_offers, [each for each in missed if each.free], lambda each: each.cap)
     busy = [each for each in missed if not each.free]
     record_passed_over(
         uow,
@@ -75,7 +95,7 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
                 (refused, PassedOverBecause.TOO_MANY_OFFERS),
                 (busy, PassedOverBecause.NO_FREE_TRUCK),
             )
-            for each in these[:cap]
+            for each in these[: max(each.cap for each in missed)]
         ],
     )
     if fit:
@@ -125,7 +145,7 @@ def _waits_for_the_next_step(transporter_id: UUID) -> Exists:
     before the next step by going offline and online. The condition is false if the broadcast expires before its next
     step.
     """
-    next_at = PassedOver.at + timedelta(seconds=settings().radius_step_seconds)
+    next_at = PassedOver.at + interval_of(policy_number("radius_step_seconds"))
     return exists().where(
         PassedOver.broadcast_id == Broadcast.id,
         PassedOver.transporter_id == transporter_id,
@@ -141,15 +161,14 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
 
     The number of rows read is limited. The query groups broadcasts by three facts: whether they are in their last step,
     whether the transporter has a free truck for them, and whether the open offers leave room for them. Of each group it
-    returns the nearest, at most twice MAX_OPEN_OFFERS. At most MAX_OPEN_OFFERS of a group are used, and the exact
-    distance may exclude some.
+    returns the nearest, at most twice the cap of their policy. At most as many as the cap are used, and the exact distance
+    may exclude some.
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
-    last_step = Broadcast.radius_step > len(settings().radius_steps_km)
+    last_step = Broadcast.radius_step > number_of_rings()
+    cap = cast(policy_number("max_open_offers"), Integer)
     km_at_least = _km_at_least(here)
-    room = leaves_room(
-        open_offers, km_at_least * SPHERE_ERROR, last_step=last_step, cap=settings().max_open_offers
-    )
+    room = leaves_room(open_offers, km_at_least * SPHERE_ERROR, last_step=last_step, cap=cap)
     free = _has_a_fitting_truck(command.transporter_id).where(~vehicle_busy)
     of_its_class = (
         func.row_number()
@@ -171,7 +190,7 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
     rows = uow.session.execute(
         select(Broadcast, nearest.c.free)
         .join(nearest, nearest.c.id == Broadcast.id)
-        .where(nearest.c.of_its_class <= 2 * settings().max_open_offers)
+        .where(nearest.c.of_its_class <= 2 * cap)
     )
     missed = []
     for broadcast, is_free in rows:
@@ -185,6 +204,7 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
                     in_last_step(broadcast),
                     broadcast.id,
                     BroadcastStep(broadcast.id, broadcast.reoffer_rounds, broadcast.radius_step),
+                    broadcast.policy.max_open_offers,
                     is_free,
                     pickup=(pickup.latitude, pickup.longitude),
                 )

@@ -26,8 +26,8 @@ from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, TruckRequest
-from weelo_workers.models.environment_policy import environment_policy
-from weelo_workers.queries.views import broadcast_view
+from weelo_workers.queries.policies import InForce, in_force
+from weelo_workers.queries.views import broadcast_view, policy_ref
 
 Creation = CreateBooking | CreateOrder
 
@@ -37,7 +37,7 @@ def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> B
 
     Raises Rejected(ORDER_ACTIVE_EXISTS).
     """
-    broadcast = _broadcast(command, kind, uow.now)
+    broadcast = _broadcast(command, kind, uow.now, in_force(uow.session, command.request))
     slots = _slots(command.request.wanted(), broadcast)
     while not _opened(uow, broadcast):
         existing = _open_broadcast(uow, command.customer_id)
@@ -45,7 +45,7 @@ def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> B
             return _same_or_refused(command, kind, existing, uow)
         # The conflicting broadcast has ended between the insert and this query, so the insert is tried again.
     uow.add(*slots)
-    uow.record_created(broadcast, "create")
+    uow.record_created(broadcast, "create", policy=policy_ref(broadcast).json_dict())
     broadcast_transitions.announce_state(uow, broadcast, slots)
     uow.send(ExpireBroadcast(broadcast_id=broadcast.id), at=broadcast.expires_at)
     offer_in_rings(uow, broadcast, slots, search_rings(uow, broadcast, slots, broadcast.next_step))
@@ -71,9 +71,8 @@ def _open_broadcast(uow: UnitOfWork, customer_id: UUID) -> Broadcast | None:
     )
 
 
-def _broadcast(command: Creation, kind: BroadcastKind, now: datetime) -> Broadcast:
+def _broadcast(command: Creation, kind: BroadcastKind, now: datetime, found: InForce) -> Broadcast:
     request = command.request
-    policy = environment_policy()
     return Broadcast(
         id=uuid4(),
         kind=kind,
@@ -89,11 +88,11 @@ def _broadcast(command: Creation, kind: BroadcastKind, now: datetime) -> Broadca
         radius_km=None,
         reoffer_rounds=0,
         transporters_notified=0,
-        expires_at=now + timedelta(seconds=policy.broadcast_timeout_seconds),
+        expires_at=now + timedelta(seconds=found.policy.broadcast_timeout_seconds),
         created_at=now,
-        policy_settings=policy.to_json(),
-        policy_scope="default",
-        policy_version=0,
+        policy_settings=found.policy.to_json(),
+        policy_scope=found.scope,
+        policy_version=found.version,
     )
 
 

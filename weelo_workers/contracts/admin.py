@@ -10,6 +10,7 @@ from pydantic import Field
 from weelo_workers.contracts.broadcasts import ExpiresAt, RadiusKilometres, RequestedVehicles
 from weelo_workers.contracts.fleet import VehicleView
 from weelo_workers.contracts.json_schema import DescribedEnum
+from weelo_workers.contracts.policies import PolicyRef
 from weelo_workers.contracts.reasons import ReasonCode
 from weelo_workers.contracts.statuses import AuditOutcome, BroadcastKind, BroadcastStatus
 from weelo_workers.contracts.trips import AssignmentView
@@ -119,7 +120,9 @@ class BroadcastSummaryView(Wire):
     state_changed_at: StateChangedAt
     version: Version
     area: Annotated[str, Field(examples=["default"])]
-    """The service area of the pickup."""
+    """The scope of the policy with which the broadcast began."""
+    policy: PolicyRef
+    """The policy with which the broadcast began."""
     customer: Contact
     """The customer who asked for the trucks."""
     pickup: Place

@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 
 from weelo_workers.contracts.command import Audit, Command
 from weelo_workers.contracts.event import AboutBroadcast
+from weelo_workers.contracts.policies import PolicyRef
 from weelo_workers.contracts.queues import FLEET, TIMERS
 from weelo_workers.contracts.reasons import CustomerReason, ReasonCode
 from weelo_workers.contracts.recipients import ToOffered, ToTransporter, ToTransportersWithTrucks
@@ -474,6 +475,8 @@ class BroadcastView(Wire):
     """The slots, one for each truck, in the customer's order."""
     radius_km: RadiusKilometres | None
     transporters_notified: TransportersNotified
+    policy: PolicyRef
+    """The policy with which the broadcast began."""
     expires_at: ExpiresAt
     created_at: Timestamp
     """When the customer made the request."""
@@ -545,6 +548,8 @@ class TransitionDetails(Wire):
     """How many trucks were assigned at once."""
     slots: Annotated[int | None, Field(examples=[2])] = None
     """How many slots the hold keeps."""
+    policy: PolicyRef | None = None
+    """The policy with which the broadcast began. Only its creation has this field."""
     vehicle_id: VehicleId | None = None
     """The id of the vehicle that replaced another one."""
     driver_id: DriverId | None = None
@@ -552,7 +557,7 @@ class TransitionDetails(Wire):
 
     may_be_absent = frozenset(
         {"reason", "reasonCode", "note", "step", "radiusKm", "told", "passedOver", "late", "trucks", "slots"}
-        | {"vehicleId", "driverId"}
+        | {"vehicleId", "driverId", "policy"}
     )
 
     @model_serializer(mode="wrap")

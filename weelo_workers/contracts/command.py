@@ -32,11 +32,12 @@ class Audit:
     """How the audit log describes an operator's command.
 
     `subject`: the kind of object that the command is about, such as `broadcast`. `subject_id`, `reason`: the names of
-    the command's fields that contain the object's id and the operator's own words.
+    the command's fields that contain the object's id and the operator's own words. A subject without an id of its own has
+    None; the details of the entry then name it.
     """
 
     subject: str
-    subject_id: str
+    subject_id: str | None
     reason: str = "reason"
 
 

@@ -6,9 +6,16 @@ from typing import Annotated
 
 from pydantic import Field
 
+from weelo_workers.contracts.policies import PolicyRef
 from weelo_workers.contracts.wire import Timestamp, Wire
 
-Area = Annotated[str, Field(description="The name of the area of the pickup.", examples=["default"])]
+Area = Annotated[
+    str,
+    Field(
+        description="The name of the area: the scope of the policy with which the request began.",
+        examples=["default"],
+    ),
+]
 Count = Annotated[int, Field(examples=[42])]
 Seconds = Annotated[float, Field(examples=[18.4])]
 Share = Annotated[float, Field(examples=[0.82])]
@@ -131,6 +138,13 @@ class MarketGroup(MarketFigures):
     """The type of vehicle, or "several"."""
 
 
+class MarketOfPolicy(MarketFigures):
+    """The figures of the requests that began with one version of a policy, of all vehicle types."""
+
+    policy: PolicyRef
+    """The policy with which the requests began."""
+
+
 class MarketView(Wire):
     """The market figures of the requests that were created in a window of time."""
 
@@ -149,3 +163,5 @@ class MarketView(Wire):
     """The figures of all groups together."""
     groups: list[MarketGroup]
     """The figures by area and vehicle type, in the order of their names. Groups without any figure are left out."""
+    policies: list[MarketOfPolicy]
+    """The figures by policy and version, in the order of scope and version. Those without any request are left out."""

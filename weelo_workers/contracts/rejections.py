@@ -110,6 +110,12 @@ class Code(Enum):
         cause="No transporter with this id has ever sent a command.",
         remedy="Use an id from `GET /api/v1/admin/transporters`.",
     )
+    POLICY_NOT_FOUND = CodeInfo(
+        404,
+        "There is no such policy",
+        cause="No policy of this scope was stored, and the scope is not `default`.",
+        remedy="Read the scopes with `GET /api/v1/admin/policies`, or store one with `PUT /api/v1/admin/policies/{scope}`.",
+    )
     WEBHOOK_NOT_FOUND = CodeInfo(
         404,
         "Webhook not found",
@@ -252,6 +258,12 @@ class Code(Enum):
         cause="The user has the largest allowed number of webhooks.",
         remedy="Delete one with `DELETE /api/v1/webhooks/{id}`, or change it with `PUT`.",
     )
+    NOT_SERVED = CodeInfo(
+        422,
+        "The pickup is outside every area that is served",
+        cause="The operator serves only the areas of its policies (setting SERVED_AREAS_ONLY), and the pickup is in none of them.",
+        remedy="Tell the customer that trucks are not offered there yet. The same request fails again. Nothing was recorded.",
+    )
     PAYLOAD_TOO_LARGE = CodeInfo(
         413,
         "The body is larger than 64 KiB",
@@ -297,6 +309,13 @@ class Code(Enum):
         "Not available at the moment; nothing was accepted",
         cause="The database, or the keys that verify tokens, cannot be reached, or too many commands wait. Nothing was recorded.",
         remedy="Wait for `Retry-After` (longer each time, with jitter), then repeat with the same `Idempotency-Key`.",
+        retryable=True,
+    )
+    AREA_PAUSED = CodeInfo(
+        503,
+        "New requests are not accepted there at the moment",
+        cause="An operator has paused new requests in the area of the pickup. Broadcasts that are open go on. Nothing was recorded.",
+        remedy="Tell the customer. After the seconds in `Retry-After` the same request may succeed, with the same `Idempotency-Key`.",
         retryable=True,
     )
     ACCEPT_RETRY_EXHAUSTED = CodeInfo(

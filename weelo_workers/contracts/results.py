@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from weelo_workers.contracts import broadcasts, fleet, offers, relations, trips, webhooks
+from weelo_workers.contracts import broadcasts, fleet, offers, policies, relations, trips, webhooks
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.wire import Wire
 
@@ -36,6 +36,8 @@ RESULTS: Mapping[type[Command], type[Wire]] = {
     fleet.RegisterDriver: fleet.DriverView,
     fleet.RegisterDevice: fleet.DeviceView,
     fleet.ForgetDevice: fleet.ForgottenView,
+    policies.PutPolicy: policies.PolicyView,
+    policies.PausePolicy: policies.PolicyView,
     webhooks.CreateWebhook: webhooks.WebhookView,
     webhooks.UpdateWebhook: webhooks.WebhookView,
     webhooks.DeleteWebhook: webhooks.DeletedWebhookView,

@@ -13,7 +13,7 @@ So offers with such pickups do not count either.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from typing import TypeVar
@@ -53,9 +53,9 @@ def has_room(open_offers: Iterable[OfferRank], new: OfferRank, cap: int) -> bool
 
 
 def split_by_room(
-    open_offers: Iterable[OfferRank], wanted: Sequence[Wanted], cap: int
+    open_offers: Iterable[OfferRank], wanted: Sequence[Wanted], cap: Callable[[Wanted], int]
 ) -> tuple[list[Wanted], list[Wanted]]:
-    """Return the wanted offers that fit under the cap, and those that do not.
+    """Return the wanted offers that fit under their caps, and those that do not. `cap`: returns the cap of an offer.
 
     Each offer that fits counts against the offers after it.
     """
@@ -63,7 +63,7 @@ def split_by_room(
     fit: list[Wanted] = []
     refused: list[Wanted] = []
     for new in wanted:
-        if has_room(taken, new, cap):
+        if has_room(taken, new, cap(new)):
             taken.append(new)
             fit.append(new)
         else:

@@ -12,6 +12,9 @@ from typing import Any, Self
 
 from pydantic.alias_generators import to_camel
 
+DEFAULT_SCOPE = "default"
+"""The scope of everything for which no other scope is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:

@@ -3,7 +3,7 @@
 from prometheus_client import Counter, Histogram
 
 from weelo_workers.contracts.vehicle_kinds import TYPES
-from weelo_workers.market.areas import AREAS
+from weelo_workers.lifecycles.policy import DEFAULT_SCOPE
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
 
 # The rings follow each other every 15 s, and a broadcast is open for 2 minutes, by default.
@@ -72,12 +72,12 @@ SECONDS_TO_FULL = _histogram(
 
 
 def initialize() -> None:
-    """Create these series with the value zero. Called when a process that executes commands starts.
+    """Create these series of the area `default` with the value zero. Called when a process that executes commands starts.
 
-    Then a ratio such as won to asked has a value even before the first slot is won.
+    Then a ratio such as won to asked has a value even before the first slot is won. Series of other areas begin with
+    their first request.
     """
-    for area in AREAS:
-        for vehicle_type in TYPES:
-            for counter in (REQUESTS, SLOTS_ASKED, DRIVER_TIMEOUTS):
-                counter.labels(area, vehicle_type)
-            SLOTS_WON.labels(area, vehicle_type, "1")
+    for vehicle_type in TYPES:
+        for counter in (REQUESTS, SLOTS_ASKED, DRIVER_TIMEOUTS):
+            counter.labels(DEFAULT_SCOPE, vehicle_type)
+        SLOTS_WON.labels(DEFAULT_SCOPE, vehicle_type, "1")

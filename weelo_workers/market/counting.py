@@ -40,7 +40,6 @@ from weelo_workers.market.definitions import (
 from weelo_workers.messaging.handlers import observes_outcomes
 from weelo_workers.messaging.unit_of_work import Transitioned, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, TruckRequest
-from weelo_workers.settings import settings
 
 NO_CODE = "none"
 
@@ -109,8 +108,8 @@ def _code(record: dict[str, Any]) -> str:
     return cast(str, record["details"].get("reasonCode") or NO_CODE)
 
 
-def _ring(step: int) -> str:
-    return ring_name(step, last_step=is_last_step(step, settings().radius_steps_km))
+def _ring(step: int, broadcast: Broadcast) -> str:
+    return ring_name(step, last_step=is_last_step(step, broadcast.policy.radius_steps_km))
 
 
 def _created(row: Broadcast, _: dict[str, Any], __: Transaction) -> Iterator[Count]:
@@ -121,7 +120,7 @@ def _created(row: Broadcast, _: dict[str, Any], __: Transaction) -> Iterator[Cou
 
 def _offered(row: Broadcast, record: dict[str, Any], _: Transaction) -> Iterator[Count]:
     if offers := record["details"].get("told"):
-        yield Count(counters.OFFERS, (*_kind_of_request(row), _ring(record["details"]["step"])), offers)
+        yield Count(counters.OFFERS, (*_kind_of_request(row), _ring(record["details"]["step"], row)), offers)
 
 
 def _taken(row: Broadcast, record: dict[str, Any], _: Transaction) -> Iterator[Count]:

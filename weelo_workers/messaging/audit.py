@@ -38,7 +38,7 @@ def record(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any]) -> None:
             command=row.name,
             command_id=row.id,
             subject=audit.subject,
-            subject_id=row.payload[audit.subject_id],
+            subject_id=row.payload[audit.subject_id] if audit.subject_id else None,
             reason=row.payload[audit.reason],
             outcome=AuditOutcome.REJECTED if error else AuditOutcome.APPLIED,
             code=error["code"] if error else None,

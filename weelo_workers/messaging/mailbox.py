@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Table, bindparam, exists, func, insert, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    bindparam,
+    cast as cast_to,
+    exists,
+    func,
+    insert,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from weelo_workers import tracing
@@ -40,6 +51,28 @@ _POST = (
     .returning(*_outcome_columns)
     .execution_options(**prepared("post"))
 )
+
+
+@lru_cache(maxsize=8)
+def _post_unless(condition: ColumnElement[bool]) -> Any:
+    """Return the statement that stores a caller's command unless this condition holds. It has the parameters of `_POST`."""
+    given = {
+        name: cast_to(bindparam(name, type_=_table.c[name].type), _table.c[name].type)
+        for name in (
+            *("id", "name", "queue", "payload", "request_id", "traceparent", "fingerprint"),
+            *("caller_id", "caller_role", "caller_name", "caller_phone"),
+        )
+    }
+    values = {**given, "received_at": _clock, "due_at": _clock, "wake_at": _clock + COMMAND_GRACE}
+    return (
+        upsert(_table)
+        .from_select(list(values), select(*values.values()).where(~condition))
+        .on_conflict_do_nothing()
+        .returning(*_outcome_columns)
+        .execution_options(**prepared("post_unless"))
+    )
+
+
 _REPLAYED = exists().where(_replays.c.command_id == _table.c.id).label("repeated")
 _SEND = (
     insert(_table)
@@ -66,11 +99,37 @@ class Posted:
 def post(
     connection: Connection, command: Command, caller: Caller, command_id: UUID, fingerprint: str
 ) -> Posted:
-    """Store a caller's command. If `command_id` is stored already, return its outcome so far.
+    """Store a caller's command. If `command_id` is stored already, this changes nothing and returns its outcome so far."""
+    posted = _post(connection, _POST, command, caller, command_id, fingerprint)
+    assert posted is not None
+    return posted
 
-    A repetition of the same request is recorded in `replays`. The row in the mailbox does not change.
+
+def post_unless(
+    condition: ColumnElement[bool],
+    connection: Connection,
+    command: Command,
+    caller: Caller,
+    command_id: UUID,
+    fingerprint: str,
+) -> Posted | None:
+    """Do the same as `post` in one statement, but store nothing and return None if the condition holds.
+
+    If `command_id` is stored already, the condition does not matter.
     """
+    return _post(connection, _post_unless(condition), command, caller, command_id, fingerprint)
+
+
+def _post(
+    connection: Connection,
+    statement: Any,
+    command: Command,
+    caller: Caller,
+    command_id: UUID,
+    fingerprint: str,
+) -> Posted | None:
     values = {
+        "traceparent": None,
         **_values(command, command_id),
         "caller_id": caller.id,
         "caller_role": caller.role,
@@ -78,11 +137,13 @@ def post(
         "caller_phone": caller.phone,
         "fingerprint": fingerprint,
     }
-    row = connection.execute(_POST, values).mappings().one_or_none()
+    row = connection.execute(statement, values).mappings().one_or_none()
     if row is not None:
         return Posted(outcome({**row, "repeated": False}), fresh=True, conflicting=False)
     # The row is read without a lock, so that this call does not wait for a worker that is executing the command.
-    row = connection.execute(_FIND, {"id": command_id, "caller_id": caller.id}).mappings().one()
+    row = connection.execute(_FIND, {"id": command_id, "caller_id": caller.id}).mappings().one_or_none()
+    if row is None:
+        return None
     if row["fingerprint"] != fingerprint:
         return Posted(outcome(row), fresh=False, conflicting=True)
     connection.execute(_RECORD_REPLAY, {"command_id": command_id})

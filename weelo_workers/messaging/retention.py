@@ -156,6 +156,8 @@ KEPT = {
     "beat_heartbeats": "a day after the last sweep: one row per process of beat",
     "check_results": "a day after the last run: one row per check of the doctor",
     "check_runs": "for ever: one row",
+    "policy_scopes": "for ever: one row per scope",
+    "policy_versions": "for ever: which values a broadcast began with stays known",
     "erasures": "for ever: ids, times and numbers, as evidence",
 }
 """The tables whose rows no rule deletes, and how long their rows exist."""

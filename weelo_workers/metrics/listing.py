@@ -11,10 +11,10 @@ from weelo_workers.metrics.counters import IN_THIS_PROCESS
 from weelo_workers.metrics.gauges import DECLARED
 
 LABELS = {
-    "area": "an area of the market; `default` until there are areas",
+    "area": "an area of the market; the scope of the policy with which the broadcast began",
     "because": "why a slot was cancelled: `customer_cancelled`, `customer_no_show` or `ended_by_operator`",
     "by": "what fired a timer: `countdown` or `sweep`",
-    "cause": "why a request was answered 503: `shed`, `database` or `other`",
+    "cause": "why a request was answered 503: `shed`, `database`, `paused` or `other`",
     "check": "the name of a check of `weelo doctor` ([list](runbooks/checks.md))",
     "code": "an error code or a reason code of the contract, such as `BROADCAST_FILLED` or `breakdown`; `none` without one",
     "kind": "the kind of process: `api`, `worker`, `child` (of a worker), `beat`",

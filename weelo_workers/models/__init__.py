@@ -10,6 +10,7 @@ from weelo_workers.models.fleet import Driver, Transporter, User, Vehicle
 from weelo_workers.models.health import BeatHeartbeat, CheckResult, CheckRun
 from weelo_workers.models.log import EventRecord, LogHead, LogLine
 from weelo_workers.models.mailbox import MailboxRow, Replay
+from weelo_workers.models.policies import PolicyScope, PolicyVersion
 from weelo_workers.models.relations import Relation
 from weelo_workers.models.trips import Assignment, driver_busy, slots_given_back, vehicle_busy
 from weelo_workers.models.webhooks import Webhook, WebhookDelivery
@@ -33,6 +34,8 @@ __all__ = [
     "MailboxRow",
     "Offer",
     "PassedOver",
+    "PolicyScope",
+    "PolicyVersion",
     "Relation",
     "Replay",
     "TransitionRecord",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
@@ -12,10 +12,12 @@ from sqlalchemy import (
     CheckConstraint,
     ColumnElement,
     DateTime,
+    Interval,
     MetaData,
     Text,
     TextClause,
     Uuid,
+    func,
     literal_column,
     text,
 )
@@ -34,6 +36,13 @@ class Base(DeclarativeBase):
 
 
 Id = Annotated[UUID, mapped_column(primary_key=True)]
+
+
+def interval_of(seconds: ColumnElement[Any]) -> ColumnElement[timedelta]:
+    """Return the interval of this number of seconds in SQL."""
+    years_to_minutes: list[ColumnElement[int]] = [literal_column("0")] * 6
+    interval: ColumnElement[timedelta] = func.make_interval(*years_to_minutes, seconds, type_=Interval())
+    return interval
 
 
 def one_of(column: str, states: Iterable[StrEnum], name: str) -> CheckConstraint:

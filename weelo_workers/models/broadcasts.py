@@ -6,10 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic.alias_generators import to_camel
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     ColumnElement,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -17,6 +19,8 @@ from sqlalchemy import (
     UniqueConstraint,
     and_,
     case,
+    func,
+    literal,
     null,
     or_,
     text,
@@ -164,6 +168,18 @@ def reach_limit_km() -> ColumnElement[float | None]:
 def reach_is_limited() -> ColumnElement[bool]:
     """Return the condition `Broadcast.reach.limit_km is not None` in SQL."""
     return and_(Broadcast.radius_step > 0, Broadcast.radius_km.is_not(None))
+
+
+def policy_number(name: str) -> ColumnElement[float]:
+    """Return this number of `Broadcast.policy` in SQL. `name`: the name of the field."""
+    stored = Broadcast.policy_settings[to_camel(name)].as_float()
+    return func.coalesce(stored, literal(float(getattr(environment_policy(), name)), Double()))
+
+
+def number_of_rings() -> ColumnElement[int]:
+    """Return the number of `Broadcast.policy.radius_steps_km` in SQL."""
+    stored = func.jsonb_array_length(Broadcast.policy_settings["radiusStepsKm"])
+    return func.coalesce(stored, len(environment_policy().radius_steps_km))
 
 
 class TruckRequest(Base):

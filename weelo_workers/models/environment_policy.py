@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
+from typing import Any
 
 from weelo_workers.lifecycles.policy import Policy
 from weelo_workers.settings import settings
@@ -13,3 +15,17 @@ def environment_policy() -> Policy:
     chosen = settings()
     values = {field.name: getattr(chosen, field.name) for field in fields(Policy)}
     return Policy(**values | {"reoffer_seconds": chosen.seconds_of_a_round})
+
+
+def resolved_policy(*stored: Mapping[str, Any]) -> Policy:
+    """Return the policy of these stored values, keyed in camel case. Earlier ones take precedence over later ones.
+
+    Values that none of them has are those of the environment. Without any REOFFER_SECONDS, a new search lasts as long as
+    the first one, as by the settings.
+    """
+    values: dict[str, Any] = {}
+    for each in reversed(stored):
+        values |= each
+    if "broadcastTimeoutSeconds" in values and settings().reoffer_seconds is None:
+        values.setdefault("reofferSeconds", values["broadcastTimeoutSeconds"])
+    return Policy.from_json(values, otherwise=environment_policy())

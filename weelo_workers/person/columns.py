@@ -132,6 +132,13 @@ TABLES: Mapping[str, Columns] = {
     "beat_heartbeats": Columns(_kept("beat started_at swept_at")),
     "check_results": Columns(_kept("name severity detail checked_at")),
     "check_runs": Columns(_kept("id began_at ended_at")),
+    "policy_scopes": Columns(_kept("scope version paused changed_at")),
+    # The reason of a policy is about a market. It must not name a person, because versions never change.
+    "policy_versions": Columns(
+        _kept(
+            "id scope version area vehicle_types settings longest_search_seconds reason actor_id created_at"
+        )
+    ),
     "console_sign_outs": Columns(_kept("session_id expires_at")),
     # `request_ids` is null at the end of the erasure.
     "erasures": Columns(

@@ -25,6 +25,7 @@ from weelo_workers.contracts import (
     offers,
     outcomes,
     person,
+    policies,
     relations,
     trips,
     webhooks,
@@ -49,6 +50,7 @@ KEPT = frozenset(
     transporters_notified request_number radius_km radius_step distance_km version step round
     seq from_seq to_seq delivered_seq lines secret_version attempt http_status seconds events
     event at to command platform
+    scope settings effective vehicle_types
     """.split()  # noqa: SIM905 (a list of quoted words is harder to read)
 )
 """Numbers, kinds of vehicles, names of events and commands. A name means the same in every model."""
@@ -99,11 +101,19 @@ BY_NAME_OF_THE_EVENT = {
 }
 """Fields whose form depends on another field of the object. `scrubbing.py` reads that field."""
 
+MARKETS = {(policies.Center, "latitude"), (policies.Center, "longitude")}
+"""Places that belong to no person: the centres of areas."""
+
 IDS_ONLY = {(notifications.SendPushes, "data"), (delivery.EventEnvelope, "to")}
 """Objects that contain only ids, times and numbers."""
 
-OPERATORS_WORDS = {(person.ErasePerson, "reason")}
-"""The reason for an erasure, which must not name the person."""
+OPERATORS_WORDS = {
+    (person.ErasePerson, "reason"),
+    (policies.PutPolicy, "reason"),
+    (policies.PausePolicy, "reason"),
+    (policies.PolicyView, "reason"),
+}
+"""The reasons for an erasure and for a policy, which must not name a person."""
 
 PERSON_OF: Mapping[type[BaseModel], str] = {
     broadcasts.BroadcastView: "customer_id",
@@ -172,7 +182,7 @@ def unclassified(model: type[BaseModel]) -> Iterator[str]:
             or replacement_of(model, name) is not None
             or any(
                 name == named and issubclass(model, owner)
-                for owner, named in BY_NAME_OF_THE_EVENT | IDS_ONLY | OPERATORS_WORDS
+                for owner, named in BY_NAME_OF_THE_EVENT | IDS_ONLY | OPERATORS_WORDS | MARKETS
             )
         ):
             yield f"{model.__name__}.{name}"

@@ -231,7 +231,7 @@ def _from_operators_about_them() -> ColumnElement[bool]:
     }
     found: list[ColumnElement[bool]] = []
     for command in COMMANDS_WITH_PERSONAL_DATA:
-        if (audit := audit_of(command)) is not None:
+        if (audit := audit_of(command)) is not None and audit.subject_id is not None:
             ids = subjects[audit.subject].subquery()
             about = MailboxRow.payload[audit.subject_id].astext
             is_theirs = about.in_(select(cast(ids.c[0], Text())))

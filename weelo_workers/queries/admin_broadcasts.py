@@ -16,15 +16,16 @@ from weelo_workers.contracts.admin import BroadcastSummaryView, Contact, StatusF
 from weelo_workers.contracts.broadcasts import ExpireBroadcast
 from weelo_workers.contracts.statuses import BroadcastKind, BroadcastStatus
 from weelo_workers.lifecycles.broadcast import OPEN
-from weelo_workers.market import areas
-from weelo_workers.market.areas import area_of
+from weelo_workers.lifecycles.policy import DEFAULT_SCOPE
+from weelo_workers.market.areas import area_of, ensure_known
 from weelo_workers.models import Broadcast, MailboxRow, TruckRequest, User
 from weelo_workers.models.mailbox import failed_before, parked, unsettled
 from weelo_workers.queries.backlog import OVERDUE_SECONDS
 from weelo_workers.queries.operator_search import begins_with, users_with_phone
 from weelo_workers.queries.pages import Page, PageRequest
+from weelo_workers.queries.policies import scopes
 from weelo_workers.queries.slots import filled
-from weelo_workers.queries.views import place, requested_vehicles
+from weelo_workers.queries.views import place, policy_ref, requested_vehicles
 
 ADDRESS_WINDOW = timedelta(days=7)
 """Addresses have no index. Without `since`, only those of this time are searched."""
@@ -46,6 +47,8 @@ class BroadcastFilter:
 
 def broadcasts(session: Session, wanted: BroadcastFilter, page_request: PageRequest) -> Page:
     """Return a page of broadcasts, newest first. Raises Rejected(VALIDATION_ERROR) if there is no such area."""
+    if wanted.area is not None:
+        ensure_known(wanted.area, scopes(session))
     query = select(Broadcast.id, Broadcast.created_at).where(*_conditions(wanted))
     rows, next_cursor = page_request.run_around(
         session, query, Broadcast.created_at, Broadcast.id, _with_details
@@ -68,8 +71,9 @@ def next_step(session: Session, broadcast_id: UUID) -> NextStep:
 
 
 def _conditions(wanted: BroadcastFilter) -> list[ColumnElement[bool]]:
-    areas.ensure_known(wanted.area)  # all broadcasts are in the only area
     found: list[ColumnElement[bool]] = []
+    if wanted.area is not None:
+        found.append(func.coalesce(Broadcast.policy_scope, DEFAULT_SCOPE) == wanted.area)
     if wanted.status is not None:
         found.append(Broadcast.status.in_(OPEN if wanted.status == "open" else (wanted.status,)))
     if wanted.since is not None:
@@ -186,6 +190,7 @@ def _view(row: Any) -> BroadcastSummaryView:
         state_changed_at=broadcast.state_changed_at,
         version=broadcast.version,
         area=area_of(broadcast),
+        policy=policy_ref(broadcast),
         customer=Contact(id=broadcast.customer_id, name=row.name, phone=row.phone),
         pickup=place(broadcast.pickup),
         drop=place(broadcast.drop),

@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     ColumnElement,
+    Connection,
     Select,
     Text,
     Uuid,
@@ -143,6 +144,12 @@ def current(session: Session, customer_id: UUID) -> dict[str, Any] | None:
         select(Broadcast).where(Broadcast.customer_id == customer_id, Broadcast.status.in_(OPEN))
     )
     return _views(session, [broadcast])[0].json_dict() if broadcast else None
+
+
+def has_open_broadcast(connection: Connection, customer_id: UUID) -> bool:
+    """Return whether the customer has an open broadcast."""
+    is_open = exists().where(Broadcast.customer_id == customer_id, is_in(Broadcast.status, OPEN))
+    return bool(connection.scalar(select(is_open)))
 
 
 def history(session: Session, customer_id: UUID, page_request: PageRequest) -> Page:

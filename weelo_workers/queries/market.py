@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,18 +23,20 @@ from weelo_workers.contracts.market import (
     LostTrucks,
     MarketFigures,
     MarketGroup,
+    MarketOfPolicy,
     MarketView,
     Spread,
     WonInRing,
 )
 from weelo_workers.contracts.offers import ACCEPTS
+from weelo_workers.contracts.policies import PolicyRef
 from weelo_workers.contracts.reasons import SystemReason
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import AssignmentStatus, EndedBecause
 from weelo_workers.lifecycles import assignment, broadcast
 from weelo_workers.lifecycles.ladder import CONTRACTED_RING, CONTRACTED_STEP, LAST_RING
-from weelo_workers.market import areas
-from weelo_workers.market.areas import AREA_OF
+from weelo_workers.lifecycles.policy import DEFAULT_SCOPE
+from weelo_workers.market.areas import AREA_OF, ensure_known
 from weelo_workers.market.definitions import LOST, OFFER_STAGE, SEVERAL, TRUCK_LOST
 from weelo_workers.models.broadcasts import ENDS_A_SLOT
 from weelo_workers.models.mailbox import REJECTED_OFFER
@@ -51,7 +53,7 @@ _SEVERAL_STATEMENTS = {"isolation_level": "REPEATABLE READ"}
 # The requests of the window. The other statements begin with this part.
 _REQUESTS = f"""
     WITH requests AS MATERIALIZED (
-        SELECT b.id, {AREA_OF} AS area, b.created_at, b.first_won_at, b.filled_at, b.end_reason,
+        SELECT b.id, {AREA_OF} AS area, COALESCE(b.policy_version, 0) AS policy_version, b.created_at, b.first_won_at, b.filled_at, b.end_reason,
                b.transporters_notified AS offers
           FROM broadcasts b
          WHERE b.created_at >= :start AND b.created_at < :end AND (CAST(:area AS text) IS NULL OR {AREA_OF} = :area)
@@ -63,7 +65,7 @@ _TYPE = f"CASE WHEN min(s.vehicle_type) = max(s.vehicle_type) THEN min(s.vehicle
 _OF_REQUESTS = text(f"""
     {_REQUESTS},
     typed AS (
-        SELECT r.area, s.vehicle_type, r.offers, COALESCE(w.trucks, 0) AS won,
+        SELECT r.area, r.policy_version, s.vehicle_type, r.offers, COALESCE(w.trucks, 0) AS won,
                EXTRACT(EPOCH FROM r.first_won_at - r.created_at)::float8 AS first,
                EXTRACT(EPOCH FROM r.filled_at - r.created_at)::float8 AS filled
           FROM requests r
@@ -74,26 +76,26 @@ _OF_REQUESTS = text(f"""
                        FROM requests r JOIN assignments a ON a.broadcast_id = r.id GROUP BY a.broadcast_id) w
             ON w.broadcast_id = r.id
     )
-    SELECT area, vehicle_type, count(*) AS requests, sum(offers) AS offers, sum(won) AS won,
+    SELECT area, policy_version, vehicle_type, count(*) AS requests, sum(offers) AS offers, sum(won) AS won,
            count(first) AS with_first, percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY first) AS first,
            count(filled) AS with_full, percentile_cont(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY filled) AS filled
       FROM typed
-     GROUP BY GROUPING SETS ((), (area, vehicle_type))
+     GROUP BY GROUPING SETS ((), (area, vehicle_type), (area, policy_version))
 """)
 
 _OF_SLOTS = text(f"""
     {_REQUESTS}
-    SELECT r.area, s.vehicle_type, count(*) AS asked, count(*) FILTER (WHERE w.slot_id IS NOT NULL) AS filled
+    SELECT r.area, r.policy_version, s.vehicle_type, count(*) AS asked, count(*) FILTER (WHERE w.slot_id IS NOT NULL) AS filled
       FROM requests r
       JOIN truck_requests s ON s.broadcast_id = r.id
       LEFT JOIN (SELECT DISTINCT a.truck_request_id AS slot_id FROM requests r JOIN assignments a ON a.broadcast_id = r.id) w
         ON w.slot_id = s.id
-     GROUP BY r.area, s.vehicle_type
+     GROUP BY r.area, r.policy_version, s.vehicle_type
 """)
 
 _OF_TRUCKS = text(f"""
     {_REQUESTS}
-    SELECT r.area, s.vehicle_type, a.status, a.reason_code,
+    SELECT r.area, r.policy_version, s.vehicle_type, a.status, a.reason_code,
            COALESCE(a.ring, (SELECT CASE WHEN o.last_step THEN '{LAST_RING}' WHEN o.step = {CONTRACTED_STEP} THEN '{CONTRACTED_RING}'
                                      ELSE o.step::text END
                                 FROM offers o
@@ -102,7 +104,7 @@ _OF_TRUCKS = text(f"""
       FROM requests r
       JOIN assignments a ON a.broadcast_id = r.id
       JOIN truck_requests s ON s.id = a.truck_request_id
-     GROUP BY 1, 2, 3, 4, 5
+     GROUP BY 1, 2, 3, 4, 5, 6
 """)
 
 # The transition by which a slot ended does not show why. This shows in the transition of the slot's assignment or of
@@ -111,11 +113,11 @@ _OF_ENDS = text(f"""
     {_REQUESTS},
     ends AS MATERIALIZED (
         SELECT t.broadcast_id, t.command_id, t.subject, t.subject_id, t.name, t.from_status, t.details,
-               r.area, r.end_reason
+               r.area, r.policy_version, r.end_reason
           FROM requests r JOIN transitions t ON t.broadcast_id = r.id
          WHERE {ENDS_A_SLOT}
     )
-    SELECT e.area, s.vehicle_type, e.name = 'expire' AS expired,
+    SELECT e.area, e.policy_version, s.vehicle_type, e.name = 'expire' AS expired,
            CASE WHEN e.name = 'expire' THEN CASE WHEN w.name IS NULL THEN '{TRUCK_LOST}' ELSE w.details->>'reason' END
                 WHEN w.name IS NOT NULL THEN COALESCE(w.end_reason, '{EndedBecause.CUSTOMER_CANCELLED}')
                 WHEN a.name = '{assignment.REPORT_NO_SHOW.name}' THEN '{EndedBecause.CUSTOMER_NO_SHOW}'
@@ -133,7 +135,7 @@ _OF_ENDS = text(f"""
                    FROM ends t JOIN assignments a ON a.id = t.subject_id WHERE t.subject = 'assignment') a
         ON a.command_id = e.command_id AND a.truck_request_id = e.subject_id
      WHERE e.subject = 'truck_request'
-     GROUP BY 1, 2, 3, 4, 5, 6
+     GROUP BY 1, 2, 3, 4, 5, 6, 7
 """)
 
 _OF_ACCEPTS = text(f"""
@@ -147,15 +149,18 @@ _OF_ACCEPTS = text(f"""
         UNION ALL
         SELECT h.broadcast_id, code FROM rejected JOIN holds h ON h.id = CAST(payload->>'hold_id' AS uuid)
     )
-    SELECT r.area, s.vehicle_type, l.code, count(*) AS accepts
+    SELECT r.area, r.policy_version, s.vehicle_type, l.code, count(*) AS accepts
       FROM lost l
       JOIN requests r ON r.id = l.broadcast_id
      CROSS JOIN LATERAL (SELECT {_TYPE} AS vehicle_type FROM truck_requests s WHERE s.broadcast_id = r.id) s
-     GROUP BY 1, 2, 3
+     GROUP BY 1, 2, 3, 4
 """).bindparams(bindparam("accepts", type_=ARRAY(Text)), bindparam("codes", type_=ARRAY(Text)))
 
 Group = tuple[str, str]
 """Area and vehicle type."""
+
+OfPolicy = tuple[str, int]
+"""Scope and version of a policy. The scope is the area."""
 
 
 @dataclass(slots=True)
@@ -183,8 +188,14 @@ class Window:
     area: str | None
 
 
-def window(start: datetime | None, end: datetime | None, area: str | None, now: datetime) -> Window:
-    """Return the window. It ends now by default, and is 24 h long.
+def window(
+    start: datetime | None,
+    end: datetime | None,
+    area: str | None,
+    now: datetime,
+    areas: Collection[str] = (DEFAULT_SCOPE,),
+) -> Window:
+    """Return the window. It ends now by default, and is 24 h long. `areas`: the names of all areas.
 
     Raises Rejected(VALIDATION_ERROR) if it is empty or longer than 31 days, or if there is no such area.
     """
@@ -194,7 +205,7 @@ def window(start: datetime | None, end: datetime | None, area: str | None, now: 
         raise _not_valid("from", "must be before `to`, which is now if it is left out")
     if end - start > MAX_WINDOW:
         raise _not_valid("from", f"must be at most {MAX_WINDOW.days} days before `to`")
-    areas.ensure_known(area)
+    ensure_known(area, areas)
     return Window(start, end, area)
 
 
@@ -217,9 +228,14 @@ def figures(session: Session, of: Window, now: datetime) -> MarketView:
         connection.execute(text(f"SET LOCAL statement_timeout = {left}"))
         return connection.execute(statement, {**where, **more}).all()
 
-    total, groups = _Sums(), defaultdict[Group, _Sums](_Sums)
+    total, groups, policies = _Sums(), defaultdict[Group, _Sums](_Sums), defaultdict[OfPolicy, _Sums](_Sums)
     for row in rows(_OF_REQUESTS):
-        (total if row.area is None else groups[row.area, row.vehicle_type]).of_requests = row
+        if row.area is None:
+            total.of_requests = row
+        elif row.policy_version is None:
+            groups[row.area, row.vehicle_type].of_requests = row
+        else:
+            policies[row.area, row.policy_version].of_requests = row
     accepts = {"accepts": list(ACCEPTS), "codes": [code.name for code in LOST]}
     for add, found in (
         (_add_slots, rows(_OF_SLOTS)),
@@ -230,6 +246,7 @@ def figures(session: Session, of: Window, now: datetime) -> MarketView:
         for row in found:
             add(total, row)
             add(groups[row.area, row.vehicle_type], row)
+            add(policies[row.area, row.policy_version], row)
     days = settings().history_retention_days
     return MarketView(
         from_=of.start,
@@ -241,6 +258,10 @@ def figures(session: Session, of: Window, now: datetime) -> MarketView:
         groups=[
             MarketGroup(area=area, vehicle_type=vehicle_type, **_values(sums))
             for (area, vehicle_type), sums in sorted(groups.items())
+        ],
+        policies=[
+            MarketOfPolicy(policy=PolicyRef(scope=scope, version=version), **_values(sums))
+            for (scope, version), sums in sorted(policies.items())
         ],
     )
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ScalarSelect,
     Uuid,
     bindparam,
+    cast,
     column,
     exists,
     false,
@@ -34,12 +35,12 @@ from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.ladder import is_last_step
 from weelo_workers.lifecycles.offer_cap import APART_FACTOR, APART_KM, OfferRank
-from weelo_workers.models import Assignment, Broadcast, Hold, Offer, PassedOver
-from weelo_workers.models.base import is_in
+from weelo_workers.models import Assignment, Broadcast, Hold, Offer, PassedOver, PolicyVersion
+from weelo_workers.models.base import interval_of, is_in
+from weelo_workers.models.environment_policy import environment_policy
 from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.relations import is_blocked
 from weelo_workers.queries.sphere import half_chord_squared, half_chord_squared_of
-from weelo_workers.settings import settings
 
 # A broadcast whose slots are reopened repeatedly outlives its timeout, but rarely by more than this. Offers older than
 # the timeout plus this time are not read, so old rows cost nothing.
@@ -110,9 +111,16 @@ def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> lis
     ]
 
 
-# Offers that are too old to be open are not read. Each query with these conditions needs the parameters `_open_at`.
+# Offers that are too old to be open are not read. Each query with these conditions needs the parameters `_open_at`. The
+# version of a policy that lets a search last longest may move the time back: PostgreSQL reads it from the end of an
+# index, once per statement.
+_LONGEST_SEARCH = select(func.max(PolicyVersion.longest_search_seconds)).scalar_subquery()
 _MAY_BE_OPEN = (
-    Offer.offered_at > bindparam("offered_since", type_=DateTime(timezone=True)),
+    Offer.offered_at
+    > func.least(
+        cast(bindparam("offered_since"), DateTime(timezone=True)),
+        cast(bindparam("reopened_since"), DateTime(timezone=True)) - interval_of(_LONGEST_SEARCH),
+    ),
     Offer.declined_at.is_(None),
 )
 _IS_STILL_OPEN = (
@@ -128,9 +136,10 @@ _OPEN_OFFERS_OF = (
 
 
 def _open_at(now: datetime) -> dict[str, datetime]:
-    longest = max(settings().broadcast_timeout_seconds, settings().seconds_of_a_round)
-    lifetime = timedelta(seconds=longest) + _REOPENED_FOR
-    return {"now": now, "offered_since": now - lifetime}
+    policy = environment_policy()
+    longest = timedelta(seconds=max(policy.broadcast_timeout_seconds, policy.reoffer_seconds))
+    reopened_since = now - _REOPENED_FOR
+    return {"now": now, "offered_since": reopened_since - longest, "reopened_since": reopened_since}
 
 
 def has_open_offer(session: Session, broadcast_id: UUID) -> bool:
@@ -157,14 +166,18 @@ def open_offer_exists(
 
 
 def leaves_room(
-    open_offers: Sequence[OfferRank], km: ColumnElement[float], *, last_step: ColumnElement[bool], cap: int
+    open_offers: Sequence[OfferRank],
+    km: ColumnElement[float],
+    *,
+    last_step: ColumnElement[bool],
+    cap: ColumnElement[int] | int,
 ) -> ColumnElement[bool]:
     """Return the condition that these open offers leave room for an offer of a `Broadcast` whose pickup is `km` away.
 
     This is `lifecycles.offer_cap.has_room` in SQL. The condition is only as exact as `km`. If `km` is null, the
     condition may be true although there is no room.
     """
-    if len(open_offers) < cap:
+    if not open_offers:
         return true()
     places = [each.pickup or (None, None) for each in open_offers]
     each = func.unnest(
@@ -192,7 +205,8 @@ def leaves_room(
         .correlate(Broadcast)
         .scalar_subquery()
     )
-    return count < cap
+    # The second condition is not computed if there is room in any case.
+    return or_(literal(len(open_offers)) < cap, count < cap)
 
 
 def kept_out_by(session: Session, broadcast_id: UUID, now: datetime) -> Sequence[Row[UUID, UUID]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import pi
+from typing import Any
 
 from sqlalchemy import ColumnElement, Float, Text, func, literal, literal_column
 
@@ -19,13 +20,16 @@ _TWO = _number(2.0)
 
 
 def half_chord_squared(
-    latitude: float | ColumnElement[float], longitude: float | ColumnElement[float]
+    latitude: float | ColumnElement[float],
+    longitude: float | ColumnElement[float],
+    to: ColumnElement[Any] | None = None,
 ) -> ColumnElement[float]:
     """Return the square of half the chord to the pickup on a unit sphere (the haversine formula's `a`).
 
-    It grows with the distance. `lifecycles.distance.half_chord_squared` is the same in Python.
+    It grows with the distance. `lifecycles.distance.half_chord_squared` is the same in Python. `to`: another place than the
+    pickup of a `Broadcast`, as JSON with `latitude` and `longitude`.
     """
-    to_latitude, to_longitude = _degrees("latitude"), _degrees("longitude")
+    to_latitude, to_longitude = _degrees("latitude", to), _degrees("longitude", to)
     by_latitude = func.power(func.sin(func.radians(to_latitude - latitude) / _TWO), _TWO)
     by_longitude = func.power(func.sin(func.radians(to_longitude - longitude) / _TWO), _TWO)
     from_latitude = latitude if isinstance(latitude, ColumnElement) else literal(latitude)
@@ -42,6 +46,7 @@ def half_chord_squared_of(km: ColumnElement[float]) -> ColumnElement[float]:
     return chord
 
 
-def _degrees(which: str) -> ColumnElement[float]:
-    degrees: ColumnElement[float] = Broadcast.pickup[literal_column(f"'{which}'", Text())].as_float()
+def _degrees(which: str, place: ColumnElement[Any] | None) -> ColumnElement[float]:
+    of = Broadcast.pickup if place is None else place
+    degrees: ColumnElement[float] = of[literal_column(f"'{which}'", Text())].as_float()
     return degrees

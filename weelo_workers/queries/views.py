@@ -13,6 +13,7 @@ from weelo_workers.contracts.broadcasts import (
     TruckRequestView,
 )
 from weelo_workers.contracts.fleet import DriverView, VehicleView
+from weelo_workers.contracts.policies import PolicyRef
 from weelo_workers.contracts.reasons import stored_code
 from weelo_workers.contracts.statuses import (
     AssignmentStatus,
@@ -29,6 +30,7 @@ from weelo_workers.contracts.vehicle_kinds import (
     catalogue_names,
 )
 from weelo_workers.contracts.wire import Place
+from weelo_workers.lifecycles.policy import DEFAULT_SCOPE
 from weelo_workers.models import Assignment, Broadcast, Driver, TruckRequest, Vehicle
 from weelo_workers.queries.slots import filled
 
@@ -74,10 +76,16 @@ def broadcast_view(broadcast: Broadcast, slots: Sequence[TruckRequest], now: dat
         truck_requests=[truck_request_view(slot) for slot in slots],
         radius_km=broadcast.reach.limit_km,
         transporters_notified=broadcast.transporters_notified,
+        policy=policy_ref(broadcast),
         expires_at=broadcast.expires_at,
         created_at=broadcast.created_at,
         server_time=now,
     )
+
+
+def policy_ref(broadcast: Broadcast) -> PolicyRef:
+    """Return the policy with which the broadcast began. One from before policies began with the environment's settings."""
+    return PolicyRef(scope=broadcast.policy_scope or DEFAULT_SCOPE, version=broadcast.policy_version or 0)
 
 
 def truck_request_view(slot: TruckRequest) -> TruckRequestView:

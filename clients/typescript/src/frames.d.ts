@@ -43,6 +43,19 @@ export interface components {
             seq: number;
         };
         /**
+         * Area
+         * @description A circle on the earth.
+         */
+        Area: {
+            /** @description The centre of the circle. */
+            center: components["schemas"]["Center"];
+            /**
+             * @description The radius of the circle in km.
+             * @example 40
+             */
+            radiusKm: number;
+        };
+        /**
          * AssignmentStalled
          * @description The truck has not arrived at the pickup for a long time, or waits there for a long time.
          */
@@ -616,6 +629,8 @@ export interface components {
             orderId?: string;
             /** @description Where the goods are loaded. */
             pickup: components["schemas"]["Place"];
+            /** @description The policy with which the broadcast began. */
+            policy: components["schemas"]["PolicyRef"];
             /**
              * @description How far around the pickup transporters have been searched, in km; null before the first search, and if the search has no limit.
              * @example 25
@@ -686,6 +701,22 @@ export interface components {
             /** @description The broadcast after the truck was cancelled. */
             broadcast: components["schemas"]["BroadcastView"];
         };
+        /**
+         * Center
+         * @description The centre of an area.
+         */
+        Center: {
+            /**
+             * @description The latitude in degrees, WGS 84.
+             * @example 28.6139
+             */
+            latitude: number;
+            /**
+             * @description The longitude in degrees, WGS 84.
+             * @example 77.209
+             */
+            longitude: number;
+        };
         ClientMessages: {
             ack: components["schemas"]["Ack"];
             auth: components["schemas"]["Auth"];
@@ -695,7 +726,7 @@ export interface components {
         };
         /**
          * CommandSettled
-         * @description A command of the user was executed or refused.
+         * @description A command of the user was executed or rejected.
          */
         CommandSettled: {
             /**
@@ -703,7 +734,7 @@ export interface components {
              * @example offers.accept
              * @enum {string}
              */
-            command: "broadcasts.cancel" | "broadcasts.cancel_by_operator" | "broadcasts.continue_partial" | "broadcasts.create_booking" | "broadcasts.create_order" | "broadcasts.expire_by_operator" | "broadcasts.widen_by_operator" | "fleet.forget_device" | "fleet.register_device" | "fleet.register_driver" | "fleet.register_vehicle" | "fleet.set_availability" | "fleet.set_availability_by_operator" | "fleet.set_driver_availability" | "offers.accept" | "offers.confirm_hold" | "offers.decline" | "offers.hold" | "offers.release_hold" | "relations.remove_by_customer" | "relations.remove_by_operator" | "relations.remove_by_transporter" | "relations.set_by_customer" | "relations.set_by_operator" | "relations.set_by_transporter" | "trips.advance" | "trips.cancel_truck" | "trips.driver_accept" | "trips.driver_decline" | "trips.end" | "trips.give_back" | "trips.replace" | "trips.report_no_show" | "webhooks.create" | "webhooks.delete" | "webhooks.resend" | "webhooks.rotate_secret" | "webhooks.send_test" | "webhooks.update";
+            command: "broadcasts.cancel" | "broadcasts.cancel_by_operator" | "broadcasts.continue_partial" | "broadcasts.create_booking" | "broadcasts.create_order" | "broadcasts.expire_by_operator" | "broadcasts.widen_by_operator" | "fleet.forget_device" | "fleet.register_device" | "fleet.register_driver" | "fleet.register_vehicle" | "fleet.set_availability" | "fleet.set_availability_by_operator" | "fleet.set_driver_availability" | "offers.accept" | "offers.confirm_hold" | "offers.decline" | "offers.hold" | "offers.release_hold" | "policies.pause" | "policies.put" | "relations.remove_by_customer" | "relations.remove_by_operator" | "relations.remove_by_transporter" | "relations.set_by_customer" | "relations.set_by_operator" | "relations.set_by_transporter" | "trips.advance" | "trips.cancel_truck" | "trips.driver_accept" | "trips.driver_decline" | "trips.end" | "trips.give_back" | "trips.replace" | "trips.report_no_show" | "webhooks.create" | "webhooks.delete" | "webhooks.resend" | "webhooks.rotate_secret" | "webhooks.send_test" | "webhooks.update";
             /**
              * Format: uuid
              * @description The id of the command. A repeated request with the same Idempotency-Key has the same one.
@@ -723,18 +754,18 @@ export interface components {
             /** @description True if this is the outcome of an earlier request that this one repeats. */
             replayed: boolean;
             /** @description What the command returns. Present only if `status` is `succeeded`. */
-            result?: components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["AcceptResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["HoldView"] | components["schemas"]["AssignmentView"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["AvailabilityView"] | components["schemas"]["DriverView"] | components["schemas"]["VehicleView"] | components["schemas"]["DeviceView"] | components["schemas"]["ForgottenView"] | components["schemas"]["WebhookView"] | components["schemas"]["DeletedWebhookView"] | components["schemas"]["ResendView"] | components["schemas"]["WebhookTestView"] | components["schemas"]["RelationView"];
+            result?: components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["AcceptResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["HoldView"] | components["schemas"]["AssignmentView"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["AvailabilityView"] | components["schemas"]["DriverView"] | components["schemas"]["VehicleView"] | components["schemas"]["DeviceView"] | components["schemas"]["ForgottenView"] | components["schemas"]["PolicyView"] | components["schemas"]["WebhookView"] | components["schemas"]["DeletedWebhookView"] | components["schemas"]["ResendView"] | components["schemas"]["WebhookTestView"] | components["schemas"]["RelationView"];
             /**
              * Format: date-time
              * @description When the outcome was committed.
              */
             settledAt: string;
             /**
-             * @description `succeeded`: executed. `rejected`: refused, with `error`.
+             * @description `succeeded`: executed. `rejected`: had no effect; see `error`.
              * @enum {string}
              */
             status: "succeeded" | "rejected";
-        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
+        } & (unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown & unknown);
         /**
          * Connected
          * @description The first frame of every socket: the user is authenticated, and events follow live.
@@ -1322,6 +1353,95 @@ export interface components {
          */
         Platform: "android" | "ios";
         /**
+         * PolicyRef
+         * @description The policy with which a broadcast began. The broadcast keeps it.
+         */
+        PolicyRef: {
+            /**
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
+             * @example delhi
+             */
+            scope: string;
+            /**
+             * @description The number of the version in its scope, from 1; 0 for `default` before its first version.
+             * @example 3
+             */
+            version: number;
+        };
+        /**
+         * PolicyView
+         * @description The policy of a scope: its current version, and whether the scope is paused.
+         */
+        PolicyView: {
+            /**
+             * @description The user id of the operator; null for version 0.
+             * @example 9c1e4f70-2b6d-4a85-b3c1-7d0e9f2a6b34
+             */
+            actorId: string | null;
+            /** @description Where the policy is in force; null: everywhere. */
+            area: components["schemas"]["Area"] | null;
+            /**
+             * @description When the version was stored; null for version 0.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            createdAt: string | null;
+            /**
+             * @description All values with which a broadcast of this scope begins now: those of the version, else those of `default`, else those of
+             *     the environment.
+             * @example {
+             *       "radiusStepSeconds": 15,
+             *       "radiusStepsKm": [
+             *         10,
+             *         25,
+             *         50,
+             *         75
+             *       ]
+             *     }
+             */
+            effective: {
+                [key: string]: unknown;
+            };
+            /** @description Whether new requests in this scope are refused with 503 AREA_PAUSED. */
+            paused: boolean;
+            /**
+             * @description The operator's own words; null for version 0.
+             * @example Rings follow too slowly in the morning.
+             */
+            reason: string | null;
+            /**
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
+             * @example delhi
+             */
+            scope: string;
+            /**
+             * @description The values that this version sets.
+             * @example {
+             *       "radiusStepSeconds": 15,
+             *       "radiusStepsKm": [
+             *         10,
+             *         25,
+             *         50,
+             *         75
+             *       ]
+             *     }
+             */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description The types of vehicles for which the policy is in force; null: all types.
+             * @example [
+             *       "open"
+             *     ]
+             */
+            vehicleTypes: string[] | null;
+            /**
+             * @description The number of the version in its scope, from 1; 0 for `default` before its first version.
+             * @example 3
+             */
+            version: number;
+        };
+        /**
          * Pong
          * @description The answer to the op `ping`.
          */
@@ -1339,7 +1459,7 @@ export interface components {
              * @description The stable code.
              * @enum {string}
              */
-            code: "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "TRANSPORTER_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "BLOCKED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TRANSPORTER_SILENT" | "WEBHOOK_LIMIT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED";
+            code: "VALIDATION_ERROR" | "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "TRANSPORTER_NOT_FOUND" | "POLICY_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "BLOCKED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TRANSPORTER_SILENT" | "WEBHOOK_LIMIT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED";
             /** @description What the caller can do. */
             detail: string;
             /** @description Whether the same request may succeed later. */

@@ -162,6 +162,106 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The policy of each scope with its current version, `default` first, on one page
+         * @description For: admin.
+         */
+        get: operations["policiesAllPolicies"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/policies/{scope}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Store the next version of a policy. New broadcasts begin with it; those that are open keep theirs
+         * @description For: admin.
+         */
+        put: operations["policiesPut"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/policies/{scope}/paused": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Refuse new requests in a scope, or accept them again. Open broadcasts, and requests that are recorded, go on
+         * @description For: admin.
+         */
+        put: operations["policiesPause"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/policies/{scope}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What a new version would change. Nothing is stored
+         * @description For: admin.
+         */
+        post: operations["policiesPreview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/policies/{scope}/versions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The versions of a policy, newest first
+         * @description For: admin.
+         */
+        get: operations["policiesVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/stuck": {
         parameters: {
             query?: never;
@@ -1577,12 +1677,12 @@ export interface components {
              */
             at: string;
             /**
-             * @description The id of the broadcast; null if the command is too old to be kept, or was about a hold and was refused.
+             * @description The id of the broadcast; null if the command is too old to be kept, or was about a hold and was rejected.
              * @example 6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10
              */
             broadcastId: string | null;
             /**
-             * @description The code of the refusal; null if there was none.
+             * @description The code of the rejection; null if there was none.
              * @example REQUEST_ALREADY_TAKEN
              */
             code: string | null;
@@ -1599,6 +1699,16 @@ export interface components {
             note: string | null;
             /** @description The transporter's reason for declining; null if no code was given. */
             reasonCode: components["schemas"]["ProviderReason"] | components["schemas"]["CustomerReason"] | components["schemas"]["SystemReason"] | null;
+        };
+        /** @description A circle on the earth. */
+        Area: {
+            /** @description The centre of the circle. */
+            center: components["schemas"]["Center"];
+            /**
+             * @description The radius of the circle in km.
+             * @example 40
+             */
+            radiusKm: number;
         };
         /**
          * @description The status of an assignment, which is a truck with its driver on one slot.
@@ -1848,6 +1958,8 @@ export interface components {
             orderId?: string | null;
             /** @description Where the goods are loaded. */
             pickup: components["schemas"]["Place"];
+            /** @description The policy with which the broadcast began. */
+            policy: components["schemas"]["PolicyRef"];
             /**
              * @description How far around the pickup transporters have been searched, in km; null before the first search, and if the search has no limit.
              * @example 25
@@ -1916,7 +2028,7 @@ export interface components {
         /** @description A broadcast in an operator's list. */
         BroadcastSummaryView: {
             /**
-             * @description The service area of the pickup.
+             * @description The scope of the policy with which the broadcast began.
              * @example default
              */
             area: string;
@@ -1951,6 +2063,8 @@ export interface components {
             kind: components["schemas"]["BroadcastKind"];
             /** @description Where the goods are loaded. */
             pickup: components["schemas"]["Place"];
+            /** @description The policy with which the broadcast began. */
+            policy: components["schemas"]["PolicyRef"];
             /**
              * @description How far around the pickup transporters have been searched, in km; null before the first search, and if the search has no limit.
              * @example 25
@@ -2051,6 +2165,8 @@ export interface components {
             orderId?: string | null;
             /** @description Where the goods are loaded. */
             pickup: components["schemas"]["Place"];
+            /** @description The policy with which the broadcast began. */
+            policy: components["schemas"]["PolicyRef"];
             /**
              * @description How far around the pickup transporters have been searched, in km; null before the first search, and if the search has no limit.
              * @example 25
@@ -2149,11 +2265,42 @@ export interface components {
             /** @description The broadcast after the truck was cancelled. */
             broadcast: components["schemas"]["BroadcastView"];
         };
+        /** @description The centre of an area. */
+        Center: {
+            /**
+             * @description The latitude in degrees, WGS 84.
+             * @example 28.6139
+             */
+            latitude: number;
+            /**
+             * @description The longitude in degrees, WGS 84.
+             * @example 77.209
+             */
+            longitude: number;
+        };
+        /** @description A value that a new version would change. */
+        ChangedValue: {
+            /**
+             * @description The value with which a broadcast of this scope begins now. A scope without a policy has the values of `default`.
+             * @example 15
+             */
+            now: number | number[];
+            /**
+             * @description The name of the value.
+             * @example radiusStepSeconds
+             */
+            setting: string;
+            /**
+             * @description The value with which it would begin.
+             * @example 10
+             */
+            then: number | number[];
+        };
         /**
          * @description The codes of rejections. They are stable.
          * @enum {string}
          */
-        CodeName: "VALIDATION_ERROR" | "UNAUTHORIZED" | "TOKEN_EXPIRED" | "FORBIDDEN" | "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "TRANSPORTER_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "BLOCKED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TRANSPORTER_SILENT" | "WEBHOOK_LIMIT" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_CONFLICT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE" | "ACCEPT_RETRY_EXHAUSTED";
+        CodeName: "VALIDATION_ERROR" | "UNAUTHORIZED" | "TOKEN_EXPIRED" | "FORBIDDEN" | "DRIVER_NOT_IN_FLEET" | "VEHICLE_NOT_IN_FLEET" | "NOT_FOUND" | "BOOKING_NOT_FOUND" | "ORDER_NOT_FOUND" | "BROADCAST_NOT_FOUND" | "TRUCK_REQUEST_NOT_FOUND" | "ASSIGNMENT_NOT_FOUND" | "HOLD_NOT_FOUND" | "TRANSPORTER_NOT_FOUND" | "POLICY_NOT_FOUND" | "WEBHOOK_NOT_FOUND" | "METHOD_NOT_ALLOWED" | "ORDER_ACTIVE_EXISTS" | "REQUEST_ALREADY_TAKEN" | "BROADCAST_FILLED" | "BROADCAST_CANCELLED" | "BROADCAST_EXPIRED" | "BOOKING_CANNOT_CANCEL" | "DRIVER_BUSY" | "VEHICLE_BUSY" | "VEHICLE_TYPE_MISMATCH" | "NOT_ENOUGH_AVAILABLE" | "HOLD_EXPIRED" | "ASSIGNMENT_EXPIRED" | "DRIVER_REPLACED" | "BLOCKED" | "SLOT_GIVEN_BACK" | "TOO_EARLY" | "INVALID_TRANSITION" | "VEHICLE_EXISTS" | "DRIVER_EXISTS" | "TRANSPORTER_SILENT" | "WEBHOOK_LIMIT" | "NOT_SERVED" | "PAYLOAD_TOO_LARGE" | "UNSUPPORTED_MEDIA_TYPE" | "IDEMPOTENCY_CONFLICT" | "RATE_LIMITED" | "TOGGLE_RATE_LIMITED" | "INTERNAL_ERROR" | "SERVICE_UNAVAILABLE" | "AREA_PAUSED" | "ACCEPT_RETRY_EXHAUSTED";
         /** @description The outcome of a command, as far as it is known. */
         CommandOutcome: {
             /**
@@ -2190,13 +2337,13 @@ export interface components {
              */
             settledAt: string | null;
             /**
-             * @description `pending`: accepted, and not executed yet. `succeeded`: executed. `rejected`: refused, with `error`.
+             * @description `pending`: accepted, and not executed yet. `succeeded`: executed. `rejected`: had no effect; see `error`.
              * @enum {string}
              */
             status: "pending" | "succeeded" | "rejected";
         };
         /** @description The result of a command: one of these objects, depending on the command. */
-        CommandResult: components["schemas"]["AcceptResult"] | components["schemas"]["AssignmentView"] | components["schemas"]["AvailabilityView"] | components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["DeletedWebhookView"] | components["schemas"]["DeviceView"] | components["schemas"]["DriverView"] | components["schemas"]["ForgottenView"] | components["schemas"]["HoldView"] | components["schemas"]["RelationView"] | components["schemas"]["ResendView"] | components["schemas"]["VehicleView"] | components["schemas"]["WebhookTestView"] | components["schemas"]["WebhookView"] | components["schemas"]["WebhookWithSecretView"];
+        CommandResult: components["schemas"]["AcceptResult"] | components["schemas"]["AssignmentView"] | components["schemas"]["AvailabilityView"] | components["schemas"]["BroadcastView"] | components["schemas"]["CancelResult"] | components["schemas"]["CancelTruckResult"] | components["schemas"]["DeclineResult"] | components["schemas"]["DeletedWebhookView"] | components["schemas"]["DeviceView"] | components["schemas"]["DriverView"] | components["schemas"]["ForgottenView"] | components["schemas"]["HoldView"] | components["schemas"]["PolicyView"] | components["schemas"]["RelationView"] | components["schemas"]["ResendView"] | components["schemas"]["VehicleView"] | components["schemas"]["WebhookTestView"] | components["schemas"]["WebhookView"] | components["schemas"]["WebhookWithSecretView"];
         /** @description The trucks for the held slots. */
         Confirmation: {
             /** @description The trucks with their drivers. Held slots that get no truck are open to other transporters again. */
@@ -2721,7 +2868,7 @@ export interface components {
              */
             acceptsLost: components["schemas"]["LostAccepts"][];
             /**
-             * @description The name of the area of the pickup.
+             * @description The name of the area: the scope of the policy with which the request began.
              * @example default
              */
             area: string;
@@ -2795,6 +2942,80 @@ export interface components {
             /** @description `slotsWon` by the ring whose offer was accepted. */
             wonByRing: components["schemas"]["WonInRing"][];
         };
+        /** @description The figures of the requests that began with one version of a policy, of all vehicle types. */
+        MarketOfPolicy: {
+            /**
+             * @description Accepts and confirmations of holds that came too late, because others had taken the slots or the request or hold had
+             *     ended. Known since `acceptsCompleteFrom`.
+             */
+            acceptsLost: components["schemas"]["LostAccepts"][];
+            /**
+             * @description Slots that were cancelled: by the customer, alone or with the whole request; because the customer did not come to the
+             *     pickup; or by an operator.
+             */
+            cancels: components["schemas"]["CancelledSlots"][];
+            /**
+             * @description Trucks that were lost because their driver declined, by code. If the driver had replaced another one, the truck is
+             *     counted in `givenBack` instead.
+             */
+            driverDeclines: components["schemas"]["LostTrucks"][];
+            /**
+             * @description Trucks that were lost because their driver did not answer in time.
+             * @example 42
+             */
+            driverTimeouts: number;
+            /**
+             * @description `slotsFilled` divided by `slotsAsked`, from 0 to 1; null if no slots were asked for.
+             * @example 0.82
+             */
+            fillRate: number | null;
+            /**
+             * @description Trucks that were given back after they were won: by driver or transporter, because they did not set out in time
+             *     (`stalled`), or because the driver who replaced another one declined or did not answer. The last, with the code
+             *     `driver_timeout`, are counted in `driverTimeouts` as well.
+             */
+            givenBack: components["schemas"]["LostTrucks"][];
+            /**
+             * @description How many offers were made of these requests. An offer that is made again in a new round is not counted again.
+             * @example 42
+             */
+            offers: number;
+            /**
+             * @description `offers`, divided by the trucks that were assigned to slots of these requests; null if there are none.
+             * @example 4.1
+             */
+            offersPerWonSlot: number | null;
+            /** @description The policy with which the requests began. */
+            policy: components["schemas"]["PolicyRef"];
+            /**
+             * @description How many bookings and orders were created.
+             * @example 42
+             */
+            requests: number;
+            /** @description From the creation of a request until its first truck was assigned. */
+            secondsToFirst: components["schemas"]["Spread"];
+            /** @description From the creation of a request until every slot had a truck for the first time. */
+            secondsToFull: components["schemas"]["Spread"];
+            /**
+             * @description How many slots the requests had when they were created: one for each truck.
+             * @example 42
+             */
+            slotsAsked: number;
+            /** @description Slots that expired, by reason. */
+            slotsExpired: components["schemas"]["ExpiredSlots"][];
+            /**
+             * @description How many slots got a truck, at least once.
+             * @example 42
+             */
+            slotsFilled: number;
+            /**
+             * @description How many trucks were assigned to slots. A slot that loses its truck and gets another one counts twice.
+             * @example 42
+             */
+            slotsWon: number;
+            /** @description `slotsWon` by the ring whose offer was accepted. */
+            wonByRing: components["schemas"]["WonInRing"][];
+        };
         /** @description The market figures of the requests that were created in a window of time. */
         MarketView: {
             /**
@@ -2822,6 +3043,8 @@ export interface components {
             from: string;
             /** @description The figures by area and vehicle type, in the order of their names. Groups without any figure are left out. */
             groups: components["schemas"]["MarketGroup"][];
+            /** @description The figures by policy and version, in the order of scope and version. Those without any request are left out. */
+            policies: components["schemas"]["MarketOfPolicy"][];
             /**
              * Format: date-time
              * @description The end of the window. A request that was created at this time is not in it.
@@ -2896,6 +3119,26 @@ export interface components {
             pickup: components["schemas"]["Place"];
             /** @description The kinds of trucks, and how many of each. */
             vehicleRequirements: components["schemas"]["VehicleRequirement"][];
+        };
+        /** @description A new version of a policy, which replaces the whole version before. */
+        NewPolicyVersion: {
+            /** @description Where the policy is in force. Left out: everywhere. Must be left out for `default`. */
+            area?: components["schemas"]["Area"] | null;
+            /**
+             * @description Why the operator does this. It is kept for ever, so it must not name a person.
+             * @example Rings follow too slowly in the morning.
+             */
+            reason: string;
+            /** @description The values that this version sets. */
+            settings: components["schemas"]["PolicySettings"];
+            /**
+             * @description The types of vehicles for which the policy is in force: all types of a request must be among them. Left out: all types.
+             *     Must be left out for `default`.
+             * @example [
+             *       "open"
+             *     ]
+             */
+            vehicleTypes?: string[] | null;
         };
         /** @description An endpoint to which the caller's events are to be posted. */
         NewWebhook: {
@@ -3024,6 +3267,21 @@ export interface components {
             /** @description The status of the broadcast. */
             status: components["schemas"]["BroadcastStatus"];
         };
+        /** @description Another policy that is in force for some of the same requests. */
+        OverlappingPolicy: {
+            /**
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
+             * @example delhi
+             */
+            scope: string;
+            /** @description True: requests for which both are in force get the other policy. False: they get the new version. */
+            takesPrecedence: boolean;
+            /**
+             * @description The number of the version in its scope, from 1; 0 for `default` before its first version.
+             * @example 3
+             */
+            version: number;
+        };
         PageOfAssignmentView: {
             /** @description The items of this page. */
             items: components["schemas"]["AssignmentView"][];
@@ -3096,6 +3354,24 @@ export interface components {
         PageOfOfferView: {
             /** @description The items of this page. */
             items: components["schemas"]["OfferView"][];
+            /**
+             * @description The `cursor` of the next page; null on the last page.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
+        PageOfPolicyVersionView: {
+            /** @description The items of this page. */
+            items: components["schemas"]["PolicyVersionView"][];
+            /**
+             * @description The `cursor` of the next page; null on the last page.
+             * @example null
+             */
+            nextCursor: string | null;
+        };
+        PageOfPolicyView: {
+            /** @description The items of this page. */
+            items: components["schemas"]["PolicyView"][];
             /**
              * @description The `cursor` of the next page; null on the last page.
              * @example null
@@ -3243,6 +3519,284 @@ export interface components {
          * @enum {string}
          */
         Platform: "android" | "ios";
+        /** @description Whether new requests of a scope are refused, and why an operator decides this. */
+        PolicyPause: {
+            /** @description True: new requests are refused with 503 AREA_PAUSED. False: they are accepted. */
+            paused: boolean;
+            /**
+             * @description Why the operator does this. It is kept for ever, so it must not name a person.
+             * @example Rings follow too slowly in the morning.
+             */
+            reason: string;
+        };
+        /** @description What a new version would change. Nothing is stored. */
+        PolicyPreview: {
+            /** @description Where the policy is in force; null: everywhere. */
+            areaNow: components["schemas"]["Area"] | null;
+            /** @description Where the policy is in force; null: everywhere. */
+            areaThen: components["schemas"]["Area"] | null;
+            /** @description The values that would change, by name. */
+            changes: components["schemas"]["ChangedValue"][];
+            /**
+             * @description How many open broadcasts have begun with a version of this scope. They keep it.
+             * @example 12
+             */
+            openBroadcasts: number;
+            /** @description The other policies, except `default`, that are in force for some of the same requests. */
+            overlaps: components["schemas"]["OverlappingPolicy"][];
+            /**
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
+             * @example delhi
+             */
+            scope: string;
+            /**
+             * @description The types of vehicles for which the policy is in force; null: all types.
+             * @example [
+             *       "open"
+             *     ]
+             */
+            vehicleTypesNow: string[] | null;
+            /**
+             * @description The types of vehicles for which the policy is in force; null: all types.
+             * @example [
+             *       "open"
+             *     ]
+             */
+            vehicleTypesThen: string[] | null;
+            /**
+             * @description The number of the version in its scope, from 1; 0 for `default` before its first version.
+             * @example 3
+             */
+            version: number;
+        };
+        /** @description The policy with which a broadcast began. The broadcast keeps it. */
+        PolicyRef: {
+            /**
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
+             * @example delhi
+             */
+            scope: string;
+            /**
+             * @description The number of the version in its scope, from 1; 0 for `default` before its first version.
+             * @example 3
+             */
+            version: number;
+        };
+        /** @description The values that a version sets. A value that is left out, or null, is that of `default`, else that of the environment. */
+        PolicySettings: {
+            /**
+             * @description How long a booking or an order stays open, in seconds.
+             * @example 120
+             */
+            broadcastTimeoutSeconds?: number | null;
+            /**
+             * @description For this long a new request is offered only to the customer's contracted transporters, in seconds. 0: not at all.
+             * @example 30
+             */
+            contractedFirstSeconds?: number | null;
+            /**
+             * @description How long a driver may take to answer, in seconds.
+             * @example 45
+             */
+            driverAcceptSeconds?: number | null;
+            /**
+             * @description How long a transporter may hold slots, in seconds.
+             * @example 90
+             */
+            holdSeconds?: number | null;
+            /**
+             * @description How far the last step reaches in km. 0: no limit. Otherwise at least the last of `radiusStepsKm`.
+             * @example 0
+             */
+            lastStepMaxKm?: number | null;
+            /**
+             * @description How many transporters one step offers to, nearest first.
+             * @example 250
+             */
+            maxOffersPerStep?: number | null;
+            /**
+             * @description How many open offers at least as near a transporter may have to get an offer of this policy.
+             * @example 20
+             */
+            maxOpenOffers?: number | null;
+            /**
+             * @description After a ring with fewer new offers than this the next ring follows at once.
+             * @example 1
+             */
+            minOffersPerStep?: number | null;
+            /**
+             * @description If a truck is on its way to the pickup for this long, its transporter and the customer are told. 0: never.
+             * @example 21600
+             */
+            pickupLimitSeconds?: number | null;
+            /**
+             * @description How long a driver waits at the pickup before reporting that the customer did not come. 0: the driver need not wait.
+             * @example 1800
+             */
+            pickupWaitSeconds?: number | null;
+            /**
+             * @description The time between two rings in seconds.
+             * @example 15
+             */
+            radiusStepSeconds?: number | null;
+            /**
+             * @description The radius rings in km, growing. After them comes the last step.
+             * @example [
+             *       10,
+             *       25,
+             *       50,
+             *       75
+             *     ]
+             */
+            radiusStepsKm?: number[] | null;
+            /**
+             * @description How many new searches a broadcast gets at most.
+             * @example 3
+             */
+            reofferRounds?: number | null;
+            /**
+             * @description The shortest time of a new search for a truck, in seconds. If no policy and no setting says so: `broadcastTimeoutSeconds`.
+             * @example 120
+             */
+            reofferSeconds?: number | null;
+            /**
+             * @description Transporters with fewer open offers than this come first. At least `maxOpenOffers`: no such limit.
+             * @example 10
+             */
+            softOpenOffers?: number | null;
+            /**
+             * @description This long after the driver has accepted, a truck that has not set out is given back. 0: never.
+             * @example 3600
+             */
+            startLimitSeconds?: number | null;
+            /**
+             * @description This long after the driver has accepted, driver and transporter of a truck that has not set out are reminded. 0: never.
+             * @example 900
+             */
+            startReminderSeconds?: number | null;
+        };
+        /** @description A version of a policy. It never changes. */
+        PolicyVersionView: {
+            /**
+             * @description The user id of the operator; null for version 0.
+             * @example 9c1e4f70-2b6d-4a85-b3c1-7d0e9f2a6b34
+             */
+            actorId: string | null;
+            /** @description Where the policy is in force; null: everywhere. */
+            area: components["schemas"]["Area"] | null;
+            /**
+             * @description When the version was stored; null for version 0.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            createdAt: string | null;
+            /**
+             * @description The operator's own words; null for version 0.
+             * @example Rings follow too slowly in the morning.
+             */
+            reason: string | null;
+            /**
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
+             * @example delhi
+             */
+            scope: string;
+            /**
+             * @description The values that this version sets.
+             * @example {
+             *       "radiusStepSeconds": 15,
+             *       "radiusStepsKm": [
+             *         10,
+             *         25,
+             *         50,
+             *         75
+             *       ]
+             *     }
+             */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description The types of vehicles for which the policy is in force; null: all types.
+             * @example [
+             *       "open"
+             *     ]
+             */
+            vehicleTypes: string[] | null;
+            /**
+             * @description The number of the version in its scope, from 1; 0 for `default` before its first version.
+             * @example 3
+             */
+            version: number;
+        };
+        /** @description The policy of a scope: its current version, and whether the scope is paused. */
+        PolicyView: {
+            /**
+             * @description The user id of the operator; null for version 0.
+             * @example 9c1e4f70-2b6d-4a85-b3c1-7d0e9f2a6b34
+             */
+            actorId: string | null;
+            /** @description Where the policy is in force; null: everywhere. */
+            area: components["schemas"]["Area"] | null;
+            /**
+             * @description When the version was stored; null for version 0.
+             * @example 2026-02-19T10:00:00.000Z
+             */
+            createdAt: string | null;
+            /**
+             * @description All values with which a broadcast of this scope begins now: those of the version, else those of `default`, else those of
+             *     the environment.
+             * @example {
+             *       "radiusStepSeconds": 15,
+             *       "radiusStepsKm": [
+             *         10,
+             *         25,
+             *         50,
+             *         75
+             *       ]
+             *     }
+             */
+            effective: {
+                [key: string]: unknown;
+            };
+            /** @description Whether new requests in this scope are refused with 503 AREA_PAUSED. */
+            paused: boolean;
+            /**
+             * @description The operator's own words; null for version 0.
+             * @example Rings follow too slowly in the morning.
+             */
+            reason: string | null;
+            /**
+             * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
+             * @example delhi
+             */
+            scope: string;
+            /**
+             * @description The values that this version sets.
+             * @example {
+             *       "radiusStepSeconds": 15,
+             *       "radiusStepsKm": [
+             *         10,
+             *         25,
+             *         50,
+             *         75
+             *       ]
+             *     }
+             */
+            settings: {
+                [key: string]: unknown;
+            };
+            /**
+             * @description The types of vehicles for which the policy is in force; null: all types.
+             * @example [
+             *       "open"
+             *     ]
+             */
+            vehicleTypes: string[] | null;
+            /**
+             * @description The number of the version in its scope, from 1; 0 for `default` before its first version.
+             * @example 3
+             */
+            version: number;
+        };
         /** @description A position. */
         PositionView: {
             /**
@@ -3255,6 +3809,26 @@ export interface components {
              * @example 77.209
              */
             longitude: number;
+        };
+        /** @description A version of a policy of which the effect is to be shown. */
+        PreviewedPolicy: {
+            /** @description Where the policy is in force. Left out: everywhere. Must be left out for `default`. */
+            area?: components["schemas"]["Area"] | null;
+            /**
+             * @description It has no effect in a preview.
+             * @example Rings follow too slowly in the morning.
+             */
+            reason?: string | null;
+            /** @description The values that this version sets. */
+            settings: components["schemas"]["PolicySettings"];
+            /**
+             * @description The types of vehicles for which the policy is in force: all types of a request must be among them. Left out: all types.
+             *     Must be left out for `default`.
+             * @example [
+             *       "open"
+             *     ]
+             */
+            vehicleTypes?: string[] | null;
         };
         /** @description Why a request or a command was rejected (RFC 9457). */
         Problem: {
@@ -3729,6 +4303,8 @@ export interface components {
             passedOver?: {
                 [key: string]: number;
             } | null;
+            /** @description The policy with which the broadcast began. Only its creation has this field. */
+            policy?: components["schemas"]["PolicyRef"] | null;
             /**
              * @description How far the step searches, in km; null if it has no limit.
              * @example 4.27
@@ -4477,6 +5053,26 @@ export interface components {
                 } & components["schemas"]["Problem"];
             };
         };
+        /** @description - `VALIDATION_ERROR`: The request is not valid */
+        "400.VALIDATION_ERROR.outcome": {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                Location: components["headers"]["Location"];
+                "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "VALIDATION_ERROR";
+                    /** @constant */
+                    status?: 400;
+                } & components["schemas"]["Problem"];
+            };
+        };
         /**
          * @description - `UNAUTHORIZED`: Sign in first
          *     - `TOKEN_EXPIRED`: The token has expired
@@ -4591,6 +5187,8 @@ export interface components {
         /** @description - `NOT_FOUND`: Not found */
         "404.NOT_FOUND": {
             headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
@@ -4606,8 +5204,6 @@ export interface components {
         /** @description - `NOT_FOUND`: Not found */
         "404.NOT_FOUND-2": {
             headers: {
-                RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
                 [name: string]: unknown;
             };
@@ -4822,6 +5418,47 @@ export interface components {
                 "application/problem+json": {
                     /** @enum {unknown} */
                     code?: "NOT_FOUND";
+                    /** @constant */
+                    status?: 404;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `NOT_FOUND`: Not found
+         *     - `POLICY_NOT_FOUND`: There is no such policy
+         */
+        "404.NOT_FOUND.POLICY_NOT_FOUND": {
+            headers: {
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "NOT_FOUND" | "POLICY_NOT_FOUND";
+                    /** @constant */
+                    status?: 404;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `NOT_FOUND`: Not found
+         *     - `POLICY_NOT_FOUND`: There is no such policy
+         */
+        "404.NOT_FOUND.POLICY_NOT_FOUND.outcome": {
+            headers: {
+                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                Location: components["headers"]["Location"];
+                "Preference-Applied": components["headers"]["Preference-Applied"];
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "NOT_FOUND" | "POLICY_NOT_FOUND";
                     /** @constant */
                     status?: 404;
                 } & components["schemas"]["Problem"];
@@ -5458,6 +6095,26 @@ export interface components {
                 } & components["schemas"]["Problem"];
             };
         };
+        /**
+         * @description - `NOT_SERVED`: The pickup is outside every area that is served
+         *     - `IDEMPOTENCY_CONFLICT`: This Idempotency-Key was used for another request
+         */
+        "422.NOT_SERVED.IDEMPOTENCY_CONFLICT": {
+            headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "NOT_SERVED" | "IDEMPOTENCY_CONFLICT";
+                    /** @constant */
+                    status?: 422;
+                } & components["schemas"]["Problem"];
+            };
+        };
         /** @description - `RATE_LIMITED`: Too many requests */
         "429.RATE_LIMITED": {
             headers: {
@@ -5596,6 +6253,27 @@ export interface components {
                 "application/problem+json": {
                     /** @enum {unknown} */
                     code?: "SERVICE_UNAVAILABLE";
+                    /** @constant */
+                    status?: 503;
+                } & components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description - `SERVICE_UNAVAILABLE`: Not available at the moment; nothing was accepted
+         *     - `AREA_PAUSED`: New requests are not accepted there at the moment
+         */
+        "503.SERVICE_UNAVAILABLE.AREA_PAUSED": {
+            headers: {
+                RateLimit: components["headers"]["RateLimit"];
+                "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                "Retry-After": components["headers"]["Retry-After.required"];
+                "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                [name: string]: unknown;
+            };
+            content: {
+                "application/problem+json": {
+                    /** @enum {unknown} */
+                    code?: "SERVICE_UNAVAILABLE" | "AREA_PAUSED";
                     /** @constant */
                     status?: 503;
                 } & components["schemas"]["Problem"];
@@ -6210,6 +6888,277 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
             403: components["responses"]["403.FORBIDDEN"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    policiesAllPolicies: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The policy of each scope with its current version, `default` first, on one page. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOfPolicyView"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            403: components["responses"]["403.FORBIDDEN"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    policiesPut: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
+                 * @example delhi
+                 */
+                scope: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPolicyVersion"];
+            };
+        };
+        responses: {
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyView"];
+                };
+            };
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR.outcome"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+        };
+    };
+    policiesPause: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description A key of your own for this request. If you repeat the request with the same key, it has no second effect, and the response is the outcome of the first one. Quotes around the key are not part of it.
+                 * @example 4f9c2f6e-booking-1
+                 */
+                "Idempotency-Key"?: components["parameters"]["Idempotency-Key"];
+                /**
+                 * @description `wait=N`: answer with the outcome instead of 202, if the command is executed within N seconds, at most 30.
+                 * @example wait=10
+                 */
+                Prefer?: components["parameters"]["Prefer"];
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
+                 * @example delhi
+                 */
+                scope: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PolicyPause"];
+            };
+        };
+        responses: {
+            /** @description The outcome, with `Prefer: wait=N`, if the command was executed in time. */
+            200: {
+                headers: {
+                    "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
+                    Location: components["headers"]["Location.required"];
+                    "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyView"];
+                };
+            };
+            /** @description The command is stored and will be executed. Without `Prefer: wait=N` this is the only answer to a valid request. The outcome is at `Location`, and comes over the socket. For a repeated request the answer includes the outcome, if it is known. */
+            202: {
+                headers: {
+                    Location: components["headers"]["Location.required"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimit-Policy.required"];
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AcceptedAgain"] | components["schemas"]["Accepted"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR-2"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
+            403: components["responses"]["403.FORBIDDEN-2"];
+            404: components["responses"]["404.NOT_FOUND.POLICY_NOT_FOUND.outcome"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
+            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            429: components["responses"]["429.RATE_LIMITED"];
+            500: components["responses"]["500.INTERNAL_ERROR-3"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+        };
+    };
+    policiesPreview: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
+                 * @example delhi
+                 */
+                scope: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewedPolicy"];
+            };
+        };
+        responses: {
+            /** @description What a new version would change. Nothing is stored. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyPreview"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            403: components["responses"]["403.FORBIDDEN"];
+            404: components["responses"]["404.NOT_FOUND-2"];
+            413: components["responses"]["413.PAYLOAD_TOO_LARGE-2"];
+            415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE-2"];
+            500: components["responses"]["500.INTERNAL_ERROR-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE"];
+        };
+    };
+    policiesVersions: {
+        parameters: {
+            query?: {
+                /** @description The `nextCursor` of the page before. Left out: the first page. */
+                cursor?: string;
+                /** @description How many items a page has at most. */
+                limit?: number;
+            };
+            header?: {
+                /**
+                 * @description An id of your own for this request: 1 to 128 letters, digits and characters of `._~:/+=@-`. The response and the server's log contain it. Without it, or with other characters, the server creates one.
+                 * @example app-7f3a-0042
+                 */
+                "X-Request-Id"?: components["parameters"]["X-Request-Id"];
+            };
+            path: {
+                /**
+                 * @description The name of the policy: `default`, or a small letter, then up to 39 small letters, digits, hyphens and underscores.
+                 * @example delhi
+                 */
+                scope: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The versions of a policy, newest first. */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id.required"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageOfPolicyVersionView"];
+                };
+            };
+            400: components["responses"]["400.VALIDATION_ERROR"];
+            401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
+            403: components["responses"]["403.FORBIDDEN"];
+            404: components["responses"]["404.NOT_FOUND.POLICY_NOT_FOUND"];
             500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
@@ -7033,10 +7982,10 @@ export interface operations {
             409: components["responses"]["409.ORDER_ACTIVE_EXISTS.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
-            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            422: components["responses"]["422.NOT_SERVED.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
             500: components["responses"]["500.INTERNAL_ERROR-3"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE.AREA_PAUSED"];
         };
     };
     broadcastsBooking: {
@@ -7750,7 +8699,7 @@ export interface operations {
             };
             400: components["responses"]["400.VALIDATION_ERROR"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED"];
-            404: components["responses"]["404.NOT_FOUND"];
+            404: components["responses"]["404.NOT_FOUND-2"];
             500: components["responses"]["500.INTERNAL_ERROR-2"];
             503: components["responses"]["503.SERVICE_UNAVAILABLE"];
         };
@@ -7820,7 +8769,7 @@ export interface operations {
             };
             400: components["responses"]["400.VALIDATION_ERROR-2"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
-            404: components["responses"]["404.NOT_FOUND-2"];
+            404: components["responses"]["404.NOT_FOUND"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
@@ -7890,7 +8839,7 @@ export interface operations {
             };
             400: components["responses"]["400.VALIDATION_ERROR-2"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
-            404: components["responses"]["404.NOT_FOUND-2"];
+            404: components["responses"]["404.NOT_FOUND"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
@@ -8086,7 +9035,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR-2"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
             403: components["responses"]["403.FORBIDDEN-2"];
-            404: components["responses"]["404.NOT_FOUND-2"];
+            404: components["responses"]["404.NOT_FOUND"];
             409: components["responses"]["409.DRIVER_EXISTS.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
@@ -8382,10 +9331,10 @@ export interface operations {
             409: components["responses"]["409.ORDER_ACTIVE_EXISTS.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
-            422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
+            422: components["responses"]["422.NOT_SERVED.IDEMPOTENCY_CONFLICT"];
             429: components["responses"]["429.RATE_LIMITED"];
             500: components["responses"]["500.INTERNAL_ERROR-3"];
-            503: components["responses"]["503.SERVICE_UNAVAILABLE-2"];
+            503: components["responses"]["503.SERVICE_UNAVAILABLE.AREA_PAUSED"];
         };
     };
     broadcastsOrder: {
@@ -9430,7 +10379,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR-2"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
             403: components["responses"]["403.FORBIDDEN-2"];
-            404: components["responses"]["404.NOT_FOUND-2"];
+            404: components["responses"]["404.NOT_FOUND"];
             409: components["responses"]["409.VEHICLE_BUSY.VEHICLE_EXISTS.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];

@@ -23,7 +23,7 @@
   }
 
   // --- keys -------------------------------------------------------------------------------------------
-  const pages = { m: "/console", b: "/console/broadcasts", f: "/console/fleets", q: "/console/queues", s: "/console/stuck", a: "/console/audit" };
+  const pages = { m: "/console", b: "/console/broadcasts", f: "/console/fleets", q: "/console/queues", s: "/console/stuck", p: "/console/policies", a: "/console/audit" };
   let goTo = 0;
   // Keys in a field: Escape leaves the field, and Enter sends the form if the field has `data-submit`.
   function typed(event) {
