@@ -50,6 +50,7 @@ from weelo_workers.presence.scripts import (
     ONLINE_AT,
     ONLINE_FLEETS,
     SEARCH,
+    SNOOZE,
     STATES,
 )
 from weelo_workers.redis_client import redis
@@ -446,8 +447,8 @@ def mark_offered(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds_le
 
 def snooze(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: float) -> None:
     """Leave the broadcast out of the answers to these transporters' heartbeats for this many seconds."""
-    for transporter_id in transporter_ids:
-        redis().set(f"weelo:open:asked:{broadcast_id}:{transporter_id}", 1, ex=max(1, int(seconds)))
+    if transporter_ids:
+        _run(SNOOZE, [str(broadcast_id), max(1, int(seconds)), *map(str, transporter_ids)])
 
 
 def mark_full(transporter_id: UUID, km: float, seconds: float) -> None:
