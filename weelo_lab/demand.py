@@ -86,6 +86,8 @@ class Answers(_Part):
     """How much longer it takes per kilometre to the pickup."""
     spread: Annotated[float, Field(ge=0, le=3)] = 0.7
     """The standard deviation of the logarithm of the times; 0: always the median."""
+    tap_seconds: Annotated[float, Field(ge=0, le=60)] = 1.5
+    """How long before the answer arrives the fleet decides. What its app shows later comes too late."""
     driver_accepts: Share = 0.93
     driver_declines: Share = 0.5
     """How many of the drivers who do not accept decline. The others do nothing."""
@@ -153,6 +155,10 @@ class Demand(_Part):
                 raise ValueError(f"fleets: there is no town {unknown[0]}")
         return self
 
+    def with_towns(self) -> Demand:
+        """Return this demand with its towns named one by one, so that a run need not load GeoNames."""
+        return self.model_copy(update={"towns": self.all_towns(), "towns_around": None})
+
     def all_towns(self) -> tuple[Town, ...]:
         """Return the towns of the file, and those of GeoNames that it asks for."""
         around = self.towns_around
@@ -178,13 +184,13 @@ class FileError(ValueError):
 
 def read(path: Path | None) -> Demand:
     """Return the demand of a file; None: a small one. Raises FileError."""
-    return Demand() if path is None else parse(read_yaml(path), str(path))
+    return parse({} if path is None else read_yaml(path), str(path or "demand"))
 
 
 def parse(values: Mapping[str, Any], where: str = "demand") -> Demand:
     """Return the demand with these values. Raises FileError."""
     try:
-        return Demand.model_validate(values)
+        return Demand.model_validate(values).with_towns()
     except ValidationError as refused:
         first = refused.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))

@@ -31,21 +31,26 @@ from weelo_workers.models.mailbox import MAILBOX, active
 from weelo_workers.presence import evict_closed, evict_stale
 from weelo_workers.redis_client import redis
 
-_OUTCOME = text("""
-    SELECT status, http_status, result, error, attempts, settled_at FROM mailbox WHERE id = :id
-""").execution_options(**prepared.prepared("lab_outcome"))
-_LINES = text("""
-    SELECT event.position, event.id, event.event, event.data, line.user_id, line.seq, line.own
-      FROM events AS event JOIN log_lines AS line ON line.event_id = event.id
-     WHERE event.position > :position
-     ORDER BY event.position, line.user_id
-""").execution_options(**prepared.prepared("lab_lines"))
+# One statement for both, because it follows every command.
+_NEWS = text("""
+    SELECT (SELECT row_to_json(row) FROM (
+               SELECT status, http_status, result, error, settled_at FROM mailbox WHERE id = :id
+           ) AS row) AS outcome,
+           (SELECT json_agg(row) FROM (
+               SELECT event.position, event.id, event.event, event.data, line.user_id, line.seq, line.own
+                 FROM events AS event JOIN log_lines AS line ON line.event_id = event.id
+                WHERE event.position > :position
+                ORDER BY event.position, line.user_id
+           ) AS row) AS lines
+""").execution_options(**prepared.prepared("lab_news"))
 _NEXT_SWEEP = select(func.min(MAILBOX.c.wake_at)).where(active())
 _FAILED = text("SELECT name, last_error FROM mailbox WHERE attempts > 0 OR parked_at IS NOT NULL LIMIT 5")
 
 BEAT_MICROS = SECOND
 """Beat executes batches and sweeps this long after something has happened, as in production within a second."""
+EVICT_MICROS = 10 * SECOND
 REDIS_SECONDS = 60.0
+NO_COMMAND = UUID(int=0)
 NEVER = 1e12
 """A time limit in real seconds that is never reached."""
 
@@ -97,6 +102,7 @@ class Engine:
         self._callers: dict[UUID, Callable[[Outcome], None]] = {}
         self._position = 0
         self._beat_at: int | None = None
+        self._evict_at = 0
         self._troubles = _Troubles()
         logging.getLogger("weelo_workers").addHandler(self._troubles)
 
@@ -178,8 +184,7 @@ class Engine:
     def _deliver(self, wake_up: WakeUp) -> None:
         self.commands += 1
         self.bus.execute(wake_up.id)
-        self._settled(wake_up.id, wake_up.name, "deliver")
-        self._read_lines()
+        self._read_news(wake_up.id, "deliver", wake_up.name)
         self._beat_soon()
 
     def _after_commit(self, act: Callable[[], None]) -> None:
@@ -187,24 +192,6 @@ class Engine:
             self.log.add(self.micros, "crash")
             return
         act()
-
-    def _settled(self, command_id: UUID, name: str, kind: str) -> None:
-        with autocommit_engine().connect() as connection:
-            row = connection.execute(_OUTCOME, {"id": command_id}).one_or_none()
-        if row is None:
-            self.log.add(self.micros, kind, id=command_id, name=name, status="gone")
-            return
-        self.log.add(
-            self.micros,
-            kind,
-            id=command_id,
-            name=name,
-            status=row.status,
-            http=row.http_status,
-            result=digest([row.result, row.error]),
-        )
-        if row.settled_at is not None and (caller := self._callers.pop(command_id, None)) is not None:
-            caller(Outcome(row.status, row.http_status, row.result, row.error))
 
     # --- beat ---------------------------------------------------------------------------------------
 
@@ -222,16 +209,16 @@ class Engine:
             return
         self._beat_at = None
         batched = execute_batches(engine())
-        swept = sweep.sweep(self.bus, seconds=NEVER)
-        evict_stale(at_most=1_000)
-        evict_closed(at_most=1_000)
+        # Without faults every wake-up is delivered, so a sweep would find nothing.
+        swept = sweep.sweep(self.bus, seconds=NEVER) if self._dice.faults.any else 0
+        if self.micros >= self._evict_at:
+            self._evict_at = self.micros + EVICT_MICROS
+            evict_stale(at_most=1_000)
+            evict_closed(at_most=1_000)
         if batched or swept:
             self.log.add(self.micros, "beat", batched=batched, swept=swept)
-        if swept:
-            for command_id in list(self._callers):
-                self._settled(command_id, "", "swept")
-        if batched or swept:
-            self._read_lines()
+            for command_id in [*self._callers] if swept else [NO_COMMAND]:
+                self._read_news(command_id, "look", "")
         if self._dice.faults.any:
             self._beat_for_what_was_lost()
 
@@ -245,21 +232,40 @@ class Engine:
 
     # --- frames -------------------------------------------------------------------------------------
 
-    def _read_lines(self) -> None:
-        """Pass the new lines of all logs to their readers, as sockets do."""
+    def _read_news(self, command_id: UUID, kind: str, name: str) -> None:
+        """Pass the outcome of a command to its caller, and the new lines of all logs to their readers, as sockets do."""
         with autocommit_engine().connect() as connection:
-            rows = connection.execute(_LINES, {"position": self._position}).all()
-        for row in rows:
-            if row.position != self._position:
-                self._position = row.position
-                self.log.add(self.micros, "event", id=row.id, event=row.event, data=digest(row.data))
-            self.log.add(self.micros, "line", to=row.user_id, seq=row.seq, own=digest(row.own))
-            self.frames += 1
-            frame = Frame(row.user_id, row.event, row.data | (row.own or {}))
+            outcome, lines = connection.execute(_NEWS, {"id": command_id, "position": self._position}).one()
+        if outcome is not None:
+            self.log.add(
+                self.micros,
+                kind,
+                id=command_id,
+                name=name,
+                status=outcome["status"],
+                http=outcome["http_status"],
+                result=digest([outcome["result"], outcome["error"]]),
+            )
+        frames = [self._frame(line) for line in lines or ()]
+        if outcome is not None and outcome["settled_at"] is not None:
+            caller = self._callers.pop(command_id, None)
+            if caller is not None:
+                status, http_status = outcome["status"], outcome["http_status"]
+                caller(Outcome(status, http_status, outcome["result"], outcome["error"]))
+        for frame in frames:
             if self._dice.happens(self._dice.faults.stale):
                 self.after(self._dice.seconds(self._dice.faults.stale_seconds), partial(self._receive, frame))
             else:
                 self._receive(frame)
+
+    def _frame(self, line: dict[str, Any]) -> Frame:
+        if line["position"] != self._position:
+            self._position = line["position"]
+            about = {"id": line["id"], "event": line["event"], "data": digest(line["data"])}
+            self.log.add(self.micros, "event", **about)
+        self.log.add(self.micros, "line", to=line["user_id"], seq=line["seq"], own=digest(line["own"]))
+        self.frames += 1
+        return Frame(UUID(line["user_id"]), line["event"], line["data"] | (line["own"] or {}))
 
     def _receive(self, frame: Frame) -> None:
         if self.on_frame is not None:

@@ -22,6 +22,7 @@ from weelo_demo.towns import Point, distance_km
 from weelo_lab.demand import HOUR, Demand, PlannedFleet, PlannedRequest, Population, stream
 from weelo_lab.engine import Engine, Frame, Outcome
 from weelo_lab.virtual_clock import SECOND
+from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import CreateBooking, NewBooking
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.fleet import (
@@ -39,6 +40,9 @@ from weelo_workers.contracts.wire import Place
 from weelo_workers.models import Driver, Vehicle, driver_busy, vehicle_busy
 from weelo_workers.models.engine import autocommit_engine
 
+_ENDS = frozenset({"booking_fully_filled", "booking_cancelled", "booking_expired"})
+_ABOUT_OFFERS = _ENDS | {"new_broadcast", "trucks_remaining_update"}
+
 
 @dataclass(slots=True)
 class Fleet:
@@ -50,7 +54,8 @@ class Fleet:
     drivers: list[UUID] = field(default_factory=list)
     offers: int = 0
     wins: int = 0
-    accepts_lost: int = 0
+    over: set[str] = field(default_factory=set)
+    """The broadcasts that this fleet's app shows as taken or ended."""
 
 
 @dataclass(slots=True)
@@ -132,8 +137,12 @@ class People:
 
     def _heartbeats(self, end_micros: int) -> None:
         online = [fleet for fleet in self.fleets.values() if fleet.online]
-        for fleet in online:
-            telemetry.transporter_heartbeat(fleet.plan.transporter_id, fleet.at.latitude, fleet.at.longitude)
+        places = {
+            fleet.plan.transporter_id: presence.Point(fleet.at.latitude, fleet.at.longitude)
+            for fleet in online
+        }
+        if places:
+            telemetry.transporter_heartbeats(places)
         self._lab.log.add(self._lab.micros, "heartbeats", fleets=len(online))
         again = self._lab.micros + round(self._demand.heartbeat_seconds * SECOND)
         if again <= end_micros:
@@ -164,8 +173,14 @@ class People:
     # --- fleets -------------------------------------------------------------------------------------
 
     def _on_frame(self, frame: Frame) -> None:
-        if frame.event == "new_broadcast" and frame.user_id in self.fleets:
-            self._on_offer(self.fleets[frame.user_id], frame.data)
+        fleet = self.fleets.get(frame.user_id)
+        if fleet is not None and frame.event in _ABOUT_OFFERS:
+            if frame.event in _ENDS or frame.data.get("trucksRemaining") == 0:
+                fleet.over.add(frame.data["broadcastId"])
+                return
+            fleet.over.discard(frame.data["broadcastId"])
+            if frame.event == "new_broadcast":
+                self._on_offer(fleet, frame.data)
         elif frame.event == "trip_assigned" and frame.user_id in self._fleet_of_driver:
             self._on_trip(self._fleet_of_driver[frame.user_id], frame.user_id, frame.data["assignment"])
 
@@ -180,15 +195,20 @@ class People:
             return
         km = offer.get("pickupDistanceKm") or 0.0
         seconds = (answers.seconds + answers.seconds_per_km * km) * math.exp(answers.spread * noise)
-        self._lab.after(round(seconds, 3), partial(self._answer, fleet, offer, km, accepts, declines))
+        tap = min(seconds, answers.tap_seconds)
+        act = partial(self._answer, fleet, offer, km, accepts, declines, round(tap, 3))
+        self._lab.after(round(seconds, 3) - round(tap, 3), act)
 
     def _request_number(self, broadcast_id: UUID) -> int | None:
         asked = self._by_broadcast.get(broadcast_id)
         return asked.plan.number if asked is not None else None
 
     def _answer(
-        self, fleet: Fleet, offer: dict[str, Any], km: float, accepts: float, declines: float
+        self, fleet: Fleet, offer: dict[str, Any], km: float, accepts: float, declines: float, tap: float
     ) -> None:
+        """Decide by what the app shows, and send the answer `tap` seconds later."""
+        if offer["broadcastId"] in fleet.over:
+            return
         answers = fleet.plan.group.answers
         willing = answers.accepts * 0.5 ** (km / answers.half_km)
         broadcast_id = UUID(offer["broadcastId"])
@@ -197,14 +217,15 @@ class People:
             busy_share = 1 - len(free) / fleet.plan.trucks
             if free and accepts < willing * (1 - answers.load * busy_share):
                 wanted = max(1, len(offer.get("truckRequestIds") or ()))
-                self._accept(fleet, broadcast_id, free[:wanted])
+                self._lab.after(tap, partial(self._accept, fleet, broadcast_id, free[:wanted]))
                 return
         if declines < answers.declines:
             transporter_id = fleet.plan.transporter_id
             command = DeclineOffer(
                 broadcast_id=broadcast_id, transporter_id=transporter_id, reason_code=ProviderReason.OTHER
             )
-            self._lab.post(command, Caller(transporter_id, Role.TRANSPORTER))
+            caller = Caller(transporter_id, Role.TRANSPORTER)
+            self._lab.after(tap, partial(self._lab.post, command, caller))
 
     def _accept(self, fleet: Fleet, broadcast_id: UUID, trucks: list[Truck]) -> None:
         transporter_id = fleet.plan.transporter_id
@@ -216,8 +237,6 @@ class People:
     def _accepted(self, fleet: Fleet, outcome: Outcome) -> None:
         if outcome.status == "succeeded":
             fleet.wins += len(outcome.result["assignments"])
-        else:
-            fleet.accepts_lost += 1
 
     def _free_trucks(self, fleet: Fleet) -> list[Truck]:
         """Return the fleet's free vehicles, each with a free driver, as its app shows them."""
