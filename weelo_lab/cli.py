@@ -55,3 +55,26 @@ def explain(seed: int, number: int, demand: Path | None, policy: Path | None, fa
     from weelo_lab import commands
 
     click.echo(commands.explain(commands.job(seed, demand, policy, faults=faults), number), nl=False)
+
+
+@lab.command()
+@click.option("--demand", type=_file, help="A YAML file.  [default: a small morning around Delhi]")
+@click.option(
+    "--policies", "first", type=_file, required=True, help="The YAML files of the policies: A.yaml B.yaml …"
+)
+@click.argument("others", nargs=-1, type=_file)
+@click.option(
+    "--seeds", type=click.IntRange(1, 10_000), default=30, help="How many seeds: 1, 2, 3 and so on."
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A folder.")
+@click.option("--jobs", type=click.IntRange(1, 64), help="How many runs at once.  [default: by the CPUs]")
+def run(
+    demand: Path | None, first: Path, others: tuple[Path, ...], seeds: int, out: Path, jobs: int | None
+) -> None:
+    """Play the same demand and people under each policy, and write report.html and figures.json.
+
+    The first policy is the one with which the others are compared.
+    """
+    from weelo_lab import commands
+
+    commands.run(demand, [first, *others], seeds, out, jobs)

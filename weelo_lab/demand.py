@@ -328,4 +328,5 @@ def _around(dice: random.Random, town: Town) -> Point:
 
 
 def _chosen(dice: random.Random, items: Sequence[Choice], weights: Sequence[float]) -> Choice:
-    return dice.choices(items, weights)[0]
+    """Return one of the items. If all weights are 0, each is as likely as the others."""
+    return dice.choices(items, weights if any(weights) else None)[0]
