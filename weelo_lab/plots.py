@@ -59,12 +59,12 @@ class _Axes:
             at = self.y(each)
             parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
             parts.append(
-                f'<text class="tick" x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{number(each)}</text>'
+                f'<text class="tick" x="{LEFT - 8}" y="{at + 4:.1f}" text-anchor="end">{each:g}</text>'
             )
         for each in ticks(*self.x_range):
             at = self.x(each)
             parts.append(
-                f'<text class="tick" x="{at:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{number(each)}</text>'
+                f'<text class="tick" x="{at:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{each:g}</text>'
             )
         middle = (LEFT + WIDTH - RIGHT) / 2
         parts.append(
