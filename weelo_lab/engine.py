@@ -126,6 +126,10 @@ class Engine:
         """Run `act` at this time in microseconds, or now if it has passed."""
         self._scheduler.at(max(micros, self.micros), act)
 
+    def write_time(self) -> None:
+        """Make PostgreSQL and Redis show the time of the run. To be called before either is used outside of this class."""
+        self._clock.write()
+
     def run(self, until: int | None = None) -> None:
         """Run everything up to this time in microseconds; None: until nothing is left."""
         while (next_at := self._scheduler.next_at()) is not None and (until is None or next_at <= until):
@@ -133,6 +137,7 @@ class Engine:
             self._scheduler.pop()()
         if until is not None:
             self._clock.move(until)
+        self.write_time()
 
     def finish(self) -> None:
         """Close the connections. Raises LabError if a command has failed, or if something took too long by the real clock."""
@@ -151,6 +156,7 @@ class Engine:
 
     def post(self, command: Command, caller: Caller, then: Callable[[Outcome], None] | None = None) -> None:
         """Store a command as the API does, and wake a worker. `then`: called with its outcome."""
+        self.write_time()
         command_id = randomness.new_id()
         with autocommit_engine().connect() as connection:
             mailbox.post(connection, command, caller, command_id, "lab")
@@ -183,6 +189,7 @@ class Engine:
 
     def _deliver(self, wake_up: WakeUp) -> None:
         self.commands += 1
+        self.write_time()
         self.bus.execute(wake_up.id)
         self._read_news(wake_up.id, "deliver", wake_up.name)
         self._beat_soon()
@@ -208,6 +215,7 @@ class Engine:
         if self._beat_at != at:
             return
         self._beat_at = None
+        self.write_time()
         batched = execute_batches(engine())
         # Without faults every wake-up is delivered, so a sweep would find nothing.
         swept = sweep.sweep(self.bus, seconds=NEVER) if self._dice.faults.any else 0

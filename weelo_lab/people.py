@@ -13,8 +13,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ARRAY, Uuid, bindparam, func, select
 
 from weelo_api import telemetry
 from weelo_api.commands import internal
@@ -39,9 +38,29 @@ from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts, DriverDecl
 from weelo_workers.contracts.wire import Place
 from weelo_workers.models import Driver, Vehicle, driver_busy, vehicle_busy
 from weelo_workers.models.engine import autocommit_engine
+from weelo_workers.models.prepared import prepared
 
 _ENDS = frozenset({"booking_fully_filled", "booking_cancelled", "booking_expired"})
 _ABOUT_OFFERS = _ENDS | {"new_broadcast", "trucks_remaining_update"}
+
+
+_FLEET = bindparam("fleet", type_=Uuid())
+_FREE = select(
+    func.array(
+        select(Vehicle.id)
+        .where(Vehicle.transporter_id == _FLEET, ~vehicle_busy)
+        .order_by(Vehicle.vehicle_number)
+        .scalar_subquery(),
+        type_=ARRAY(Uuid()),
+    ),
+    func.array(
+        select(Driver.id)
+        .where(Driver.transporter_id == _FLEET, ~driver_busy)
+        .order_by(Driver.id)
+        .scalar_subquery(),
+        type_=ARRAY(Uuid()),
+    ),
+).execution_options(**prepared("lab_free_trucks"))
 
 
 @dataclass(slots=True)
@@ -56,6 +75,8 @@ class Fleet:
     wins: int = 0
     over: set[str] = field(default_factory=set)
     """The broadcasts that this fleet's app shows as taken or ended."""
+    won_of: set[str] = field(default_factory=set)
+    """The broadcasts of which this fleet has won a truck. If a driver declines or gives it back, the fleet does not try again."""
 
 
 @dataclass(slots=True)
@@ -142,6 +163,7 @@ class People:
             for fleet in online
         }
         if places:
+            self._lab.write_time()
             telemetry.transporter_heartbeats(places)
         self._lab.log.add(self._lab.micros, "heartbeats", fleets=len(online))
         again = self._lab.micros + round(self._demand.heartbeat_seconds * SECOND)
@@ -186,6 +208,8 @@ class People:
 
     def _on_offer(self, fleet: Fleet, offer: dict[str, Any]) -> None:
         fleet.offers += 1
+        if offer["broadcastId"] in fleet.won_of:
+            return
         customer = offer.get("customerId")
         number = self._request_number(UUID(offer["broadcastId"]))
         dice = stream(self._seed, "fleet", fleet.plan.number, "answers", number or customer)
@@ -207,7 +231,7 @@ class People:
         self, fleet: Fleet, offer: dict[str, Any], km: float, accepts: float, declines: float, tap: float
     ) -> None:
         """Decide by what the app shows, and send the answer `tap` seconds later."""
-        if offer["broadcastId"] in fleet.over:
+        if offer["broadcastId"] in fleet.over or offer["broadcastId"] in fleet.won_of:
             return
         answers = fleet.plan.group.answers
         willing = answers.accepts * 0.5 ** (km / answers.half_km)
@@ -237,21 +261,13 @@ class People:
     def _accepted(self, fleet: Fleet, outcome: Outcome) -> None:
         if outcome.status == "succeeded":
             fleet.wins += len(outcome.result["assignments"])
+            fleet.won_of |= {each["broadcastId"] for each in outcome.result["assignments"]}
 
     def _free_trucks(self, fleet: Fleet) -> list[Truck]:
         """Return the fleet's free vehicles, each with a free driver, as its app shows them."""
-        transporter_id = fleet.plan.transporter_id
-        with Session(autocommit_engine()) as session:
-            vehicles = session.scalars(
-                select(Vehicle.id)
-                .where(Vehicle.transporter_id == transporter_id, ~vehicle_busy)
-                .order_by(Vehicle.vehicle_number)
-            ).all()
-            drivers = session.scalars(
-                select(Driver.id)
-                .where(Driver.transporter_id == transporter_id, ~driver_busy)
-                .order_by(Driver.id)
-            ).all()
+        self._lab.write_time()
+        with autocommit_engine().connect() as connection:
+            vehicles, drivers = connection.execute(_FREE, {"fleet": fleet.plan.transporter_id}).one()
         return [
             Truck(vehicle_id=vehicle, driver_id=driver)
             for vehicle, driver in zip(vehicles, drivers, strict=False)

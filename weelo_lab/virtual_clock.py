@@ -105,24 +105,32 @@ def install(connection: Connection) -> None:
 
 
 class VirtualClock:
-    """Moves the clock of this process's database and Redis."""
+    """The time of a run, which the clocks of this process's database and Redis show."""
 
     def __init__(self) -> None:
         redis_clock.use_in_sandbox(LUA_NOW)
         self._move_redis = redis().register_script(_MOVE_REDIS)
         self._connection = autocommit_engine().connect()
-        self.micros = -1
-        self.move(0)
+        self.micros = 0
+        self._written = -1
+        self.write()
 
     @property
     def now(self) -> datetime:
         return time_at(self.micros)
 
     def move(self, micros: int) -> None:
-        """Set the clock. It never goes back."""
-        if micros <= self.micros:
+        """Set the time. It never goes back."""
+        self.micros = max(self.micros, micros)
+
+    def write(self) -> None:
+        """Set the clocks of PostgreSQL and Redis, unless they have this time already.
+
+        It has to be called before either is used. Most of what a scheduler runs uses neither, and this costs two round trips.
+        """
+        if self._written == self.micros:
             return
-        self.micros = micros
+        self._written = self.micros
         at = self.now
         self._connection.execute(_MOVE, {"at": at})
         self._move_redis(args=[repr(at.timestamp())])
