@@ -5,10 +5,13 @@ Imports are inside the commands, so that `weelo --help` does not load the lab.
 
 from __future__ import annotations
 
+import signal
+import sys
 from pathlib import Path
 
 import click
 
+TERMINATED = 128 + 15  # Shells report SIGTERM by this exit code.
 _file = click.Path(path_type=Path, dir_okay=False, exists=True)
 _demand_option = click.option(
     "--demand", type=_file, help="A YAML file.  [default: a small morning around Delhi]"
@@ -23,6 +26,8 @@ _seed_option = click.option("--seed", type=int, required=True, help="Any whole n
 @click.group()
 def lab() -> None:
     """Play the whole dispatch from a seed, on a clock that only the lab moves."""
+    # Without a handler the signal would end this process at once, and the servers would stay.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
 
 
 @lab.command()
