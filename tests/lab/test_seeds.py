@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from weelo_lab.demand import parse
+from weelo_lab.demand import parse, read
 from weelo_lab.faults import NO_FAULTS, ROUGH, Faults
 from weelo_lab.playing import Job, explain, play
 from weelo_lab.policies import NamedPolicy
@@ -33,6 +35,17 @@ def test_the_same_seed_gives_the_same_events_and_another_seed_others(
     kinds = {json.loads(line)["kind"] for line in logs[0].read_text().splitlines()}
     assert {"post", "deliver", "event", "line", "heartbeats"} <= kinds
     assert ({"lose", "crash"} <= kinds) == faults.any
+
+
+def test_another_process_with_servers_of_its_own_prints_the_same_hash(lab: Servers, tmp_path: Path) -> None:
+    values = "{requests: 2, hours: 0.1, settles_minutes: 3, fleets: [{count: 4}]}"
+    (tmp_path / "demand.yaml").write_text(values)
+    command = [sys.executable, "-m", "weelo_workers.entry", "lab", "replay", "--seed", "5"]
+    # Each interpreter has another seed for the hashes of texts, and so another order of sets.
+    printed = subprocess.run(
+        [*command, "--demand", str(tmp_path / "demand.yaml")], capture_output=True, text=True, check=True
+    )
+    assert printed.stdout.strip() == play(lab, Job(read(tmp_path / "demand.yaml"), DEFAULTS, 5)).hash
 
 
 def test_a_broadcast_is_explained_as_the_console_tells_it(lab: Servers) -> None:
