@@ -15,6 +15,7 @@ COPY weelo_workers weelo_workers
 COPY weelo_api weelo_api
 COPY weelo_client weelo_client
 COPY weelo_demo weelo_demo
+COPY weelo_lab weelo_lab
 RUN /opt/weelo/bin/pip install --no-deps .
 
 

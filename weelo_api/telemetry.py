@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from uuid import UUID
 
 from redis.exceptions import RedisError
@@ -31,14 +32,28 @@ def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: floa
     """
     here = presence.Point(latitude, longitude)
     try:
-        missed = presence.heartbeat(transporter_id, here)
-        if isinstance(missed, presence.Absent):
-            _first_heartbeat(transporter_id, here, missed)
-            return
-        for broadcast_id in missed:
-            enqueue(OfferLate(broadcast_id=broadcast_id, transporter_id=transporter_id))
+        _after_heartbeat(transporter_id, here, presence.heartbeat(transporter_id, here))
     except (RedisError, presence.PresenceUnavailable) as error:
         log.warning("a heartbeat could not be stored: %s", error)
+
+
+def transporter_heartbeats(places: Mapping[UUID, presence.Point]) -> None:
+    """Do what `transporter_heartbeat` does for each of these transporters, with one round trip to Redis for most of them."""
+    try:
+        for transporter_id, missed in presence.heartbeats(places).items():
+            _after_heartbeat(transporter_id, places[transporter_id], missed)
+    except (RedisError, presence.PresenceUnavailable) as error:
+        log.warning("heartbeats could not be stored: %s", error)
+
+
+def _after_heartbeat(
+    transporter_id: UUID, here: presence.Point, missed: list[UUID] | presence.Absent
+) -> None:
+    if isinstance(missed, presence.Absent):
+        _first_heartbeat(transporter_id, here, missed)
+        return
+    for broadcast_id in missed:
+        enqueue(OfferLate(broadcast_id=broadcast_id, transporter_id=transporter_id))
 
 
 def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presence.Absent) -> None:

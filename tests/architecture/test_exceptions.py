@@ -8,8 +8,8 @@ from tests.support.sources import ROOT, name_of, python_files, syntax
 
 
 def test_no_exception_is_made_once_and_raised_again() -> None:
-    """An exception object that is raised again keeps its traceback, and so the frames of all earlier requests."""
-    files = list(python_files("weelo_api", "weelo_workers", "weelo_client", "weelo_demo"))
+    """Each time one exception object is raised, its traceback grows. It keeps the frames of all earlier requests."""
+    files = list(python_files("weelo_api", "weelo_workers", "weelo_client", "weelo_demo", "weelo_lab"))
     made_once = {
         target.id
         for path in files

@@ -206,3 +206,16 @@ def test_who_is_online_within_a_radius_does_not_depend_on_free_trucks() -> None:
     assert presence.online_within(everyone, CENTRES[0], Reach.within(10)).keys() == {here, busy}
     assert presence.online_within(everyone, CENTRES[0], Reach.everyone()).keys() == {here, busy, far}
     assert presence.online_within([], CENTRES[0], Reach.everyone()) == {}
+
+
+def test_heartbeats_of_many_are_stored_like_those_of_one() -> None:
+    dice = random.Random(7)
+    known, moved = (comes(dice, [KINDS[0]], CENTRES[0]) for _ in range(2))
+    here = Point(CENTRES[0].latitude + 0.01, CENTRES[0].longitude)
+    far = Point(CENTRES[0].latitude + 2, CENTRES[0].longitude)
+    unknown = uuid4()
+    redis().delete(f"weelo:open:moved:{moved}")
+    found = presence.heartbeats({known: here, moved: far, unknown: here})
+    assert found == {known: [], moved: presence.Absent.MOVED, unknown: presence.Absent.UNKNOWN}
+    assert presence.position(known) == here
+    assert presence.position(moved) == CENTRES[0]

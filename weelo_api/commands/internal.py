@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from uuid import UUID
 
 from weelo_api.per_process import PerProcess
@@ -10,13 +11,13 @@ from weelo_workers.contracts.command import Command
 from weelo_workers.logs.context import extra
 from weelo_workers.messaging import mailbox
 from weelo_workers.messaging.celery_waker import CeleryWaker
-from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
+from weelo_workers.messaging.wakeup import BrokerUnavailable, Waker, WakeUp
 from weelo_workers.models.engine import autocommit_engine
 
 log = logging.getLogger(__name__)
 
-waker = PerProcess(CeleryWaker)
-"""Return this process's CeleryWaker, which sends wake-ups to the broker."""
+waker: Callable[[], Waker] = PerProcess(CeleryWaker)
+"""Return this process's connection to the broker. The lab replaces it."""
 
 
 def enqueue(command: Command) -> None:

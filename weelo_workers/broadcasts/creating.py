@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -28,6 +28,7 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, TruckRequest
 from weelo_workers.queries.policies import InForce, in_force
 from weelo_workers.queries.views import broadcast_view, policy_ref
+from weelo_workers.randomness import new_id
 
 Creation = CreateBooking | CreateOrder
 
@@ -74,7 +75,7 @@ def _open_broadcast(uow: UnitOfWork, customer_id: UUID) -> Broadcast | None:
 def _broadcast(command: Creation, kind: BroadcastKind, now: datetime, found: InForce) -> Broadcast:
     request = command.request
     return Broadcast(
-        id=uuid4(),
+        id=new_id(),
         kind=kind,
         customer_id=command.customer_id,
         status=BroadcastStatus.CREATED,
@@ -111,7 +112,7 @@ def _slots(wanted: Sequence[TruckDemand], broadcast: Broadcast) -> list[TruckReq
     trucks = [trucks for trucks in wanted for _ in range(trucks.quantity)]
     return [
         TruckRequest(
-            id=uuid4(),
+            id=new_id(),
             broadcast_id=broadcast.id,
             request_number=number,
             vehicle_type=truck.vehicle_type,

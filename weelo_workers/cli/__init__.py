@@ -15,6 +15,7 @@ from uuid import UUID
 import click
 from click.core import ParameterSource
 
+from weelo_lab.cli import lab
 from weelo_workers.cli.doctor import doctor
 from weelo_workers.cli.errors import expected
 from weelo_workers.cli.events import events
@@ -43,6 +44,7 @@ def weelo() -> None:
 
 weelo.add_command(doctor)
 weelo.add_command(events)
+weelo.add_command(lab)
 weelo.add_command(mailbox_commands)
 weelo.add_command(person)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
@@ -12,6 +10,7 @@ from weelo_workers.contracts.statuses import Platform
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Device
+from weelo_workers.randomness import new_id
 
 # The limit on tokens per user. There has to be one, because a phone that gets a new token may not report that the old
 # one is gone.
@@ -27,7 +26,7 @@ def register_device(command: RegisterDevice, uow: UnitOfWork) -> DeviceView:
     values = {"user_id": command.user_id, "platform": command.platform, "registered_at": uow.now}
     uow.session.execute(
         insert(Device)
-        .values(id=uuid4(), token=command.token, **values)
+        .values(id=new_id(), token=command.token, **values)
         .on_conflict_do_update(constraint="a_token_is_of_one_device", set_=values)
     )
     newest = (

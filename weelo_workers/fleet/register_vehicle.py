@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -17,6 +17,7 @@ from weelo_workers.models import Transporter, Vehicle
 from weelo_workers.presence_sync import sync_after_commit
 from weelo_workers.queries.fleets import busy_among
 from weelo_workers.queries.views import vehicle_view
+from weelo_workers.randomness import new_id
 
 
 @handles(RegisterVehicle)
@@ -36,7 +37,7 @@ def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
     new = uow.session.scalar(
         insert(Vehicle)
         .values(
-            id=uuid4(),
+            id=new_id(),
             transporter_id=command.transporter_id,
             vehicle_number=command.vehicle_number,
             plate=plate,

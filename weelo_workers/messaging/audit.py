@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from pydantic.alias_generators import to_camel
 from sqlalchemy import Connection, Table, func, insert
@@ -15,6 +15,7 @@ from weelo_workers.contracts.statuses import AuditOutcome
 from weelo_workers.messaging.claim import ClaimedRow
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import AuditRecord
+from weelo_workers.randomness import new_id
 
 NO_USER = "weelo"
 """The actor of an operator's command that no user has sent."""
@@ -31,7 +32,7 @@ def record(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any]) -> None:
     error = outcome.get("error")
     uow.insert(
         AuditRecord(
-            id=uuid4(),
+            id=new_id(),
             at=uow.now,
             actor_id=row.caller_id,
             actor=row.caller_role or NO_USER,
@@ -69,7 +70,7 @@ def write(
     """Write an action that is no command of the mailbox. `code`: why it was refused; None if it was applied."""
     connection.execute(
         insert(cast(Table, AuditRecord.__table__)).values(
-            id=uuid4(),
+            id=new_id(),
             at=func.clock_timestamp(),
             actor=actor,
             command=command,

@@ -5,7 +5,6 @@ A failing row delays no other row: during its pause no worker and no sweep execu
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
@@ -17,6 +16,7 @@ from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.lifecycles.mailbox import LIFECYCLE, AfterFailure, after_failure
 from weelo_workers.models import MailboxRow
 from weelo_workers.models.mailbox import active, parked as is_parked
+from weelo_workers.randomness import uniform
 
 MAX_COUNTED = 1_000
 """Counting stops here: the columns are smallints, and a timer may fail for weeks."""
@@ -48,7 +48,7 @@ def begin_pause(row: MailboxRow, now: datetime) -> AfterFailure:
         crashes=row.crashes,
         is_timer=row.queue == TIMERS,
         now=now,
-        spread=random.uniform(0.75, 1.25),
+        spread=uniform(0.75, 1.25),
     )
     row.retry_at = row.wake_at = then.retry_at
     return then

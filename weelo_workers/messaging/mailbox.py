@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import (
     ColumnElement,
@@ -28,6 +28,7 @@ from weelo_workers.contracts.outcomes import CommandOutcome
 from weelo_workers.contracts.queues import TIMERS
 from weelo_workers.models import MailboxRow, Replay
 from weelo_workers.models.prepared import prepared
+from weelo_workers.randomness import new_id
 from weelo_workers.request_ids import request_id
 
 TIMER_GRACE = timedelta(seconds=0.5)
@@ -152,7 +153,7 @@ def _post(
 
 def send(connection: Connection, command: Command) -> UUID:
     """Store a command of the system itself, due now by the database's clock. Return its id."""
-    command_id: UUID = connection.execute(_SEND, _values(command, uuid4())).scalar_one()
+    command_id: UUID = connection.execute(_SEND, _values(command, new_id())).scalar_one()
     return command_id
 
 
@@ -161,7 +162,7 @@ def row_for(command: Command, *, now: datetime, due_at: datetime | None) -> dict
     grace = TIMER_GRACE if command.queue == TIMERS else COMMAND_GRACE
     due = max(due_at, now) if due_at else now
     return {
-        **_values(command, uuid4()),
+        **_values(command, new_id()),
         "received_at": now,
         "due_at": due,
         "wake_at": due + grace,

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
@@ -41,6 +41,7 @@ from weelo_workers.messaging.write_set import WriteSet
 from weelo_workers.models import Assignment, Base, Broadcast, Hold, TransitionRecord, TruckRequest
 from weelo_workers.models.mailbox import MAILBOX
 from weelo_workers.models.prepared import prepared
+from weelo_workers.randomness import new_id
 
 Row = TypeVar("Row", bound=Base)
 Other = TypeVar("Other", bound=Base)
@@ -366,7 +367,7 @@ class UnitOfWork:
             )
         self._events.append(
             EventEnvelope(
-                id=uuid4(),
+                id=new_id(),
                 event=type(event).__name__,
                 at=self.now,
                 data=event.json_dict(),

@@ -6,7 +6,6 @@ A user with a socket gets the push if no socket acknowledges the event within th
 from __future__ import annotations
 
 import logging
-import random
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import timedelta
@@ -23,6 +22,7 @@ from weelo_workers.metrics import counters
 from weelo_workers.models import Device
 from weelo_workers.notifications import fcm, push_results, socket_sessions
 from weelo_workers.notifications.catalog import BY_WIRE_NAME
+from weelo_workers.randomness import uniform
 
 log = logging.getLogger(__name__)
 
@@ -194,4 +194,4 @@ def _try_again(
 def _pause(attempt: int) -> float:
     """Return a random time in seconds between half the back-off and all of it, so that retries spread out."""
     longest = backoff(attempt + 1, first=1.0, longest=MAX_RETRY_DELAY_SECONDS)
-    return longest * random.uniform(0.5, 1.0)
+    return longest * uniform(0.5, 1.0)

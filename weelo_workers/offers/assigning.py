@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from weelo_workers import broadcast_transitions
 from weelo_workers.contracts.broadcasts import BookingFullyFilled, TrucksRemainingUpdate
@@ -20,6 +20,7 @@ from weelo_workers.models import Assignment, Broadcast, TruckRequest
 from weelo_workers.offers.allocation import Allocation, Offered
 from weelo_workers.queries.slots import filled, searching
 from weelo_workers.queries.views import assignment_view, broadcast_header
+from weelo_workers.randomness import new_id
 
 OFFERED_TO_OTHERS = "It is offered to other fleets."
 """The detail of SLOT_GIVEN_BACK."""
@@ -113,8 +114,8 @@ def _assignment(
 ) -> Assignment:
     slot, vehicle, driver = allocation
     return Assignment(
-        id=uuid4(),
-        trip_id=uuid4(),
+        id=new_id(),
+        trip_id=new_id(),
         broadcast_id=broadcast.id,
         truck_request_id=slot.id,
         transporter_id=transporter_id,

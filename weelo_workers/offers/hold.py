@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import select
 
@@ -23,6 +23,7 @@ from weelo_workers.offers.holds import announce_remaining, expire_overdue, hold_
 from weelo_workers.ownership import lock_any_broadcast, offer_unless_blocked
 from weelo_workers.queries.fleets import free_trucks
 from weelo_workers.queries.slots import kinds_of, searching, split_given_back
+from weelo_workers.randomness import new_id
 
 
 @handles(HoldSlots)
@@ -45,7 +46,7 @@ def hold(command: HoldSlots, uow: UnitOfWork) -> HoldView:
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     chosen = _choose(command, slots, uow)
     made = Hold(
-        id=uuid4(),
+        id=new_id(),
         broadcast_id=broadcast.id,
         transporter_id=command.transporter_id,
         status=HoldStatus.OPEN,

@@ -399,6 +399,15 @@ return 1
 """
 )
 
+# Arguments: broadcast, seconds, transporters.
+SNOOZE = (
+    _COMMON
+    + """
+for n = 3, #ARGV do redis.call('SET', O..'asked:'..ARGV[1]..':'..ARGV[n], 1, 'EX', ARGV[2]) end
+return 1
+"""
+)
+
 # Arguments: transporter, the distance in km beyond which they have no room, seconds to keep it. Of several distances
 # the smallest is kept.
 MARK_FULL = (

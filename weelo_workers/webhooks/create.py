@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 from sqlalchemy import func, select
 
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -13,6 +11,7 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import User, Webhook
 from weelo_workers.queries.log import newest_seq
 from weelo_workers.queries.webhooks import webhook_view
+from weelo_workers.randomness import new_id
 from weelo_workers.webhooks.waking import deliver_from_now_on
 
 MAX_WEBHOOKS = 20
@@ -33,7 +32,7 @@ def create(command: CreateWebhook, uow: UnitOfWork) -> WebhookView:
     if (owned or 0) >= MAX_WEBHOOKS:
         raise Rejected(Code.WEBHOOK_LIMIT, f"Delete one first; a user may have {MAX_WEBHOOKS}.")
     webhook = Webhook(
-        id=uuid4(),
+        id=new_id(),
         user_id=command.user_id,
         url=command.details.url,
         events=list(dict.fromkeys(command.details.events)),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import partial
-from uuid import uuid4
 
 from weelo_workers.contracts.webhooks import DeliverWebhook
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.randomness import new_id
 from weelo_workers.webhooks import leases, sending
 
 # The command that checks a lease is due this many seconds after the end of the lease.
@@ -23,7 +23,7 @@ def deliver(command: DeliverWebhook, uow: UnitOfWork) -> None:
     resend, or if another sender has the lease: that sender finds the new lines before it releases the lease. If a
     sender crashes, its lease ends, and the command that was sent to be due then takes a new one.
     """
-    token = uuid4()
+    token = new_id()
     lease = leases.take(uow.session.connection(), command.webhook_id, token, at_once=command.at_once)
     if lease is None:
         return

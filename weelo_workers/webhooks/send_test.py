@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from uuid import uuid4
 
 from weelo_workers import webhook_secrets
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -19,6 +18,7 @@ from weelo_workers.contracts.wire import rfc3339
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import WebhookDelivery
+from weelo_workers.randomness import new_id
 from weelo_workers.settings import settings
 from weelo_workers.webhooks.locking import lock_own_webhook, read_own_webhook
 from weelo_workers.webhooks.sending import sender
@@ -53,14 +53,14 @@ def _post_and_record(command: SendTest, uow: UnitOfWork) -> WebhookTestView:
     versions = webhook_secrets.signing_versions(webhook.secret_version, webhook.old_secrets, uow.now)
     key = settings().webhook_key
     secrets = [webhook_secrets.secret(key, webhook.id, version) for version in versions]
-    event_id = uuid4()
+    event_id = new_id()
     frame = frame_of_test(event_id, webhook.id, rfc3339(uow.now))
     attempt = sender().post_now(webhook.url, secrets, str(event_id), frame)
     # The webhook may have been deleted meanwhile, with its records.
     webhook = lock_own_webhook(uow, command.webhook_id, command.user_id)
     uow.add(
         WebhookDelivery(
-            id=uuid4(),
+            id=new_id(),
             webhook_id=webhook.id,
             event_id=event_id,
             event=TEST_EVENT,

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import resource
 import threading
 import time
@@ -23,6 +22,7 @@ from weelo_workers import tracing, webhook_secrets
 from weelo_workers.lifecycles.webhook import retry_delay
 from weelo_workers.metrics import counters
 from weelo_workers.models.engine import DATABASE_ERRORS, engine
+from weelo_workers.randomness import uniform
 from weelo_workers.settings import settings
 from weelo_workers.webhooks import leases
 from weelo_workers.webhooks.leases import Line, Work
@@ -136,7 +136,7 @@ class Sender:
             await self._in_database(record, webhook_id, token, line)
             if not attempt.gone:
                 return True
-        pause = retry_delay(work.failures + 1, random.uniform(0.8, 1.2))
+        pause = retry_delay(work.failures + 1, uniform(0.8, 1.2))
         fail = partial(
             leases.record_failure,
             url=work.url,

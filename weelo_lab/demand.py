@@ -1,0 +1,332 @@
+"""Demand and people of a run: what a YAML file describes, and what a seed draws from it.
+
+Every request and every fleet has a random stream of its own, and no policy enters. So under every policy the same customers
+ask for the same trucks at the same times, and the same fleets see them with the same mind (common random numbers).
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from uuid import UUID, uuid5
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from weelo_demo.towns import Point, Town as KnownTown, moved, towns_around
+from weelo_lab.virtual_clock import SECOND
+
+_NAMESPACE = UUID("5a1f3f0e-6a0b-4b43-9a55-6b6c4d0c8f11")
+HOUR = 3_600
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+Counts = Annotated[dict[Annotated[int, Field(ge=1, le=50)], Weight], Field(min_length=1)]
+Choice = TypeVar("Choice")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Place(_Part):
+    """A position in degrees, WGS 84."""
+
+    latitude: Annotated[float, Field(ge=-85, le=85)]
+    longitude: Annotated[float, Field(ge=-180, le=180)]
+
+
+class Town(Place):
+    """Where requests begin and fleets stand. `spread_km`: how far around this position; 0 for the position itself."""
+
+    name: str
+    weight: Weight = 1.0
+    spread_km: Annotated[float, Field(ge=0, le=100)] = 5.0
+    by_hour: Annotated[tuple[Weight, ...], Field(min_length=24, max_length=24)] | None = None
+    """The weights of the town's 24 hours. Left out: those of the demand."""
+
+
+class TownsAround(Place):
+    """All towns of India within a distance, weighted by their people (GeoNames, CC BY 4.0)."""
+
+    within_km: Annotated[float, Field(gt=0, le=500)] = 60.0
+    spread_km: Annotated[float, Field(ge=0, le=100)] = 5.0
+
+
+class Kind(_Part):
+    """A kind of truck, and how often customers want it and fleets have it."""
+
+    type: str = "open"
+    subtype: str = "17 Feet"
+    weight: Weight = 1.0
+
+
+class Answers(_Part):
+    """How a fleet and its drivers answer.
+
+    A fleet that sees an offer decides after a while whether it accepts. The probability is `accepts`, falls by half with
+    each `half_km` to the pickup, and falls by the share of its trucks that are on the road times `load`.
+    """
+
+    sees: Share = 0.9
+    accepts: Share = 0.5
+    half_km: Annotated[float, Field(gt=0)] = 40.0
+    load: Share = 0.3
+    declines: Share = 0.2
+    """How many of those that do not accept decline. The others do nothing."""
+    seconds: Seconds = 25.0
+    """The median time until the answer."""
+    seconds_per_km: Annotated[float, Field(ge=0, le=60)] = 0.2
+    """How much longer it takes per kilometre to the pickup."""
+    spread: Annotated[float, Field(ge=0, le=3)] = 0.7
+    """The standard deviation of the logarithm of the times; 0: always the median."""
+    tap_seconds: Annotated[float, Field(ge=0, le=60)] = 1.5
+    """How long before the answer arrives the fleet decides. What its app shows later comes too late."""
+    driver_accepts: Share = 0.93
+    driver_declines: Share = 0.5
+    """How many of the drivers who do not accept decline. The others do nothing."""
+    driver_seconds: Seconds = 12.0
+    gives_back: Share = 0.01
+    """How many drivers who have accepted give the truck back before they set out."""
+
+
+class Driving(_Part):
+    """How trips go."""
+
+    sets_out_seconds: Seconds = 300.0
+    kmh: Annotated[float, Field(gt=0, le=200)] = 28.0
+    loading_minutes: Annotated[float, Field(ge=0, le=1_000)] = 30.0
+    unloading_minutes: Annotated[float, Field(ge=0, le=1_000)] = 25.0
+
+
+class FleetGroup(_Part):
+    """Fleets of one sort. `towns`: the names of their towns; left out: all, by weight."""
+
+    count: Annotated[int, Field(ge=0, le=20_000)]
+    towns: tuple[str, ...] | None = None
+    trucks: Counts = Field(default_factory=lambda: {1: 70.0, 2: 18.0, 4: 9.0, 8: 3.0})
+    answers: Answers = Answers()
+    online_from_hour: Annotated[float, Field(ge=0, le=24)] = 0.0
+    online_until_hour: Annotated[float, Field(ge=0, le=48)] = 48.0
+
+
+class TripLength(_Part):
+    """The distances between pickup and drop: lognormal. `spread`: the standard deviation of the logarithm."""
+
+    median_km: Annotated[float, Field(gt=0, le=3_000)] = 30.0
+    spread: Annotated[float, Field(ge=0, le=2)] = 0.7
+
+
+class Demand(_Part):
+    """What a demand file describes."""
+
+    name: str = "A small morning around Delhi"
+    begins_at_hour: Annotated[float, Field(ge=0, lt=24)] = 8.0
+    hours: Annotated[float, Field(gt=0, le=168)] = 2.0
+    requests: Annotated[int, Field(ge=0, le=100_000)] = 100
+    towns: tuple[Town, ...] = ()
+    towns_around: TownsAround | None = None
+    by_hour: Annotated[tuple[Weight, ...], Field(min_length=24, max_length=24)] = (
+        1, 1, 1, 1, 2, 4, 7, 9, 10, 10, 9, 8, 7, 7, 8, 8, 8, 7, 6, 4, 3, 2, 1, 1,
+    )  # fmt: skip
+    kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = (Kind(),)
+    trucks_wanted: Counts = Field(default_factory=lambda: {1: 82.0, 2: 12.0, 5: 6.0})
+    trip: TripLength = TripLength()
+    fleets: tuple[FleetGroup, ...] = (FleetGroup(count=50),)
+    driving: Driving = Driving()
+    heartbeat_seconds: Annotated[float, Field(ge=5, le=600)] = 30.0
+    """How often fleets send their position. Presence lasts three times as long."""
+    settles_minutes: Annotated[float, Field(ge=0, le=1_440)] = 15.0
+    """How long a run goes on after the last hour, so that the last requests end."""
+
+    @model_validator(mode="after")
+    def _towns_are_known(self) -> Demand:
+        if not self.towns and self.towns_around is None:
+            object.__setattr__(self, "towns_around", TownsAround(latitude=28.6315, longitude=77.2167))
+        known = {town.name for town in self.all_towns()}
+        for group in self.fleets:
+            if unknown := sorted(set(group.towns or ()) - known):
+                raise ValueError(f"fleets: there is no town {unknown[0]}")
+        return self
+
+    def with_towns(self) -> Demand:
+        """Return this demand with its towns named one by one, so that a run need not load GeoNames."""
+        return self.model_copy(update={"towns": self.all_towns(), "towns_around": None})
+
+    def all_towns(self) -> tuple[Town, ...]:
+        """Return the towns of the file, and those of GeoNames that it asks for."""
+        around = self.towns_around
+        if around is None:
+            return self.towns
+        near = towns_around(Point(around.latitude, around.longitude), around.within_km)
+        return (*self.towns, *(_from_geonames(town, around.spread_km) for town in near))
+
+
+def _from_geonames(town: KnownTown, spread_km: float) -> Town:
+    return Town(
+        name=town.name,
+        latitude=town.at.latitude,
+        longitude=town.at.longitude,
+        weight=town.population,
+        spread_km=spread_km,
+    )
+
+
+class FileError(ValueError):
+    """A file of demand or policy cannot be used. The text is one line."""
+
+
+def read(path: Path | None) -> Demand:
+    """Return the demand of a file; None: a small one. Raises FileError."""
+    return parse({} if path is None else read_yaml(path), str(path or "demand"))
+
+
+def parse(values: Mapping[str, Any], where: str = "demand") -> Demand:
+    """Return the demand with these values. Raises FileError."""
+    try:
+        return Demand.model_validate(values).with_towns()
+    except ValidationError as refused:
+        first = refused.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise FileError(f"{where}: {place + ': ' if place else ''}{first['msg']}") from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file. Raises FileError."""
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as problem:
+        raise FileError(f"{path}: {problem.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
+        raise FileError(f"{path}: {str(problem).splitlines()[0]}") from None
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise FileError(f"{path}: has to be a mapping of names to values")
+    return values
+
+
+# --- what a seed draws ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRequest:
+    """A request of a run. Numbers count from 1 in the order of their times."""
+
+    number: int
+    micros: int
+    customer_id: UUID
+    pickup: Point
+    drop: Point
+    town: str
+    kind: Kind
+    trucks: int
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedFleet:
+    """A fleet of a run."""
+
+    number: int
+    transporter_id: UUID
+    at: Point
+    town: str
+    kind: Kind
+    trucks: int
+    group: FleetGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """All requests and fleets of a run."""
+
+    requests: tuple[PlannedRequest, ...]
+    fleets: tuple[PlannedFleet, ...]
+
+
+def stream(seed: str, *of: object) -> random.Random:
+    """Return the random stream of one part of a run, such as `stream(seed, "fleet", 3, "request", 7)`."""
+    return random.Random(" ".join(map(str, (seed, *of))))
+
+
+def person_id(seed: str, *of: object) -> UUID:
+    """Return the id of a person of a run."""
+    return uuid5(_NAMESPACE, " ".join(map(str, (seed, *of))))
+
+
+def draw(demand: Demand, seed: str, begin_micros: int) -> Population:
+    """Return the requests and fleets of this seed. `begin_micros`: when the first hour begins."""
+    towns = demand.all_towns()
+    unnumbered = sorted(
+        (_request(demand, towns, seed, number, begin_micros) for number in range(demand.requests)),
+        key=lambda request: (request.micros, request.number),
+    )
+    requests = [replace(request, number=number) for number, request in enumerate(unnumbered, start=1)]
+    numbers = itertools.count(1)
+    fleets = [
+        _fleet(demand, towns, group, seed, next(numbers))
+        for group in demand.fleets
+        for _ in range(group.count)
+    ]
+    return Population(tuple(requests), tuple(fleets))
+
+
+def _request(
+    demand: Demand, towns: Sequence[Town], seed: str, number: int, begin_micros: int
+) -> PlannedRequest:
+    dice = stream(seed, "request", number)
+    town = _chosen(dice, towns, [each.weight for each in towns])
+    after = _time_of_day(dice, demand.begins_at_hour, demand.hours, town.by_hour or demand.by_hour)
+    pickup = _around(dice, town)
+    km = demand.trip.median_km * math.exp(demand.trip.spread * dice.gauss(0.0, 1.0))
+    bearing = dice.uniform(0.0, 2 * math.pi)
+    drop = moved(pickup, km * math.cos(bearing), km * math.sin(bearing))
+    kind = _chosen(dice, demand.kinds, [each.weight for each in demand.kinds])
+    trucks = _chosen(dice, list(demand.trucks_wanted), list(demand.trucks_wanted.values()))
+    micros = begin_micros + round(after * 1_000) * (SECOND // 1_000)
+    return PlannedRequest(
+        number, micros, person_id(seed, "customer", number), pickup, drop, town.name, kind, trucks
+    )
+
+
+def _fleet(demand: Demand, towns: Sequence[Town], group: FleetGroup, seed: str, number: int) -> PlannedFleet:
+    dice = stream(seed, "fleet", number)
+    possible = [town for town in towns if group.towns is None or town.name in group.towns]
+    town = _chosen(dice, possible, [each.weight for each in possible])
+    at = _around(dice, town)
+    kind = _chosen(dice, demand.kinds, [each.weight for each in demand.kinds])
+    trucks = _chosen(dice, list(group.trucks), list(group.trucks.values()))
+    return PlannedFleet(number, person_id(seed, "fleet", number), at, town.name, kind, trucks, group)
+
+
+def _time_of_day(dice: random.Random, begin: float, hours: float, weights: Sequence[float]) -> float:
+    """Return a time in seconds after `begin`, distributed by the weights of the hours of a day."""
+    edges = sorted({begin, begin + hours, *(h for h in range(math.ceil(begin), math.ceil(begin + hours)))})
+    parts = list(itertools.pairwise(edges))
+    sums = list(itertools.accumulate((end - start) * weights[int(start) % 24] for start, end in parts))
+    if not sums[-1]:
+        return dice.random() * hours * HOUR
+    wanted = dice.random() * sums[-1]
+    found = min(bisect.bisect_right(sums, wanted), len(parts) - 1)
+    start, end = parts[found]
+    before = sums[found - 1] if found else 0.0
+    share = (wanted - before) / (sums[found] - before) if sums[found] > before else 0.0
+    return (start + share * (end - start) - begin) * HOUR
+
+
+def _around(dice: random.Random, town: Town) -> Point:
+    """Return a random point, uniform over the disc around the town's position."""
+    km, bearing = town.spread_km * math.sqrt(dice.random()), dice.uniform(0.0, 2 * math.pi)
+    middle = Point(town.latitude, town.longitude)
+    return moved(middle, km * math.cos(bearing), km * math.sin(bearing)) if town.spread_km else middle
+
+
+def _chosen(dice: random.Random, items: Sequence[Choice], weights: Sequence[float]) -> Choice:
+    """Return one of the items. If all weights are 0, each is as likely as the others."""
+    return dice.choices(items, weights if any(weights) else None)[0]

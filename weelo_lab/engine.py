@@ -1,0 +1,310 @@
+"""The engine of a run: executes commands by the production bus, in the order that the scheduler decides."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+
+from weelo_lab.event_log import EventLog, digest
+from weelo_lab.faults import NO_FAULTS, FaultDice, Faults
+from weelo_lab.scheduler import Scheduler
+from weelo_lab.virtual_clock import BEGIN, SECOND, VirtualClock
+from weelo_workers import randomness
+from weelo_workers.app import load_handlers
+from weelo_workers.contracts.command import Caller, Command
+from weelo_workers.messaging import mailbox, sweep
+from weelo_workers.messaging.batches import execute_batches
+from weelo_workers.messaging.bus import Bus
+from weelo_workers.messaging.wakeup import WakeUp
+from weelo_workers.metrics import counters
+from weelo_workers.models import prepared
+from weelo_workers.models.engine import autocommit_engine, engine
+from weelo_workers.models.mailbox import MAILBOX, active
+from weelo_workers.presence import evict_closed, evict_stale
+from weelo_workers.redis_client import redis
+
+# One statement for both, because it follows every command.
+_NEWS = text("""
+    SELECT (SELECT row_to_json(row) FROM (
+               SELECT status, http_status, result, error, settled_at FROM mailbox WHERE id = :id
+           ) AS row) AS outcome,
+           (SELECT json_agg(row) FROM (
+               SELECT event.position, event.id, event.event, event.data, line.user_id, line.seq, line.own
+                 FROM events AS event JOIN log_lines AS line ON line.event_id = event.id
+                WHERE event.position > :position
+                ORDER BY event.position, line.user_id
+           ) AS row) AS lines
+""").execution_options(**prepared.prepared("lab_news"))
+_NEXT_SWEEP = select(func.min(MAILBOX.c.wake_at)).where(active())
+_FAILED = text("SELECT name, last_error FROM mailbox WHERE attempts > 0 OR parked_at IS NOT NULL LIMIT 5")
+
+BEAT_MICROS = SECOND
+"""Beat executes batches and sweeps this long after something has happened, as in production within a second."""
+EVICT_MICROS = 10 * SECOND
+REDIS_SECONDS = 60.0
+NO_COMMAND = UUID(int=0)
+NEVER = 1e12
+"""A time limit in real seconds that is never reached."""
+
+
+class LabError(Exception):
+    """A run cannot be used: a command failed, or the machine was too slow for a time limit of the real clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The outcome of a command, as its caller reads it. `status`: `pending` until it is settled."""
+
+    status: str
+    http_status: int | None
+    result: Any
+    error: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A line of a user's log, as the socket sends it."""
+
+    user_id: UUID
+    event: str
+    data: dict[str, Any]
+
+
+class Engine:
+    """Runs commands, timers and people on the virtual clock of this process."""
+
+    def __init__(self, seed: str, faults: Faults = NO_FAULTS, log: EventLog | None = None) -> None:
+        """Begin at the time 0. The process's database has to be that of a run, without rows."""
+        load_handlers()
+        randomness.use_seed(f"{seed} ids")
+        # Both limit real time. What a statement returns may depend on its plan, and the plan on when it is made.
+        prepared.KEPT_SECONDS = NEVER
+        sweep.TIMERS_EVERY_SECONDS = NEVER
+        self.log = log or EventLog()
+        self.on_frame: Callable[[Frame], None] | None = None
+        self.commands = 0
+        self.frames = 0
+        # Every connection is made after this, so that a busy machine does not end a call.
+        redis().connection_pool.connection_kwargs["socket_timeout"] = REDIS_SECONDS
+        self._clock = VirtualClock()
+        self._scheduler = Scheduler(seed)
+        self._dice = FaultDice(seed, faults)
+        self._waker = _Waker(self)
+        self.bus = Bus(engine(), self._waker, after_commit_executor=self._after_commit)
+        self._callers: dict[UUID, Callable[[Outcome], None]] = {}
+        self._position = 0
+        self._beat_at: int | None = None
+        self._evict_at = 0
+        self._troubles = _Troubles()
+        logging.getLogger("weelo_workers").addHandler(self._troubles)
+
+    # --- time ---------------------------------------------------------------------------------------
+
+    @property
+    def micros(self) -> int:
+        """The time of the run in microseconds."""
+        return self._clock.micros
+
+    @property
+    def now(self) -> datetime:
+        """The time of the run."""
+        return self._clock.now
+
+    def after(self, seconds: float, act: Callable[[], None]) -> None:
+        """Run `act` this many seconds later."""
+        self._scheduler.at(self.micros + round(seconds * SECOND), act)
+
+    def at(self, micros: int, act: Callable[[], None]) -> None:
+        """Run `act` at this time in microseconds, or now if it has passed."""
+        self._scheduler.at(max(micros, self.micros), act)
+
+    def write_time(self) -> None:
+        """Make PostgreSQL and Redis show the time of the run. To be called before either is used outside of this class."""
+        self._clock.write()
+
+    def run(self, until: int | None = None) -> None:
+        """Run everything up to this time in microseconds; None: until nothing is left."""
+        while (next_at := self._scheduler.next_at()) is not None and (until is None or next_at <= until):
+            self._clock.move(next_at)
+            self._scheduler.pop()()
+        if until is not None:
+            self._clock.move(until)
+        self.write_time()
+
+    def finish(self) -> None:
+        """Close the connections. Raises LabError if a command has failed, or if something took too long by the real clock."""
+        with autocommit_engine().connect() as connection:
+            failed = connection.execute(_FAILED).all()
+        self._clock.close()
+        logging.getLogger("weelo_workers").removeHandler(self._troubles)
+        if failed:
+            raise LabError(f"commands failed: {', '.join(f'{row.name}: {row.last_error}' for row in failed)}")
+        if self._troubles.lines:
+            raise LabError(f"the run cannot be repeated exactly: {self._troubles.lines[0]}")
+        if _retries():
+            raise LabError("the run cannot be repeated exactly: a transaction was repeated")
+
+    # --- commands -----------------------------------------------------------------------------------
+
+    def post(self, command: Command, caller: Caller, then: Callable[[Outcome], None] | None = None) -> None:
+        """Store a command as the API does, and wake a worker. `then`: called with its outcome."""
+        self.write_time()
+        command_id = randomness.new_id()
+        with autocommit_engine().connect() as connection:
+            mailbox.post(connection, command, caller, command_id, "lab")
+        self.log.add(
+            self.micros,
+            "post",
+            id=command_id,
+            name=command.name,
+            by=caller.id,
+            payload=digest(command.model_dump(mode="json")),
+        )
+        if then is not None:
+            self._callers[command_id] = then
+        self.wake(WakeUp(command_id, command.name, command.queue))
+        self._beat_soon()
+
+    def wake(self, wake_up: WakeUp) -> None:
+        """Deliver a wake-up when its countdown ends, unless a fault happens to it."""
+        dice, faults = self._dice, self._dice.faults
+        due = self.micros + round(wake_up.countdown * SECOND)
+        if dice.happens(faults.lost):
+            self.log.add(self.micros, "lose", id=wake_up.id)
+            return
+        if dice.happens(faults.late):
+            due += round(dice.seconds(faults.late_seconds) * SECOND)
+        self._scheduler.at(due, partial(self._deliver, wake_up))
+        if dice.happens(faults.doubled):
+            again = due + round(dice.seconds(faults.late_seconds) * SECOND)
+            self._scheduler.at(again, partial(self._deliver, wake_up))
+
+    def _deliver(self, wake_up: WakeUp) -> None:
+        self.commands += 1
+        self.write_time()
+        self.bus.execute(wake_up.id)
+        self._read_news(wake_up.id, "deliver", wake_up.name)
+        self._beat_soon()
+
+    def _after_commit(self, act: Callable[[], None]) -> None:
+        if self._dice.happens(self._dice.faults.crashed):
+            self.log.add(self.micros, "crash")
+            return
+        act()
+
+    # --- beat ---------------------------------------------------------------------------------------
+
+    def _beat_soon(self) -> None:
+        self._beat_not_after(self.micros + BEAT_MICROS)
+
+    def _beat_not_after(self, micros: int) -> None:
+        at = math.ceil(micros / BEAT_MICROS) * BEAT_MICROS
+        if self._beat_at is None or at < self._beat_at:
+            self._beat_at = at
+            self._scheduler.at(at, partial(self._beat, at))
+
+    def _beat(self, at: int) -> None:
+        if self._beat_at != at:
+            return
+        self._beat_at = None
+        self.write_time()
+        batched = execute_batches(engine())
+        # Without faults every wake-up is delivered, so a sweep would find nothing.
+        swept = sweep.sweep(self.bus, seconds=NEVER) if self._dice.faults.any else 0
+        if self.micros >= self._evict_at:
+            self._evict_at = self.micros + EVICT_MICROS
+            evict_stale(at_most=1_000)
+            evict_closed(at_most=1_000)
+        if batched or swept:
+            self.log.add(self.micros, "beat", batched=batched, swept=swept)
+            for command_id in [*self._callers] if swept else [NO_COMMAND]:
+                self._read_news(command_id, "look", "")
+        if self._dice.faults.any:
+            self._beat_for_what_was_lost()
+
+    def _beat_for_what_was_lost(self) -> None:
+        """Beat again when the next row is overdue: its wake-up may have been lost."""
+        with autocommit_engine().connect() as connection:
+            wake_at = connection.execute(_NEXT_SWEEP).scalar()
+        if wake_at is not None:
+            due = math.ceil((wake_at - BEGIN).total_seconds() * SECOND)
+            self._beat_not_after(max(due, self.micros + BEAT_MICROS))
+
+    # --- frames -------------------------------------------------------------------------------------
+
+    def _read_news(self, command_id: UUID, kind: str, name: str) -> None:
+        """Pass the outcome of a command to its caller, and the new lines of all logs to their readers, as sockets do."""
+        with autocommit_engine().connect() as connection:
+            outcome, lines = connection.execute(_NEWS, {"id": command_id, "position": self._position}).one()
+        if outcome is not None:
+            self.log.add(
+                self.micros,
+                kind,
+                id=command_id,
+                name=name,
+                status=outcome["status"],
+                http=outcome["http_status"],
+                result=digest([outcome["result"], outcome["error"]]),
+            )
+        frames = [self._frame(line) for line in lines or ()]
+        if outcome is not None and outcome["settled_at"] is not None:
+            caller = self._callers.pop(command_id, None)
+            if caller is not None:
+                status, http_status = outcome["status"], outcome["http_status"]
+                caller(Outcome(status, http_status, outcome["result"], outcome["error"]))
+        for frame in frames:
+            if self._dice.happens(self._dice.faults.stale):
+                self.after(self._dice.seconds(self._dice.faults.stale_seconds), partial(self._receive, frame))
+            else:
+                self._receive(frame)
+
+    def _frame(self, line: dict[str, Any]) -> Frame:
+        if line["position"] != self._position:
+            self._position = line["position"]
+            about = {"id": line["id"], "event": line["event"], "data": digest(line["data"])}
+            self.log.add(self.micros, "event", **about)
+        self.log.add(self.micros, "line", to=line["user_id"], seq=line["seq"], own=digest(line["own"]))
+        self.frames += 1
+        return Frame(UUID(line["user_id"]), line["event"], line["data"] | (line["own"] or {}))
+
+    def _receive(self, frame: Frame) -> None:
+        if self.on_frame is not None:
+            self.on_frame(frame)
+
+
+def _retries() -> float:
+    """Return how many transactions of this process were repeated: each draws new ids."""
+    [metric] = counters.SERIALIZATION_RETRIES.collect()
+    return sum(sample.value for sample in metric.samples if sample.name.endswith("_total"))
+
+
+class _Waker:
+    """Hands each wake-up to the scheduler."""
+
+    recently_failed = False
+
+    def __init__(self, lab: Engine) -> None:
+        self._lab = lab
+
+    def wake(self, wake_up: WakeUp) -> None:
+        self._lab.wake(wake_up)
+
+
+class _Troubles(logging.Handler):
+    """Records warnings of outages: they come from limits of the real clock, so the same seed may have no such warning."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self.lines) < 5:
+            self.lines.append(record.getMessage())
