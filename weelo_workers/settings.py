@@ -303,7 +303,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _metrics_have_an_address(self) -> Self:
-        # A METRICS_HOST without METRICS_PORT is checked as well, because `weelo up` chooses ports for its children.
+        # A METRICS_HOST without METRICS_PORT is checked as well, because `weelo up` chooses ports for its child processes.
         if self.metrics_port is not None or "metrics_host" in self.model_fields_set:
             try:
                 found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)

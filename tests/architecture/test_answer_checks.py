@@ -1,4 +1,4 @@
-"""Answers that are not as docs/openapi.json says are found."""
+"""Responses that are not as docs/openapi.json says are found."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def differs(
     content_type: str = "application/json",
     **headers: str,
 ) -> str:
-    """Return the differences between such an answer and the document as text; empty if there are none."""
+    """Return the differences between such a response and the document as text; empty if there are none."""
     sent = {
         "Content-Type": content_type,
         **EVERYWHERE,
@@ -86,7 +86,7 @@ def test_a_deviation_is_found(found: str, expected: str) -> None:
 
 
 def test_the_answers_of_flask_and_httpx_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The document is replaced by one without operations, so that every answer with a status below 400 is a deviation."""
+    """The document is replaced by one without operations, so that every response with a status below 400 is a deviation."""
     empty = type(operations())({"paths": {}, "components": {"schemas": {"Problem": {}}}})
     monkeypatch.setattr("tests.support.answer_checks.operations", lambda: empty)
     create_app().test_client().get("/healthz")

@@ -118,7 +118,8 @@ def _field(model: type[BaseModel], name: str, request: bool) -> Field:
     field = model.model_fields[name]
     kinds = _union(field.annotation)
     optional = not field.is_required() if request else type(None) in kinds
-    # A field whose only type is None is treated as one that allows any value. A union of enumerations is a text.
+    # A field whose only type is None is treated as one that allows any value. A union of enumerations is treated as `str`,
+    # because all their values are texts.
     types = [each for each in kinds if each is not type(None)] or [Any]
     [kind] = [str] if all(isinstance(each, type) and issubclass(each, StrEnum) for each in types) else types
     many = get_origin(kind) in (list, tuple)

@@ -1,4 +1,4 @@
-"""The answer for another user's resource is the one for an unknown id, on every route and for every admitted role."""
+"""The response for another user's resource is the one for an unknown id, on every route and for every admitted role."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ BODIES: dict[str, Any] = {
 }
 
 # Routes whose path argument is a value that users choose. They do not answer 404 if another user has this value: those of
-# TAKEN answer 409 with this code, those of NEVER_SAID_WHOSE answer 200 as for a value that no user has.
+# TAKEN answer 409 with this code, those of OWNER_NOT_REVEALED answer 200 as for a value that no user has.
 TAKEN = {"PUT /vehicles/<vehicleNumber>": "VEHICLE_EXISTS", "PUT /drivers/<driverId>": "DRIVER_EXISTS"}
-NEVER_SAID_WHOSE = {"PUT /devices/<token>", "DELETE /devices/<token>"}
+OWNER_NOT_REVEALED = {"PUT /devices/<token>", "DELETE /devices/<token>"}
 
 
 @lru_cache
@@ -106,13 +106,13 @@ def test_somebody_elses_thing_is_not_there(scene: Scene, route: str, role: str) 
         answer = ask(stranger, route, names)
         if route in TAKEN:
             assert (answer.status_code, answer.json()["code"]) == (409, TAKEN[route])
-        elif route in NEVER_SAID_WHOSE:
+        elif route in OWNER_NOT_REVEALED:
             other = ask(stranger, route, nothing)
             assert answer.status_code == other.status_code == 200
             assert answer.json() == {**other.json(), "token": names["token"]}
         else:
             assert answer.status_code == 404, answer.text
-            # The answer is the same as for an id that does not exist, so that ids cannot be probed.
+            # The response is the same as for an id that does not exist, so that ids cannot be probed.
             assert answer.json() == ask(stranger, route, nothing).json()
     assert scene.as_its_people_see_it() == before
 

@@ -27,7 +27,8 @@ PARAMETERS = {
     # By this parameter a session of our own is recognised. PostgreSQL accepts any name with a dot, and a pooler that
     # shares sessions refuses or drops it.
     "weelo.own_session": "on",
-    # Without this, PostgreSQL may plan a prepared statement at each execution, for the values of its parameters.
+    # By default PostgreSQL may plan a prepared statement anew at each execution, for the values of its parameters (a
+    # custom plan).
     "plan_cache_mode": "force_generic_plan",
 }
 """Parameters of the startup packet."""

@@ -28,7 +28,7 @@ CONNECT_SECONDS = 4.0
 # Only the status of a response counts. Its body is read within these limits, and not used.
 MAX_BODY_BYTES = 4_096
 BODY_SECONDS = 1.0
-# An endpoint may send any number of interim answers (RFC 9110, section 15.2) or endless headers. They are parsed in the
+# An endpoint may send any number of interim responses (RFC 9110, section 15.2) or endless headers. They are parsed in the
 # loop that all posts share, so they are read in small parts, up to a limit.
 MAX_RECEIVED_BYTES = 64 * 1024
 PART_BYTES = 4 * 1024

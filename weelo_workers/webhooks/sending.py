@@ -193,7 +193,7 @@ def _in_transaction(function: Callable[..., T], *arguments: Any) -> T:
 
 @lru_cache(maxsize=1)
 def sender() -> Sender:
-    """Return this process's sender. It is created at the first use, which is after the fork of a worker's child."""
+    """Return this process's sender. It is created at the first use, which is after the fork of a worker's child process."""
     return Sender()
 
 
