@@ -50,7 +50,8 @@ def test_lists_of_five_thousand_open_broadcasts_take_less_than_300_ms(
         ("/stuck", {}, 0),
     ]
     for path, query, expected in queries:
-        operator.items(path, **query)  # The first response is slower: the check of responses reads its schema.
+        # The first response takes longer, because the check of responses reads its schema.
+        operator.items(path, **query)
         seconds = []
         for _ in range(5):
             begun = time.perf_counter()

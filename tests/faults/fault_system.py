@@ -149,7 +149,7 @@ class FaultSystem:
         return False
 
     def locked_by(self, pids: Sequence[int]) -> list[str]:
-        """Return the ids of all requests with a locked row; none if no process of these has an open transaction."""
+        """Return the ids of all requests with a locked row; none unless one of these processes is in a transaction."""
         ports = []
         for pid in pids:
             with suppress(psutil.Error):

@@ -1,4 +1,4 @@
-"""docs/contract.md, section 12, and the document of a sandbox have its routes with their bodies and responses."""
+"""The page docs/contract.md and a sandbox's openapi.json describe the routes of a sandbox, with bodies and responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TRYI-01: the clock is moved many times, by random times. Each time the rows agree, as in the model test."""
+"""TRYI-01: the clock is moved again and again, by a random time. After each move the rows agree, as in the model test."""
 
 from __future__ import annotations
 

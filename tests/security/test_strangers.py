@@ -194,8 +194,8 @@ def test_no_body_puts_a_truck_or_driver_of_another_fleet_on_a_slot(
     before = scene.as_its_people_see_it()
     for number in (0, 1):  # the first truck has an assignment
         other = scene.fleet.truck(number)
-        # In a `partial` body, both vehicle and driver of the second truck are the other fleet's. With one of our own, the
-        # body would name it twice and be refused for that reason.
+        # In a `partial` body, the second truck has both vehicle and driver of the other fleet. If one of them were our
+        # own, the body would name it twice, and would be rejected for the repetition.
         foreign = other if way == "partial" else {**own, field: other[field]}
         bodies = {"partial": {"trucks": [own, foreign], "partial": True}, "hold": {"assignments": [foreign]}}
         answer = http.post(path, json=bodies.get(way, foreign))

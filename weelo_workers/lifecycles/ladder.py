@@ -1,6 +1,6 @@
 """The radius ladder: how far a broadcast is offered at each step, and when the next step comes (RADI-01).
 
-Each radius is one step. After all radii comes the last step, which has no radius or `LAST_STEP_MAX_KM`. In it the
+Each radius is one step. After all radii comes the last step; its radius is `LAST_STEP_MAX_KM`, or unlimited. In it the
 broadcast is offered to every matching transporter online, nearest first, in portions. Each portion has its own step
 number.
 """

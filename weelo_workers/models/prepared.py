@@ -45,7 +45,7 @@ _STATEMENTS = "prepared statements"
 time of its preparation (monotonic clock)."""
 
 _MISSING = "26000"
-"""PostgreSQL's error code for a prepared statement that does not exist: the session has been exchanged."""
+"""PostgreSQL's error code for a prepared statement that does not exist: the pooler has switched to another session."""
 
 _EXISTS = "42P05"
 """PostgreSQL's error code for a prepared statement that exists: its preparation was interrupted before it was recorded."""
@@ -117,7 +117,7 @@ class PreparedStatements:
         return found.execute, parameters
 
     def _begin_anew(self, context: ExceptionContext) -> None:
-        """If a prepared statement cannot be used any more, have the connections replaced. The command is then repeated."""
+        """Have the connections replaced if a prepared statement cannot be used any more. The command is then repeated."""
         error = context.original_exception
         code = getattr(error, "pgcode", None)
         if code == _MISSING:

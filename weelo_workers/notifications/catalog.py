@@ -130,7 +130,7 @@ class PushCondition:
 def push_condition(
     reads: type[OfBroadcast],
 ) -> Callable[[Callable[[Session, PushData, Collection[UUID]], Collection[UUID]]], PushCondition]:
-    """Make a push condition of a function."""
+    """Make a push condition from a function."""
     return lambda find: PushCondition(find, reads)
 
 
