@@ -51,10 +51,10 @@ task_serializer = "json"
 accept_content = ["json"]
 task_ignore_result = True  # the outcome is stored in the mailbox row
 task_acks_late = True
-task_reject_on_worker_lost = True  # otherwise the message of a killed child is acknowledged and lost
+task_reject_on_worker_lost = True  # otherwise the message of a killed child process is acknowledged and lost
 task_store_errors_even_if_ignored = False
 worker_prefetch_multiplier = 1
-# For a handler that hangs outside the database, whose own limits are shorter: the child is replaced and the row remains.
+# For a handler that hangs outside the database, whose own limits are shorter. The child process is replaced, and the row remains.
 # The notifier's threads cannot be ended this way, but only FCM can hang there, and its limit is 10 s.
 task_time_limit = 60
 worker_cancel_long_running_tasks_on_connection_loss = False

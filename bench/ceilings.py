@@ -98,7 +98,7 @@ def measure(data: Path, *, quick: bool) -> Ceilings:
 
 
 def _no_op_task(redis: Redis, broker_pid: int, many: int) -> Ceiling:
-    """Publish tasks from this process to a worker with two children, and wait until the last one is acknowledged."""
+    """Publish tasks from this process to a worker with two child processes, and wait until the last one is acknowledged."""
     from bench.bare import nothing
 
     options = ("--queues=bare", "--pool=prefork", "--concurrency=2", "--without-mingle", "--without-gossip")

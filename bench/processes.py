@@ -22,7 +22,7 @@ def kinds(system: System, data: Path) -> dict[str, list[int]]:
     servers = {"PostgreSQL": Postgres(data).pid(), "Redis": Valkey(data).pid()}
     found: dict[str, list[int]] = {}
     for program in psutil.Process(system.process.pid).children():
-        if program.pid not in servers.values():  # the servers are children of the supervisor, too
+        if program.pid not in servers.values():  # the servers are child processes of the supervisor, too
             with suppress(psutil.NoSuchProcess):
                 found.setdefault(_kind(program.cmdline()), []).extend(_tree(program.pid))
     found[SUPERVISOR] = [system.process.pid, *found.pop(SUPERVISOR, [])]
@@ -68,7 +68,7 @@ def _tree(pid: int) -> Iterator[int]:
 
 
 def _used(pid: int) -> float:
-    """Return the processor seconds of one process and of its ended children; 0 if the process itself has ended.
+    """Return the processor seconds of one process and of its ended child processes; 0 if the process itself has ended.
 
     When a child ends, the kernel adds its time to its parent's, so the sum over a tree includes ended processes.
     """

@@ -99,7 +99,7 @@ def _loggers_enabled() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_deviations(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Fail the test if an answer, frame or push was not as documented, or a handler rejected with an undeclared code."""
+    """Fail the test if a response, frame or push was not as documented, or a handler rejected with an undeclared code."""
     if request.node.get_closest_marker("undocumented"):
         with deviations.tolerated():
             yield

@@ -59,7 +59,7 @@ def authenticate(token: str, *, wait: bool = True) -> Identity:
     except jwt.ExpiredSignatureError:
         raise Rejected(Code.TOKEN_EXPIRED, "Get a new token and try again.") from None
     except _INVALID:
-        # The answer gives no reason, because a reason would help to forge tokens.
+        # The response gives no reason, because a reason would help to forge tokens.
         raise Rejected(Code.UNAUTHORIZED, "The token is not valid.") from None
 
 
@@ -162,7 +162,7 @@ def _by_firebase(token: str, key_id: str, *, wait: bool) -> Identity:
     )
     if not claims["sub"]:
         raise jwt.InvalidTokenError
-    # Firebase sets no role by itself, so the role is often forgotten, and the answer says so. The signature is verified
+    # Firebase sets no role by itself, so the role is often forgotten, and the response says so. The signature is verified
     # already, so this does not help to forge tokens.
     if claims.get("role") not in tuple(Role):
         raise Rejected(

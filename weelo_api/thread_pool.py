@@ -12,7 +12,10 @@ log.addFilter(RateLimitFilter())
 
 
 class ThreadPool(ThreadPoolExecutor):
-    """If no further thread can be started (`ulimit -u`, a limit of a container), work waits for a running thread."""
+    """A pool whose work waits for a running thread if no further one can be started.
+
+    A thread cannot be started at a limit of threads: `ulimit -u`, or that of a container.
+    """
 
     def start(self) -> None:
         """Start the first thread. Raises RuntimeError if not even that is possible."""

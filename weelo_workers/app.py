@@ -256,7 +256,7 @@ class SweepingScheduler(Scheduler):
         return next_sweep_in(self._bus, at_most=settings().sweep_seconds - took)
 
     def _look_for_the_broker(self) -> None:
-        """After an outage of the broker, let workers execute the overdue commands."""
+        """Find out whether an outage of the broker has ended. If so, let workers execute the overdue commands."""
         if _waker.recently_failed:
             # Beat notices the end of an outage when a message can be sent again. It sends this message only to find
             # that out, because the next overdue command may come much later.

@@ -96,7 +96,7 @@ def announce_state(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckR
 
 
 def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    """After the commit, add the broadcast to the index that heartbeats search; without open slots, remove it.
+    """Add the broadcast to the index that heartbeats search, after the commit. Without open slots, remove it there.
 
     A broadcast in a last step without a limit is not indexed. Every heartbeat would find it, and the index is not
     needed: CatchUp makes the offers to transporters who come online.

@@ -24,7 +24,7 @@ end
 
 # Keys whose time to live follows the moved clock. The keys of sockets and processes live for a real time.
 _EXPIRING = ("weelo:open:*", "weelo:acked:*")
-# Keys with times of the clock in them.
+# Keys whose values contain times of the clock.
 _TIMED = ("weelo:open:*", "weelo:presence:*")
 
 # Arguments: the offset in seconds, the number of resets so far, transporters who stay online. A forward move shortens

@@ -310,7 +310,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _metrics_have_an_address(self) -> Self:
-        # A METRICS_HOST without METRICS_PORT is checked as well, because `weelo up` chooses ports for its children.
+        # A METRICS_HOST without METRICS_PORT is checked as well, because `weelo up` chooses ports for its child processes.
         if self.metrics_port is not None or "metrics_host" in self.model_fields_set:
             try:
                 found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)
@@ -332,7 +332,10 @@ class Settings(BaseSettings):
 
     @property
     def webhook_key(self) -> bytes:
-        """The key from which secrets of webhooks are derived. Raises ConfigurationError if neither secret is set."""
+        """The key from which secrets of webhooks are derived.
+
+        Raises ConfigurationError if neither WEBHOOK_SECRET_KEY nor JWT_SECRET is set.
+        """
         if self.webhook_secret_key is not None:
             return self.webhook_secret_key.encode()
         if self.jwt_secret is None:
@@ -347,7 +350,7 @@ class Settings(BaseSettings):
 
     @property
     def console_key(self) -> bytes | None:
-        """The key that signs cookies of the console; None if no secret is set, so that no session can begin."""
+        """The key that signs cookies of the console. If no secret is set it is None, and no session can begin."""
         secret = self.jwt_secret or self.webhook_secret_key
         return hmac.new(secret.encode(), b"weelo console", hashlib.sha256).digest() if secret else None
 

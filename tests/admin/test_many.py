@@ -11,7 +11,7 @@ from tests.support.world import World
 
 OPEN = 5_000
 SECONDS = 0.3
-"""The limit on the median. Other tests run at the same time, so single answers take longer than the server needs."""
+"""The limit on the median. Other tests run at the same time, so single responses take longer than the server needs."""
 
 MANY = f"""
     INSERT INTO users (id, role, name, phone, created_at)
@@ -50,7 +50,8 @@ def test_lists_of_five_thousand_open_broadcasts_take_less_than_300_ms(
         ("/stuck", {}, 0),
     ]
     for path, query, expected in queries:
-        operator.items(path, **query)  # The first answer is slower: the check of answers reads its schema.
+        # The first response takes longer, because the check of responses reads its schema.
+        operator.items(path, **query)
         seconds = []
         for _ in range(5):
             begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Answers that are not as docs/openapi.json says are found."""
+"""Responses that are not as docs/openapi.json says are found."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def differs(
     content_type: str = "application/json",
     **headers: str,
 ) -> str:
-    """Return the differences between such an answer and the document as text; empty if there are none."""
+    """Return the differences between such a response and the document as text; empty if there are none."""
     sent = {
         "Content-Type": content_type,
         **EVERYWHERE,

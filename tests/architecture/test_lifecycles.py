@@ -119,7 +119,7 @@ def test_a_user_or_a_timer_can_leave_every_state_that_is_not_final(name: str) ->
 
 
 def test_an_admin_or_a_timer_can_end_whatever_is_not_final() -> None:
-    """Otherwise an object could be stuck if customers, transporters and drivers do nothing."""
+    """Without such a transition an object could be stuck if customers, transporters and drivers do nothing."""
     for name in WITH_PARTIES:
         lifecycle, states = LIFECYCLES[name]
         ended = {

@@ -51,7 +51,7 @@ def resolved(thing: dict[str, Any]) -> dict[str, Any]:
 
 
 def codes_of(operation: dict[str, Any]) -> Iterator[str]:
-    """Yield the error codes of an operation's answers."""
+    """Yield the error codes of an operation's responses."""
     for response in map(resolved, operation["responses"].values()):
         schema = response.get("content", {}).get("application/problem+json", {}).get("schema", {})
         yield from schema.get("properties", {}).get("code", {}).get("enum", ())

@@ -1,4 +1,4 @@
-"""A small API for tests of the client: it gives scripted answers and records the requests."""
+"""A small API for tests of the client: it gives scripted responses and records the requests."""
 
 from __future__ import annotations
 

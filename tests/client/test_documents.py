@@ -59,7 +59,7 @@ METHODS: list[Callable[..., Any]] = [
     ),
     Commands.outcome,
 ]
-"""The methods of the client, each of which calls one route."""
+"""The methods of the client. Each calls one route."""
 
 
 # --- the routes of openapi.json ---------------------------------------------------------------------------

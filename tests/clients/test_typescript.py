@@ -37,7 +37,7 @@ DEPENDENCIES = ("openapi-fetch", "openapi-typescript-helpers", "undici-types")
 
 
 def readme_installs() -> set[str]:
-    """Return the names of the packages that the README installs beside the client."""
+    """Return the packages, except the client, that are named in the README's `npm install` commands."""
     lines = re.findall(r"^npm install (?:--save-dev )?([^#\n]+)", README, re.MULTILINE)
     return {name for line in lines for name in line.split()} - {"@weelo/client"}
 

@@ -71,7 +71,7 @@ class Operator:
         )
 
     def command_id(self, outcome: TestResponse) -> UUID:
-        """Return the id of the pending command in the answer to a form."""
+        """Return the id of the pending command in the response to a form."""
         found = re.search(r"/console/commands/([0-9a-f-]{36})", outcome.text)
         assert found is not None, outcome.text
         return UUID(found[1])

@@ -279,7 +279,7 @@ def test_an_operator_replays_a_moment(browser: Browser, api: Api, world: World) 
         page.locator("#moment .status.fully_filled").wait_for()
         ring = page.locator(".replay-map")
         assert ring.get_attribute("data-radius") == "25"
-        # By the keyboard alone: Home is the beginning of the slider.
+        # The test uses the keyboard alone. The key Home moves the slider to its beginning.
         page.get_by_label("Moment").focus()
         page.keyboard.press("Home")
         page.locator("#moment .status.active, #moment .status.created").wait_for()

@@ -149,7 +149,7 @@ class FaultSystem:
         return False
 
     def locked_by(self, pids: Sequence[int]) -> list[str]:
-        """Return the ids of all requests with a locked row; none if no process of these has an open transaction."""
+        """Return the ids of all requests with a locked row; none unless one of these processes is in a transaction."""
         ports = []
         for pid in pids:
             with suppress(psutil.Error):
@@ -226,7 +226,7 @@ class FaultSystem:
     # --- time ---------------------------------------------------------------------------------------------
 
     def shorten_deadlines(self) -> None:
-        """Move each due time or deadline that is over five seconds away to one to five seconds from now."""
+        """Move later due times and deadlines: if one is more than five seconds away, it is then in one to five seconds."""
         later = "SELECT id, EXTRACT(EPOCH FROM expires_at)::float AS ends FROM broadcasts"
         self.deadlines |= {str(row.id): row.ends for row in self.rows(later)}
         soon = "now() + (1 + abs(hashtext({})) % 5) * interval '1 second'"

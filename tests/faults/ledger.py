@@ -1,4 +1,4 @@
-"""The ledger: every answer to every command, and every frame that was received."""
+"""The ledger: every response to every command, and every frame that was received."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weelo_api.commands.idempotency import id_of_key
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer to a command. `status` 0: the connection broke, and it is unknown whether the request arrived.
+    """One response to a command. `status` 0: the connection broke, and it is unknown whether the request arrived.
 
     500: the API does not know whether the command was recorded.
     """
@@ -25,7 +25,7 @@ class Answer:
     status: int
     body: Any = None
     recorded: bool = False
-    """Whether the answer contains the command's id. Then the command was stored (202 or an outcome)."""
+    """Whether the response contains the command's id. Then the command was stored (202 or an outcome)."""
 
 
 @dataclass(slots=True)
@@ -50,7 +50,7 @@ class LedgerEntry:
 
     @property
     def turned_away(self) -> bool:
-        """Return whether there are answers, and each of them refuses the command before it is stored."""
+        """Return whether there are responses, and each of them refuses the command before it is stored."""
         return bool(self.answers) and not any(a.recorded or a.status in (0, 500) for a in self.answers)
 
     @property

@@ -60,7 +60,7 @@ class Person:
     def send_command(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, key: str = ""
     ) -> Answer:
-        """Send one command and return its last answer.
+        """Send one command and return its last response.
 
         By chance the request waits for the outcome or does not. Most commands are repeated until they are answered.
         """

@@ -1,4 +1,4 @@
-"""All people of a fault test, their threads, and the HTTP client that records all answers in the ledger."""
+"""All people of a fault test, their threads, and the HTTP client that records all responses in the ledger."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Population:
         waits: bool,
         patient: bool,
     ) -> Answer:
-        """Send a command and return the last answer.
+        """Send a command and return the last response.
 
         If `patient`, repeat a refused or unanswered command with the same key for up to PATIENCE_SECONDS.
         """

@@ -95,7 +95,7 @@ def _stopped(at: FaultContext, pids: list[int], seconds: float, whose: str = "")
 
 @fault("the children are terminated gracefully, one after another")
 def restart_by_turns(at: FaultContext) -> Effect:
-    """Restart all children one by one: each is terminated after the previous one has a successor."""
+    """Restart all child processes one by one: each is terminated after the previous one has a successor."""
     heirs = 0
     for program in (*QUEUES, "beat", "gunicorn"):
         before = at.fault_system.leader(program)

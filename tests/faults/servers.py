@@ -116,9 +116,9 @@ def _locked(fault_system: FaultSystem, statement: str) -> int:
 
 @fault("the disk of PostgreSQL is full")
 def fill_the_disk_of_the_database(at: FaultContext) -> Effect:
-    """Fill the disk in two steps. First no table can grow.
+    """Fill the disk of PostgreSQL. In the first half of the fault's time, no table can grow.
 
-    Then the write-ahead log cannot grow, so PostgreSQL ends and cannot start again.
+    In the second half the write-ahead log cannot grow either, so PostgreSQL stops and cannot start again.
     """
     last_half = time.monotonic() + at.long / 2
 

@@ -27,7 +27,7 @@ _requests: dict[str, Counter[int]] = defaultdict(Counter)
 _random = random.Random(os.environ["FUZZ_SEED"])
 """A generator of our own, because hypothesis controls that of the module `random`."""
 
-# By name of a field in answers that contains an id: the part of a path that precedes such an id.
+# By name of a field in responses that contains an id: the part of a path that precedes such an id.
 _PLACES = {
     "commandId": "commands",
     "holdId": "holds",
@@ -76,7 +76,7 @@ def before_call(_: Any, case: Any, kwargs: dict[str, Any]) -> None:
 
 @schemathesis.hook
 def after_call(_: Any, case: Any, response: Any) -> None:
-    """Count the request, and remember the ids of its answer."""
+    """Count the request, and remember the ids of its response."""
     _requests[case.operation.label][response.status_code] += 1
     # openapi.json and asyncapi.json contain the names of these fields, but no ids.
     is_api = case.operation.path.startswith("/api/v1/")

@@ -1,4 +1,4 @@
-"""Random requests get documented answers: no 5xx, no undescribed status or code, no body that does not fit its schema."""
+"""Random requests get documented responses: no 5xx, no undescribed status or code, no body that does not fit its schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""/readyz of workers and beat, and what a worker's parent observes about its children."""
+"""/readyz of workers and beat, and what a worker's parent process observes about its child processes."""
 
 from __future__ import annotations
 

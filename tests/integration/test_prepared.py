@@ -88,7 +88,7 @@ def test_in_a_failed_transaction_no_statement_is_forgotten(
 def test_a_statement_that_was_prepared_and_not_recorded_invalidates_the_connection(engine: Engine) -> None:
     with engine.connect() as connection:
         twice(connection)
-        # As if the process had been interrupted between the preparation and its record.
+        # This simulates a process that was interrupted between the preparation and its record.
         connection.info["prepared statements"].clear()
         with pytest.raises(DBAPIError) as refused:
             twice(connection)

@@ -53,7 +53,7 @@ def log_writer(migrated: None) -> LogWriter:
 
 
 def fields(refused: TestResponse) -> set[str]:
-    """Assert that the answer is a 400, and return the fields that its errors name."""
+    """Assert that the response is a 400, and return the fields that its errors name."""
     assert refused.status_code == 400, refused.text
     assert refused.content_type == "application/problem+json"
     assert refused.json["code"] == "VALIDATION_ERROR"

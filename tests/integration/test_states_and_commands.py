@@ -2,8 +2,8 @@
 
 `done`: the command has its effect. `same`: the command succeeds and changes nothing, because its effect is there
 already or the timer is obsolete. `waits`: the command changes no row yet, but sends another command or timer. An error
-code: the command is refused and changes nothing; `no` stands for INVALID_TRANSITION. `-`: this case cannot occur. A
-slash separates a state or a command from its variant.
+code: the command is rejected with this code and changes nothing; `no` stands for INVALID_TRANSITION. `-`: this case
+cannot occur. A slash separates a state or a command from its variant.
 """
 
 from __future__ import annotations

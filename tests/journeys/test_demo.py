@@ -16,7 +16,7 @@ from tests.support.system import System
 from tests.support.tokens import SECRET
 from weelo_workers.runtime.programs import DEMO_PACE
 
-# Plays the demo, and ends with an error if an answer or a frame was not as the documents say.
+# Plays the demo, and ends with an error if a response or a frame was not as the documents say.
 PLAY = """
 import sys
 from tests.support import answer_checks, deviations, message_checks

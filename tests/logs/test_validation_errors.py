@@ -12,7 +12,7 @@ from weelo_workers.app import load_handlers
 from weelo_workers.contracts.fleet import DriverDetails
 
 DESCRIPTIONS = {"Alive", "Ready", "Unavailable", "Probe", "FieldError", "Problem"}
-"""Models that only describe answers in the documents. They validate no input."""
+"""Models that only describe responses in the documents. They validate no input."""
 
 
 def models(of: type[BaseModel] = BaseModel) -> Iterator[type[BaseModel]]:

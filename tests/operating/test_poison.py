@@ -118,7 +118,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
 def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_is_served(
     operated: System, rows: Rows
 ) -> None:
-    """Three commands crash a worker's child, the notifier, and beat, without an exception. A timer is never parked."""
+    """Three commands crash a worker's child process, the notifier, and beat. A timer is never parked."""
     customer = uuid4()
     asks = operated.http(Role.CUSTOMER, customer)
 

@@ -62,7 +62,7 @@ def stopped(server: Postgres | Valkey) -> AbstractContextManager[None]:
 
 
 def ask(api: Api, path: str) -> Answer:
-    """Return the answer of a probe. Raises AssertionError if it does not arrive in time."""
+    """Return the response of a probe. Raises AssertionError if it does not arrive in time."""
     began = time.monotonic()
     [answer] = exchange(api.port, request(f"GET {path}", role=None), within=20)
     assert time.monotonic() - began < WITHIN_SECONDS, path
@@ -118,7 +118,7 @@ def test_OPER_01_probes_are_answered_while_postgresql_hangs_and_recover_with_it(
 def test_the_probe_names_why_postgresql_refuses_connections_but_no_names(
     servers: tuple[Postgres, Valkey], statement: str, undo: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The probe is open to everybody, so its answer contains no host, role or database."""
+    """The probe is open to everybody, so its response contains no host, role or database."""
     postgres, _ = servers
     postgres.create_database("weelo")
     run_on(postgres, "DROP ROLE IF EXISTS reader")

@@ -1,4 +1,4 @@
-"""The supervisor restarts children that die, stops all children at the end, and leaves no process behind."""
+"""The supervisor restarts child processes that end, stops all of them at its end, and leaves no process behind."""
 
 from __future__ import annotations
 

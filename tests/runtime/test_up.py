@@ -1,4 +1,4 @@
-"""`weelo up` ends with one line if it cannot work, and otherwise runs until it gets a signal."""
+"""`weelo up` prints one line and exits if it cannot work. Otherwise it runs until it gets a signal."""
 
 from __future__ import annotations
 

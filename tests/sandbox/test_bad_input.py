@@ -38,7 +38,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 def is_refused(answer: httpx.Response, *statuses: int) -> bool:
-    """Assert that the answer is a problem with one of these statuses (default: 400). A 400 is a VALIDATION_ERROR."""
+    """Assert that the response is a problem with one of these statuses (default: 400). A 400 is a VALIDATION_ERROR."""
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     assert answer.status_code in (statuses or (400,)), answer.text
     assert answer.status_code != 400 or answer.json()["code"] == "VALIDATION_ERROR", answer.text

@@ -1,4 +1,4 @@
-"""TRYI-01: each behaviour of a robot fleet, as customers and transporters see it after an advance."""
+"""TRYI-01: each behaviour of a robot fleet, as customers and transporters see it after the clock was moved."""
 
 from __future__ import annotations
 

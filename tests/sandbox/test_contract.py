@@ -1,4 +1,4 @@
-"""docs/contract.md, section 12, and the document of a sandbox have its routes with their bodies and answers."""
+"""The page docs/contract.md and a sandbox's openapi.json describe the routes of a sandbox, with bodies and responses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from weelo_api.sandbox.behaviours import Behaviour
 
 PAGE = Path(__file__).parents[2] / "docs" / "contract.md"
 
-# The body and the answer of each route.
+# The body and the response of each route.
 ROUTES: dict[str, tuple[type[BaseModel] | None, type[BaseModel] | None]] = {
     "GET /clock": (None, shapes.ClockView),
     "POST /clock/advance": (shapes.Advance, shapes.AdvancedView),

@@ -1,4 +1,4 @@
-"""What a sandbox shows on `/docs` works on it: the session with curl, pasted as one block."""
+"""The session with curl that a sandbox shows on `/docs` works there, pasted as one block into a shell."""
 
 from __future__ import annotations
 

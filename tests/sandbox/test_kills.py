@@ -1,4 +1,4 @@
-"""TRYI-01: processes are killed in the middle of an advance. It ends at its target, and everything due has acted once."""
+"""TRYI-01: processes are killed while the clock moves. It still reaches its target, and each due timer acts once."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def test_an_advance_survives_kill_9(sandbox: Sandbox, program: str) -> None:
     key = uuid4().hex
 
     def ask() -> None:
-        # If the API is killed, the connection breaks. The request is then repeated with the same key, and does not start
-        # another advance.
+        # If the API is killed, the connection breaks. The request is then repeated with the same key, so the clock is not
+        # moved a second time.
         def answered() -> bool:
             try:
                 answer = sandbox.post("/clock/advance", {"seconds": SECONDS}, Idempotency_Key=key)

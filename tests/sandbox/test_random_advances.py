@@ -1,4 +1,4 @@
-"""TRYI-01: after each of many advances of random length the rows agree with one another, as in the model test."""
+"""TRYI-01: the clock is moved again and again, by a random time. After each move the rows agree, as in the model test."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from weelo_client import Rejected, WeeloClient
 pytestmark = pytest.mark.xdist_group("system")
 
 ADVANCES = rounds(15, 100)
-# Lengths of advances in seconds: around the times of the timers, between them, and far beyond them. The sum of all
-# advances stays below the age at which logs are purged.
+# By how many seconds to move the clock: around the times of the timers, between them, and far beyond them. Their sum stays
+# below the age at which logs are purged.
 LENGTHS = (0.1, 1, 4, 14.9, 16, 44, 46, 61, 121, 121, 400)
 
 WAITS = (7, 13, 40)

@@ -1,4 +1,4 @@
-"""TRYI-01: an advance causes the same events as real time does, at the same times, in every log."""
+"""TRYI-01: moving the clock causes the same events as real time does, at the same times, in every log."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""HOOK-01 in the time of a sandbox: hours of failures, retries and certificates pass in seconds.
+"""HOOK-01 in a sandbox: its clock is moved, so the retries of hours and the expiry of certificates take seconds.
 
-Assertions right after an advance do not wait, because an advance waits for every message that is due.
+Assertions need not wait after the clock was moved: the API answers only when every message that is due has been posted.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ def test_HOOK_01_workers_that_are_killed_between_two_posts_lose_no_line(
         eventually(lambda: len(receiver.messages) >= 5)
         sandbox.kill(",".join(QUEUES))
         advance.result()
-    # A message whose answer was lost came again.
+    # A message whose response was lost came again.
     assert list(dict.fromkeys(receiver.seqs())) == owner.seqs()
     assert [line["id"] for line in owner.log()] == list(
         dict.fromkeys(message.headers["webhook-id"] for message in receiver.messages)

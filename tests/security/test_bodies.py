@@ -55,7 +55,7 @@ def send(
     route: tuple[str, str, str] | None = None,
     coding: str = "identity",
 ) -> Any:
-    """Send this body as a new user and return the answer. The default route is `POST /bookings`."""
+    """Send this body as a new user and return the response. The default route is `POST /bookings`."""
     method, path, role = route or ("POST", "/api/v1/bookings", Role.CUSTOMER)
     bearer = {"Authorization": f"Bearer {signed(claims(role=role))}", "Content-Encoding": coding}
     content_type_header = {} if content_type is None else {"CONTENT_TYPE": content_type}

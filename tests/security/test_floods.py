@@ -193,7 +193,7 @@ def test_who_does_not_read_the_answer_holds_nobody_up(api: Api) -> None:
             line.sendall(ask)
         others_are_answered(
             api, within=8
-        )  # the limit is longer, because sending the large answers takes much processor time
+        )  # the limit is longer, because sending the large responses takes much processor time
 
 
 # --- large requests -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Every answer has headers against caching private data, guessing its content type and showing it in a frame."""
+"""Every response has headers against caching private data, guessing its content type and showing it in a frame."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_other_methods_are_refused(method: str) -> None:
 
 
 def test_pages_of_others_get_no_permission_to_read() -> None:
-    """Answers to preflight requests lack the headers that would let a page of another site read the API's answers."""
+    """Responses to preflight requests lack the headers that would let a page of another site read the API's responses."""
     asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     answer = app().test_client().options("/api/v1/bookings", headers=asked)
     assert not [name for name, _ in answer.headers if name.startswith("Access-Control-")]

@@ -30,7 +30,7 @@ def scene(embedded: System) -> Scene:
 
 
 def is_refused(answer: httpx.Response) -> bool:
-    """Assert that the answer is a 4xx problem, and that it took less time than an injected `pg_sleep(9)` would."""
+    """Assert that the response is a 4xx problem, and that it took less time than an injected `pg_sleep(9)` would."""
     assert 400 <= answer.status_code < 500, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.elapsed.total_seconds() < 5
@@ -67,7 +67,7 @@ def addresses() -> list[str]:
     )
 
 
-# By path argument whose value users choose: the valid values.
+# Valid values of the path arguments whose values users choose.
 CHOSEN = {"<token>": r"[\x21-\x7e]{8,4096}", "<vehicleNumber>": r"[A-Za-z0-9][A-Za-z0-9 \-]{2,19}"}
 
 

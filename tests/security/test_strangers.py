@@ -1,4 +1,4 @@
-"""The answer for another user's resource is the one for an unknown id, on every route and for every admitted role."""
+"""The response for another user's resource is the one for an unknown id, on every route and for every admitted role."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BODIES: dict[str, Any] = {
 }
 
 # Routes whose path argument is a value that users choose. They do not answer 404 if another user has this value: those of
-# TAKEN answer 409 with this code, those of NEVER_SAID_WHOSE answer 200 as for a value that no user has.
+# TAKEN answer 409 with this code, those of OWNER_NOT_REVEALED answer 200 as for a value that no user has.
 TAKEN = {"PUT /vehicles/<vehicleNumber>": "VEHICLE_EXISTS", "PUT /drivers/<driverId>": "DRIVER_EXISTS"}
 # The path names another user, about whom the caller says something.
 ABOUT_OTHERS = {
@@ -124,7 +124,7 @@ def test_somebody_elses_thing_is_not_there(scene: Scene, route: str, role: str) 
             assert answer.json() == {**other.json(), "token": names["token"]}
         else:
             assert answer.status_code == 404, answer.text
-            # The answer is the same as for an id that does not exist, so that ids cannot be probed.
+            # The response is the same as for an id that does not exist, so that ids cannot be probed.
             assert answer.json() == ask(stranger, route, nothing).json()
     assert scene.as_its_people_see_it() == before
 
@@ -206,8 +206,8 @@ def test_no_body_puts_a_truck_or_driver_of_another_fleet_on_a_slot(
     before = scene.as_its_people_see_it()
     for number in (0, 1):  # the first truck has an assignment
         other = scene.fleet.truck(number)
-        # In a `partial` body, both vehicle and driver of the second truck are the other fleet's. With one of our own, the
-        # body would name it twice and be refused for that reason.
+        # In a `partial` body, the second truck has both vehicle and driver of the other fleet. If one of them were our
+        # own, the body would name it twice, and would be rejected for the repetition.
         foreign = other if way == "partial" else {**own, field: other[field]}
         bodies = {"partial": {"trucks": [own, foreign], "partial": True}, "hold": {"assignments": [foreign]}}
         answer = http.post(path, json=bodies.get(way, foreign))

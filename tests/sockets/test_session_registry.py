@@ -1,4 +1,4 @@
-"""The registry stores in Redis which users have open sockets. The notifier reads it to decide on pushes."""
+"""The registry stores in Redis which users have open sockets. The notifier reads there whether to send a push."""
 
 from __future__ import annotations
 

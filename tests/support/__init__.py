@@ -1,1 +1,4 @@
-"""What tests share: people and their systems, servers and proxies, waiting, tokens. Tests import no other test."""
+"""Code for several test modules: users, systems under test, servers, proxies, waiting, tokens.
+
+No test module imports another one, so shared code belongs here.
+"""

@@ -1,7 +1,7 @@
-"""Compares every HTTP answer that a test gets with docs/openapi.json. (test_documents.py compares that file with the code.)
+"""Compares every HTTP response that a test gets with docs/openapi.json. (test_documents.py compares that file with the code.)
 
-`install` hooks into httpx and into Flask's test client; raw_http.py calls `check_raw`. Every answer of the API has two
-certain headers. An answer without them comes from another server and is not compared. The answers of a sandbox are
+`install` hooks into httpx and into Flask's test client; raw_http.py calls `check_raw`. Every response of the API has two
+certain headers. A response without them comes from another server and is not compared. The responses of a sandbox are
 compared with the sandbox's own document, because a sandbox has further routes.
 """
 
@@ -27,7 +27,7 @@ Schema = dict[str, Any]
 
 PROBLEM = "application/problem+json"
 OF_THE_SERVER = {400, 414, 417, 431, 501, 505}
-"""Statuses of answers to requests that are no valid HTTP. gunicorn sends these answers without asking the application."""
+"""Statuses of responses to requests that are no valid HTTP. gunicorn sends these responses without asking the application."""
 OF_NO_OPERATION = {
     "GET": {"NOT_FOUND", "METHOD_NOT_ALLOWED", "INTERNAL_ERROR", "VALIDATION_ERROR"},
     # Flask answers OPTIONS for every route, but the role is checked first, so further codes are possible.
@@ -49,7 +49,7 @@ CONSOLE, HTML = "/console", "text/html"
 
 @dataclass(frozen=True)
 class Answered:
-    """A request and its answer. `target`: path and query as sent; None if the request has no readable first line."""
+    """A request and its response. `target`: path and query as sent; None if the request has no readable first line."""
 
     method: str
     target: str | None
@@ -62,7 +62,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Described:
-    """One answer of one operation. `validators`: by content type; None if it is not JSON."""
+    """One response of one operation. `validators`: by content type; None if it is not JSON."""
 
     required_headers: frozenset[str]
     validators: Mapping[str, Any]
@@ -82,7 +82,7 @@ class Operations:
         self._of_problems = self.validator({"$ref": "#/components/schemas/Problem"})
 
     def deviations(self, seen: Answered) -> list[str]:
-        """Return the differences between this answer and the document, one line each."""
+        """Return the differences between this response and the document, one line each."""
         # A target can also be a whole address (RFC 9112, section 3.2.2).
         path = re.sub(r"^https?://[^/]*", "", seen.target or "").partition("?")[0]
         template = next((path_ for pattern, path_ in self._routes if pattern.fullmatch(path)), None)
@@ -212,7 +212,7 @@ def operations() -> Operations:
 
 
 def use_own_document(url: str) -> None:
-    """Compare the answers of the server at this URL with its own openapi.json from now on."""
+    """Compare the responses of the server at this URL with its own openapi.json from now on."""
     _by_server[httpx.URL(url).netloc.decode()] = Operations(
         httpx.get(f"{url}/openapi.json", timeout=30).raise_for_status().json()
     )
@@ -229,7 +229,7 @@ def _of_sandbox(app: flask.Flask) -> Operations | None:
 
 
 def check(seen: Answered) -> None:
-    """Record how this answer differs from the document. Answers that the API did not send are ignored."""
+    """Record how this response differs from the document. Responses that the API did not send are ignored."""
     headers = {name.lower() for name in seen.headers}
     if not {"x-content-type-options", "referrer-policy"} <= headers:
         return
@@ -251,9 +251,9 @@ def _plain(body: bytes, headers: Mapping[str, str]) -> bytes:
 def check_raw(
     sent: bytes, answers: Sequence[tuple[int, Mapping[str, str], bytes]], server: str | None = None
 ) -> None:
-    """Check answers to requests that were sent as bytes. `server`: its host and port.
+    """Check responses to requests that were sent as bytes. `server`: its host and port.
 
-    If the bytes do not show which answer belongs to which request, only the form of errors is checked.
+    If the bytes do not show which response belongs to which request, only the form of errors is checked.
     """
     lines = _FIRST_LINE.findall(sent)
     targets = [(m.decode(), t.decode("latin-1")) for m, t in lines] if len(lines) == len(answers) else []
@@ -263,7 +263,7 @@ def check_raw(
 
 
 def install() -> None:
-    """Check every answer that httpx and Flask's test client return in this process from now on."""
+    """Check every response that httpx and Flask's test client return in this process from now on."""
     httpx.Client.send = _checking_httpx(httpx.Client.send)  # type: ignore[method-assign]
     flask.testing.FlaskClient.open = _checking_flask(flask.testing.FlaskClient.open)  # type: ignore[method-assign]
 

@@ -32,7 +32,7 @@ class OtlpReceiver:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
-            # With the default protocol HTTP/1.0 no connection stays open after its answer.
+            # With the default protocol HTTP/1.0 no connection stays open after its response.
 
             def do_POST(self) -> None:
                 assert self.path == "/v1/traces"

@@ -1,4 +1,4 @@
-"""Sends requests as raw bytes, for requests that no HTTP library would send, and parses the answers."""
+"""Sends requests as raw bytes, for requests that no HTTP library would send, and parses the responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Answer:
 
 
 def exchange(port: int, request: bytes, *, half_close: bool = False, within: float = 10.0) -> list[Answer]:
-    """Send these bytes on one connection, read until the server closes the connection, and return all answers.
+    """Send these bytes on one connection, read until the server closes the connection, and return all responses.
 
     `half_close`: close the sending direction after the last byte. Raises TimeoutError if the server leaves the
     connection open.
@@ -76,7 +76,7 @@ def request(
 
 
 def problem(answer: Answer, status: int, code: str) -> dict[str, Any]:
-    """Assert that the answer is a problem+json with this status and code, and return its members."""
+    """Assert that the response is a problem+json with this status and code, and return its members."""
     assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json"), answer
     body: dict[str, Any] = answer.json()
     assert (body["status"], body["code"]) == (status, code)

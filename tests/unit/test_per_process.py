@@ -1,4 +1,4 @@
-"""`PerProcess` makes one object per process, and another one in a forked child."""
+"""`PerProcess` makes one object per process, and another one in a forked child process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reason codes: which exist, who may give which in which stage, and that requests refuse the codes of other actors."""
+"""Reason codes: which exist, which each actor may give in each stage, and that requests refuse those of other actors."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Hooks:
         return UUID(self.created(url, *events)["id"])
 
     def created(self, url: str, *events: str) -> dict[str, Any]:
-        """Register a webhook, and return the answer of the API."""
+        """Register a webhook, and return the response of the API."""
         details = NewWebhook.model_validate({"url": url, "events": events or ("*",)})
         outcome = self.execute(CreateWebhook(user_id=self.user, details=details))
         assert outcome.status == "succeeded", outcome.error

@@ -193,8 +193,8 @@ def _post(
                 raise Rejected(Code.INTERNAL_ERROR, IN_DOUBT) from error
             time.sleep(random.uniform(0.05, 0.2))
         else:
-            # The row may have been inserted by an attempt whose connection broke, after which no wake-up was sent. With
-            # `fresh` set, the caller of this function sends one.
+            # The row may have been inserted by an attempt whose connection broke. No wake-up was sent then, so `fresh` is
+            # set: it makes the caller of this function send one.
             return posted if in_doubt_until is None else replace(posted, fresh=True)
 
 

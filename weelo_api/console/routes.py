@@ -86,7 +86,8 @@ def _admit() -> Response | None:
     if request.endpoint == "console.asset":
         return None
     if "Authorization" in request.headers:
-        # A token opens no page, but a token of another role is answered with 403.
+        # Only a session opens pages, a token does not. But a request with a token of another role gets 403, and not the
+        # redirection to the sign-in.
         _refuse_other_roles(request.headers["Authorization"])
     g.console_session = sessions.find(request)
     if request.method not in ("GET", "HEAD", "OPTIONS"):

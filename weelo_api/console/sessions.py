@@ -130,7 +130,7 @@ def delete_cookie(response: Response) -> None:
 def is_from_elsewhere(request: Request) -> bool:
     """Return whether a page of another origin sent the request, by the headers that browsers add.
 
-    Schemes are not compared, because a proxy may have ended TLS.
+    Schemes are not compared, because a proxy may have terminated TLS.
     """
     site = request.headers.get("Sec-Fetch-Site", "same-origin")
     origin = request.headers.get("Origin")

@@ -166,7 +166,8 @@ def _order(arrow: _Arrow, end: Literal["start", "end"]) -> tuple[int, int]:
     own, other = (arrow.start, arrow.end) if end == "start" else (arrow.end, arrow.start)
     if arrow.between_columns:
         return other.number, 0
-    # Shorter arrows run in inner lanes. So they are attached nearer to the box that they lead to.
+    # A shorter arrow runs in a lane nearer to the boxes. It does not cross the longer ones if it is attached above them,
+    # should they lead up, or below them, should they lead down.
     distance = other.number - own.number
     return (0, -distance) if distance < 0 else (1, -distance)
 

@@ -34,7 +34,7 @@ def is_allowed(origin: str) -> bool:
 def is_foreign(request: Request) -> bool:
     """Return whether the request comes from a page of another origin that is not allowed.
 
-    Requests of apps have no `Origin`. Schemes are not compared, because a proxy may have ended TLS.
+    Requests of apps have no `Origin`. Schemes are not compared, because a proxy may have terminated TLS.
     """
     origin = request.headers.get("Origin")
     return origin is not None and not is_allowed(origin) and _authority(origin) != _host(origin, request.host)

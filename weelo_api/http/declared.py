@@ -23,7 +23,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer without an error code. `model` is the shape of its JSON; None for other content and for none."""
+    """A response without an error code. `model` is the shape of its JSON; None for other content and for none."""
 
     status: int
     model: type[BaseModel] | None = None
@@ -48,7 +48,7 @@ def sends(
     content_type: str | None = JSON,
     description: str = "",
 ) -> Callable[[View], View]:
-    """Return a decorator that declares one answer of a view. Repeat it for further statuses."""
+    """Return a decorator that declares one response of a view. Repeat it for further statuses."""
 
     def mark(view: View) -> View:
         view.answers = (Answer(status, model, content_type, description), *_answers(view))  # type: ignore[attr-defined]

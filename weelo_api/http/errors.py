@@ -51,7 +51,7 @@ def validation_error(error: ValidationError) -> Rejected:
     found = error.errors(include_url=False, include_input=False)
     by_field: dict[str, list[str]] = {}
     for each in found:
-        # pydantic counts the valid items of a list, so that a list of one bad item also has an error for being empty.
+        # pydantic counts only the valid items of a list. So it also reports that a list with one bad item is too short.
         if each["type"] == "too_short" and any(_is_within(other["loc"], each["loc"]) for other in found):
             continue
         # A value that fits none of several types has one error per type. Its place ends with the type's name, which is

@@ -1,4 +1,4 @@
-"""Counts requests by route and status, refusals by code, and answers with status 503 by cause."""
+"""Counts requests by route and status, refusals by code, and responses with status 503 by cause."""
 
 from __future__ import annotations
 

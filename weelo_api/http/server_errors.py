@@ -38,7 +38,7 @@ def log_unexpected(error: Exception) -> None:
 
 
 def register(app: Flask) -> None:
-    """Also log responses with a server error that no error handler has logged, such as those of probes."""
+    """Make the app log each response with a server error that no error handler has logged, such as those of probes."""
 
     @app.after_request
     def _log_others(response: Response) -> Response:

@@ -26,7 +26,7 @@ def rejections(route: Route) -> dict[int, list[Code]]:
     if route.is_api:
         codes.add(Code.VALIDATION_ERROR)
     if route.has_parameters:
-        # The answer to a value with a slash, or to another spelling of the address (see `http/addresses.py`).
+        # The response to a value with a slash, or to another spelling of the address (see `http/addresses.py`).
         codes.add(Code.NOT_FOUND)
     if route.roles:
         codes |= {Code.UNAUTHORIZED, Code.TOKEN_EXPIRED, Code.SERVICE_UNAVAILABLE}
@@ -46,7 +46,7 @@ def outcome_codes(route: Route) -> frozenset[Code]:
 
 
 def outcomes(route: Route) -> list[Answer]:
-    """Return the answers without an error code, by status. Routes of commands can answer 202."""
+    """Return the responses without an error code, by status. Routes of commands can answer 202."""
     found = {answer.status: answer for answer in route.answers}
     if route.is_command:
         for status, answer in found.items():

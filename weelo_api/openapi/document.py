@@ -255,7 +255,7 @@ class _Builder:
         return {"$ref": f"#/components/responses/{name}"}
 
     def _headers_of(self, route: Route, status: int) -> dict[str, Any]:
-        """Return references to the headers of an answer. One that is always present has its own component."""
+        """Return references to the headers of a response. One that is always present has its own component."""
         found = {}
         for each in ANSWER_HEADERS:
             if (when := each.when(route, status)) is None:

@@ -1,4 +1,4 @@
-"""The headers of requests and answers: one entry per header, with the routes and statuses that have it."""
+"""The headers of requests and responses: one entry per header, with the routes and statuses that have it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RequestHeader:
 
 @dataclass(frozen=True, slots=True)
 class AnswerHeader:
-    """A header of answers. `when`: whether an answer of a route and status has it: ALWAYS, SOMETIMES or None."""
+    """A header of responses. `when`: whether a response of a route and status has it: ALWAYS, SOMETIMES or None."""
 
     name: str
     description: str
@@ -77,7 +77,7 @@ REQUEST_HEADERS = (
 
 
 def _of_commands(route: Route, status: int) -> str | None:
-    """Return whether an answer is the outcome of a stored command: ALWAYS, SOMETIMES, or None for never."""
+    """Return whether a response is the outcome of a stored command: ALWAYS, SOMETIMES, or None for never."""
     if not route.is_command or status == 202:
         return None
     codes = rejections(route).get(status, [])

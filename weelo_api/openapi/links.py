@@ -1,4 +1,4 @@
-"""Links: which value of an answer is the parameter of which other request."""
+"""Links of the OpenAPI document: a value of a response is named as a parameter of a later request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LINKS: dict[str, tuple[type[BaseModel], str, str, str]] = {
     "giveBack": (AssignmentView, "tripsGiveBack", "id", "/id"),
     "remainingBroadcast": (CancelTruckResult, "broadcastsBroadcast", "id", "/broadcast/id"),
 }
-"""By name: the model of the answer, the operation, its parameter, and the place of the value in the answer."""
+"""By name: the model of the response, the operation, its parameter, and the place of the value in the response."""
 
 
 def components() -> dict[str, Any]:
@@ -38,7 +38,7 @@ def components() -> dict[str, Any]:
 
 
 def of(answer: Answer) -> dict[str, Any]:
-    """Return references to the links of this answer."""
+    """Return references to the links of this response."""
     return {
         name: {"$ref": f"#/components/links/{name}"}
         for name, (model, *_) in LINKS.items()

@@ -67,7 +67,7 @@ class Route:
 
 
 def is_described(view: Callable[..., Any]) -> bool:
-    """Return whether the document describes this view: it has roles, or declares its answers."""
+    """Return whether the document describes this view: it has roles, or declares its responses."""
     return bool(getattr(view, "roles", None) or getattr(view, "responses", None) or declared(view).answers)
 
 

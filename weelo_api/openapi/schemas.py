@@ -15,7 +15,7 @@ Key = tuple[type[BaseModel], JsonSchemaMode]
 
 
 class Schemas(GenerateJsonSchema):
-    """Generates schemas without titles. In answers every field is required, because the server sends all of them.
+    """Generates schemas without titles. In responses every field is required, because the server sends all of them.
 
     A default of null is left out of the schema, because generators of clients make a field with a default required. A
     request need not contain such a field.
@@ -45,7 +45,7 @@ class Components:
     """The schemas of all models that the document names."""
 
     def __init__(self, requests: Collection[type[BaseModel]], answers: Collection[type[BaseModel]]) -> None:
-        """Generate the schemas. `requests`: models of bodies. `answers`: models of answers."""
+        """Generate the schemas. `requests`: models of bodies. `answers`: models of responses."""
         keys: list[Key] = [(model, "validation") for model in _ordered(requests)]
         keys += [(model, "serialization") for model in _ordered(answers)]
         self._places, definitions = models_json_schema(
@@ -60,7 +60,7 @@ class Components:
         return self._places[model, "validation"]
 
     def answer(self, model: type[BaseModel]) -> dict[str, Any]:
-        """Return a reference to the schema of an answer."""
+        """Return a reference to the schema of a response."""
         return self._places[model, "serialization"]
 
 

@@ -20,7 +20,7 @@ POLL_SECONDS = 0.03
 
 @dataclass(frozen=True, slots=True)
 class ClockState:
-    """The clock. `moving`: whether an advance is not finished."""
+    """The clock. `moving`: whether it is being moved now, or will be by a stored request."""
 
     now: datetime
     offset_seconds: float
@@ -28,7 +28,7 @@ class ClockState:
 
 
 def clock() -> ClockState:
-    """Return the time of the sandbox, and whether an advance is not finished."""
+    """Return the time of the sandbox, and whether a request to move the clock is not finished."""
     with autocommit_engine().connect() as connection:
         unfinished = select(ADVANCES.c.id).where(ADVANCES.c.ended_at.is_(None)).exists()
         now, offset, moving = connection.execute(
@@ -38,10 +38,10 @@ def clock() -> ClockState:
 
 
 def advance(advance_id: UUID, seconds: float) -> int | None:
-    """Store an advance unless one with this id is stored, and wait for its end. Return how many timers were executed.
+    """Store a request to move the clock unless it is stored, wait for its end, and return how many timers were executed.
 
-    Return None if it is not finished after WAIT_SECONDS. Raises Rejected: IDEMPOTENCY_CONFLICT if an advance with this id and
-    other seconds is stored, SERVICE_UNAVAILABLE if a reset has deleted it meanwhile.
+    Return None if it is not finished after WAIT_SECONDS. Raises Rejected: IDEMPOTENCY_CONFLICT if a request with this id
+    and other seconds is stored, SERVICE_UNAVAILABLE if a reset has deleted the request meanwhile.
     """
     with autocommit_engine().connect() as connection:
         connection.execute(insert(ADVANCES).values(id=advance_id, seconds=seconds).on_conflict_do_nothing())

@@ -71,7 +71,10 @@ class Heartbeats(Protocol):
 
 
 def move(heartbeats: Heartbeats) -> bool:
-    """Make the next step of the first advance, unless something due is not executed yet. Return whether there is an advance."""
+    """Make the next step of the oldest unfinished advance. Return False if there is none.
+
+    No step is made while something due is not executed yet.
+    """
     with engine().begin() as connection:
         advance = connection.execute(_FIRST).one_or_none()
         if advance is None:

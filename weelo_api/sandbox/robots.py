@@ -62,7 +62,7 @@ def read_logs() -> None:
 
 
 def act() -> None:
-    """Post the command of each reaction whose time has come, one per transaction."""
+    """Store the command of each reaction that is due, each in a transaction of its own, and wake a worker for it."""
     with engine().connect() as connection:
         query = select(REACTIONS).where(REACTIONS.c.due_at <= func.statement_timestamp())
         due = connection.execute(query.order_by(REACTIONS.c.due_at).limit(AT_ONCE)).all()

@@ -1,4 +1,4 @@
-"""The bodies and answers of the sandbox's routes."""
+"""The bodies and responses of the sandbox's routes."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class ClockView(Wire):
     offset_seconds: float
     """How far this time is ahead of the real time, in seconds."""
     moving: bool
-    """Whether an advance is not finished."""
+    """Whether a request to move the clock is not finished."""
 
 
 class AdvancedView(ClockView):
-    """The time of the sandbox after an advance."""
+    """The time of the sandbox after its clock was moved."""
 
     timers_executed: int | None
-    """How many timers and delayed commands were executed meanwhile; null while the advance is not finished."""
+    """How many timers and delayed commands were executed meanwhile; null while the clock is still being moved."""
 
 
 class NewFleet(Request):
@@ -95,7 +95,7 @@ class FleetView(Wire):
 
 
 class TokenRequest(Request):
-    """For whom to issue a token."""
+    """The role, and if wanted the user, for which a token is issued."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"role": "customer"}]})
 

@@ -11,7 +11,7 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.settings import settings
 
-# The expiry of tokens is compared with the real time, so an advance does not end them.
+# The expiry of tokens is compared with the real time, so tokens do not expire when the clock is moved.
 LIFETIME = timedelta(days=30)
 
 

@@ -1,1 +1,1 @@
-"""gunicorn: its settings, its worker, and the answers to requests that it cannot parse."""
+"""gunicorn: its settings, its worker, and the responses to requests that it cannot parse."""

@@ -97,8 +97,8 @@ class SessionRegistry:
             for user_id, seq in acked.items():
                 self.ack(user_id, seq)
             with self._lock:
-                # The closed sockets are kept for the next call. Otherwise they would count as open while the user has
-                # another socket.
+                # The next call has to remove the closed sockets from Redis. If it did not, they would stay there, and
+                # count as open, for as long as their user has another socket.
                 self._closed = [*closed, *self._closed][-MAX_REMEMBERED:]
             self._announce_at = 0.0  # the next call writes all open sockets
             raise

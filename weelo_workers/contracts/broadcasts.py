@@ -244,8 +244,8 @@ class OfferLate(Command, name="broadcasts.offer_late", queue=FLEET, priority=1):
     priority 1, so that it waits for transporters who come online, but not for the hundreds of commands that the end of
     a surge sends.
 
-    `then`: further broadcasts to offer them afterwards, nearest first. Each command sends the next one, so that one
-    transporter does not fill the queue.
+    `then`: further broadcasts to offer to this transporter afterwards, nearest first. Each command sends the next one,
+    so that one transporter does not fill the queue.
     """
 
     broadcast_id: UUID

@@ -258,8 +258,8 @@ OwnWords = Annotated[
 class Wire(BaseModel):
     """Base of the values of the API: frozen, camelCase in JSON, snake_case in Python.
 
-    The docstring of a class and the text below a field are their descriptions in the documents, for people who write
-    apps. They use the names of JSON.
+    The docstring of a class and the text below a field become descriptions in openapi.json and asyncapi.json. They are
+    for developers of apps, so they name each field as JSON does.
     """
 
     model_config = ConfigDict(

@@ -1,4 +1,4 @@
-"""The log lines of queues that no worker consumes: one when it is noticed, and one when the queue is consumed again."""
+"""The log lines of queues that no worker consumes: one when this is noticed, and one when it has ended."""
 
 from __future__ import annotations
 

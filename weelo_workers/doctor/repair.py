@@ -178,7 +178,7 @@ REPAIRS: dict[str, Repair] = {
     "commands-parked": _retry,
     "commands-failing": _retry,
     "presence-differs": _sync_presence,
-    # A timer that comes before the deadline does no harm: its handler sets it again.
+    # A timer command that is executed before the deadline does no harm: its handler sets the timer again.
     "broadcast-without-timer": _per_row(lambda id_: ExpireBroadcast(broadcast_id=id_)),
     "broadcast-past-its-deadline": _per_row(lambda id_: ExpireBroadcast(broadcast_id=id_)),
     "hold-past-its-end": _per_row(lambda id_: ExpireHold(hold_id=id_)),

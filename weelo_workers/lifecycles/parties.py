@@ -6,6 +6,6 @@ DRIVER = "driver"
 ADMIN = "admin"
 TIMER = "timer"
 SYSTEM = "system"
-"""For a transition that follows from another command: in the same transaction, or by a command that it sends."""
+"""The party of transitions that follow from another command: in its transaction, or by a command that it sends."""
 
 PARTIES = (CUSTOMER, TRANSPORTER, DRIVER, ADMIN, TIMER)

@@ -37,7 +37,7 @@ class Reach:
 
     @property
     def limit_km(self) -> float | None:
-        """The radius, as events and views show it; None for a reach of nothing or of everyone."""
+        """The radius, as events and views show it; None if nothing or everyone is within reach."""
         return self._km if abs(self._km) < inf else None
 
     @property

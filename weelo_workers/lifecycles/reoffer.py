@@ -33,7 +33,7 @@ class ReofferRule:
     truck and driver.
 
     `may_be_offered_again`: whether later rounds offer the broadcast to the fleet again, without the slots that it gave
-    back. False if the fleet has refused.
+    back. False after the fleet's driver has declined.
     """
 
     transition: Transition[AssignmentStatus]

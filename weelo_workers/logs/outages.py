@@ -35,7 +35,7 @@ class Outage:
     def failed(self, reason: object, *, waited: float = 0.0) -> None:
         """Record that the server did not answer.
 
-        `reason`: a text without passwords, of which the first line is logged. `waited`: for how long (seconds) already.
+        `reason`: a text without passwords; its first line is logged. `waited`: how long (seconds) the caller has waited.
         """
         with self._lock:
             now = self._failed_at = time.monotonic()

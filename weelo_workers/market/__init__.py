@@ -1,1 +1,1 @@
-"""Market figures: what counts as what, the counters, and the function that counts the transitions of each command."""
+"""Market figures: the definitions of what they count, the counters, and the counting of each command's transitions."""

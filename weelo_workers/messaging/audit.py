@@ -67,7 +67,7 @@ def write(
     code: str | None = None,
     details: dict[str, Any] | None = None,
 ) -> None:
-    """Write an action that is no command of the mailbox. `code`: why it was refused; None if it was applied."""
+    """Write an action that is no command of the mailbox. `code`: the reason of a refusal; None if the action was applied."""
     connection.execute(
         insert(cast(Table, AuditRecord.__table__)).values(
             id=new_id(),

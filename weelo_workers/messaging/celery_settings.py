@@ -14,7 +14,7 @@ PATH = Path(__file__).parents[2] / f"{NAME}.py"
 
 @lru_cache(maxsize=1)
 def celery_settings() -> ModuleType:
-    """Return the module, loaded from the file beside the package `weelo_workers`.
+    """Return the module `celeryconfig`, loaded from the file beside the package `weelo_workers`.
 
     An import by name could load the celeryconfig.py of another project from the current directory or from PYTHONPATH,
     because Celery searches the current directory first while it loads an application. Raises ImportError if the file is

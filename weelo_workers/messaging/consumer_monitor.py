@@ -1,4 +1,4 @@
-"""Observes from a worker's parent process whether its children accept the messages that it hands to them."""
+"""Observes, in the parent process of a worker, whether the child processes accept the messages that they are handed."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import Queue
 
 HELD_LIMIT_SECONDS = 6.0
-"""A child that can work accepts a message within milliseconds. After this time it is stopped, or it hangs."""
+"""A child process that works accepts a message within milliseconds. If it takes longer than this, it is stopped or hangs."""
 TICK_LIMIT_SECONDS = 8.0
 """The parent's event loop ticks every two seconds while it is connected to the broker."""
 
 
 class ConsumerMonitor:
-    """Keeps the times at which messages were handed to children. The parent's event loop calls `tick`."""
+    """Keeps the times at which messages were handed to child processes. The parent's event loop calls `tick`."""
 
     def __init__(self, queues: Collection[Queue]) -> None:
         self._queues = tuple(queues)
@@ -30,7 +30,7 @@ class ConsumerMonitor:
         """Record the messages that wait for a child process now.
 
         `handed`: the names of the commands of these messages, by message id. `counts`: how many messages of each
-        command children have accepted so far.
+        command the child processes have accepted so far.
         """
         now = time.monotonic()
         with self._lock:
@@ -59,7 +59,7 @@ class ConsumerMonitor:
             }
 
     def accepted(self) -> frozenset[Queue]:
-        """Return the queues of which children accepted messages between the last two ticks."""
+        """Return the queues from which child processes accepted messages between the last two ticks."""
         return self._accepted
 
     def why_not_consuming(self) -> str | None:

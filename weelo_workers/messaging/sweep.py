@@ -124,10 +124,10 @@ def sweep(bus: Bus, *, seconds: float) -> int:
 
 
 def wake_again_after_outage(engine: Engine) -> int:
-    """After an outage of the broker, make the next sweeps wake workers for all overdue commands. Return their number.
+    """Make the next sweeps wake workers for all overdue commands. Return the number of these commands.
 
-    The wake-ups sent during the outage were lost, so their number does not show whether workers respond. So it is
-    reset. Otherwise beat would execute all these commands itself.
+    Called after an outage of the broker. The wake-ups sent during the outage were lost, so a command's `sweep_count`
+    does not show whether workers respond, and is reset. Otherwise beat would execute all these commands itself.
     """
     with engine.begin() as connection:
         return connection.execute(_WAKE_AGAIN).rowcount

@@ -259,7 +259,7 @@ class UnitOfWork:
         occurred_at: datetime | None = None,
         **columns: Any,
     ) -> None:
-        """Move rows along their lifecycle, and record it in the history. They are written with the next statement.
+        """Move rows along their lifecycle, and record this in the history. The next statement writes rows and history.
 
         `occurred_at`: the time of the event by the clock of a phone. It is stored in the history only.
 

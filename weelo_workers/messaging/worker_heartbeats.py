@@ -51,8 +51,8 @@ def report(
 ) -> None:
     """Report that this worker consumes these queues. A report that fails is harmless: the next one follows soon.
 
-    `held`: for each queue, how long (seconds) a message has waited for a child process. `accepted`: the queues of which
-    messages were accepted since the last report.
+    `held`: for each queue, how long (seconds) a message has waited for a child process. `accepted`: the queues from
+    which messages were accepted since the last report.
     """
     try:
         with redis().pipeline(transaction=False) as pipe:

@@ -1,4 +1,4 @@
-"""Merges the metrics of several processes, and merges the files of dead children into one file."""
+"""Merges the metrics of several processes, and merges the files of ended child processes into one file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def merged(folders: Iterable[Path]) -> Iterable[Any]:
 
 
 def merge_dead(folder: Path) -> None:
-    """Merge the counter files of dead children into one file. `folder`: the program's directory."""
+    """Merge the counter files of ended child processes into one file. `folder`: the program's directory."""
     with _locked(folder):
         dead = [path for path in folder.glob("*.db") if not _alive(_pid(path))]
         by_kind: dict[str, list[Path]] = defaultdict(list)

@@ -24,7 +24,8 @@ VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 def open_dir(*, always: bool = False) -> None:
     """Create this program's directory. Call this before prometheus_client is imported, and before any fork.
 
-    Without METRICS_DIR and METRICS_PORT nothing reads the files, so there is no directory unless `always` is set.
+    If neither METRICS_DIR nor METRICS_PORT is set, nothing reads the files, and the directory is created only if `always`
+    is true.
     """
     if current_dir() is not None:
         return

@@ -32,7 +32,7 @@ return within 3 s."""
 
 
 class ProgramCollector(Collector):
-    """Collects the metrics of the parent and its children, dead ones included."""
+    """Collects the metrics of the parent process and of its child processes, ended ones included."""
 
     def collect(self) -> Iterable[Any]:
         own = multiprocess_dir.current_dir()
@@ -87,7 +87,7 @@ class MetricsServer:
             threading.Thread(target=self._retry_until_listening, name="metrics-port", daemon=True).start()
 
     def drop_inherited(self) -> None:
-        """In a forked child: close the inherited socket, so that only the parent keeps the port open."""
+        """Close the inherited socket in a forked child process, so that only the parent keeps the port open."""
         if self._listener is not None:
             self._listener.socket.close()
 

@@ -105,7 +105,7 @@ class Broadcast(Base):
 
     @property
     def policy(self) -> Policy:
-        """The policy with which this broadcast began. Without a stored one, that of this process's environment."""
+        """The policy with which this broadcast began. A value that is not stored is taken from this process's settings."""
         return Policy.from_json(self.policy_settings or {}, otherwise=environment_policy())
 
     @property

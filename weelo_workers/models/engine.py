@@ -343,7 +343,7 @@ def _reason(error: BaseException | None) -> str:
 
 
 def drop_inherited_connections() -> None:
-    """After a fork: drop the engines without closing their connections, which the parent still uses."""
+    """Drop the engines after a fork, without closing their connections, which the parent process still uses."""
     for cached in (autocommit_engine, read_engine, engine):
         if cached.cache_info().currsize:
             cached().dispose(close=False)

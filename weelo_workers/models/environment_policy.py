@@ -1,4 +1,4 @@
-"""The policy that the environment's settings give. It holds for what no stored policy says otherwise."""
+"""The policy that this process's settings give: for new broadcasts, and for values that a stored policy lacks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weelo_workers.settings import settings
 
 
 def environment_policy() -> Policy:
-    """Return the values of the settings of the same names."""
+    """Return a policy whose values are the settings of the same names. REOFFER_SECONDS has a default of its own."""
     chosen = settings()
     values = {field.name: getattr(chosen, field.name) for field in fields(Policy)}
     return Policy(**values | {"reoffer_seconds": chosen.seconds_of_a_round})

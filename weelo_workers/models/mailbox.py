@@ -122,17 +122,17 @@ def parked(row: Any = _COLUMNS) -> ColumnElement[bool]:
 
 
 def active(row: Any = _COLUMNS) -> ColumnElement[bool]:
-    """Return the condition that the row is waiting or retrying: attempts will be made."""
+    """Return the condition that the row is active: it is waiting or retrying, so an attempt will be made."""
     return and_(unsettled(row), row.parked_at.is_(None))
 
 
 def due(row: Any = _COLUMNS) -> ColumnElement[bool]:
-    """Return the condition that the row is active and its time has come."""
+    """Return the condition that the row is active and due."""
     return and_(active(row), row.due_at <= func.clock_timestamp())
 
 
 def due_later(row: Any = _COLUMNS) -> ColumnElement[bool]:
-    """Return the condition that the row is active and its time has not come."""
+    """Return the condition that the row is active and not yet due."""
     return and_(active(row), row.due_at > func.clock_timestamp())
 
 

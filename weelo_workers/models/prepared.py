@@ -27,7 +27,8 @@ PARAMETERS = {
     # By this parameter a session of our own is recognised. PostgreSQL accepts any name with a dot, and a pooler that
     # shares sessions refuses or drops it.
     "weelo.own_session": "on",
-    # Without this, PostgreSQL may plan a prepared statement at each execution, for the values of its parameters.
+    # By default PostgreSQL may plan a prepared statement anew at each execution, for the values of its parameters (a
+    # custom plan).
     "plan_cache_mode": "force_generic_plan",
 }
 """Parameters of the startup packet."""
@@ -44,7 +45,7 @@ _STATEMENTS = "prepared statements"
 time of its preparation (monotonic clock)."""
 
 _MISSING = "26000"
-"""PostgreSQL's error code for a prepared statement that does not exist: the session has been exchanged."""
+"""PostgreSQL's error code for a prepared statement that does not exist: the pooler has switched to another session."""
 
 _EXISTS = "42P05"
 """PostgreSQL's error code for a prepared statement that exists: its preparation was interrupted before it was recorded."""
@@ -116,7 +117,7 @@ class PreparedStatements:
         return found.execute, parameters
 
     def _begin_anew(self, context: ExceptionContext) -> None:
-        """If a prepared statement cannot be used any more, have the connections replaced. The command is then repeated."""
+        """Have the connections replaced if a prepared statement cannot be used any more. The command is then repeated."""
         error = context.original_exception
         code = getattr(error, "pgcode", None)
         if code == _MISSING:

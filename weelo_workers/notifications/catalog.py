@@ -130,7 +130,7 @@ class PushCondition:
 def push_condition(
     reads: type[OfBroadcast],
 ) -> Callable[[Callable[[Session, PushData, Collection[UUID]], Collection[UUID]]], PushCondition]:
-    """Make a push condition of a function."""
+    """Make a push condition from a function."""
     return lambda find: PushCondition(find, reads)
 
 
@@ -251,7 +251,7 @@ def transporters_with_trucks(
 
 @audience(OfAssignment, ToDriver, "the driver who loses the trip")
 def named_driver(session: Session, event: OfAssignment, to: ToDriver) -> Mapping[UUID, Own]:
-    """Return `to.driver_id`, or the present driver of the assignment if it is None."""
+    """Return `to.driver_id`, or the present driver of the assignment if that is None."""
     return {to.driver_id or event.assignment.driver_id: None}
 
 

@@ -24,9 +24,9 @@ class RedisUnavailable(Exception):
 
 
 def remove(person: UUID) -> None:
-    """Remove the person's keys and the live stream so far, and let Redis write its files anew. Raises RedisUnavailable.
+    """Remove the person's keys and all present entries of the live stream, and let Redis write its files anew.
 
-    Readers of the live stream that have not read the removed entries yet read the log instead.
+    Readers of the live stream that have not read the removed entries yet read the log instead. Raises RedisUnavailable.
     """
     try:
         presence.forget(person)

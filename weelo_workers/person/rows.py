@@ -99,7 +99,7 @@ def parameters(
     """Return the parameters of the conditions of all parts.
 
     `began`: what the person has sent after this time is left out. `request_ids`: the request ids that the person's apps
-    have made. `all_request_ids`: the person's apps have made too many, so the ids of every app count as theirs.
+    have made. `all_request_ids`: whether these are too many for a list. Then the ids of all apps count as the person's.
     """
     return {
         "person": person,

@@ -46,8 +46,8 @@ def scrub_row(
 ) -> dict[str, Any]:
     """Return the columns of this row that change, with their new values.
 
-    `is_theirs`: whether everything in the row belongs to the person. Otherwise only the objects in its JSON that are about
-    the person change, such as a driver's name in the command of their transporter.
+    `is_theirs`: True if everything in the row belongs to the person. If False, only the objects in its JSON that contain the
+    person's id change, such as a driver's data in a command of the transporter.
     """
     rules = TABLES[table]
     new: dict[str, Any] = {}
@@ -75,11 +75,11 @@ def scrub_row(
 
 
 def scrub(model: type[BaseModel], data: Json, person: UUID, *, is_theirs: bool) -> Json:
-    """Return an object of this model without the person's data.
+    """Return a copy of `data`, a JSON object of this model, in which the person's data are replaced.
 
-    `is_theirs`: whether the whole object belongs to the person, and not only the objects in it that name the person. In
-    the person's own objects, a field that the model does not have (another version has written it) remains only if its
-    value is plain (`_is_plain`).
+    `is_theirs`: True if the whole object belongs to the person. If False, only those objects are changed that contain the
+    person's id: `data` itself, or objects within it. In an object of the person, a field that is not in the model
+    (because another version has written it) is removed, unless its value is plain (`_is_plain`).
     """
     if not isinstance(data, dict):
         return data

@@ -31,7 +31,8 @@ _PARTS = {part.name: part for part in (*PARTS, COMMANDS_THAT_FOLLOWED)}
 def work(erasure: Erasure, uow: UnitOfWork, names: Sequence[str]) -> None:
     """Erase the next rows, up to PORTION of them. After the last row of a part, the erasure moves to the next part.
 
-    `names`: the names of all parts in their order. The last one is no part of the rows; at it, this work is done.
+    `names`: the names of all parts, in their order. The last one is not a part of the rows: once the erasure has moved
+    to it, this function does nothing more.
     """
     left = PORTION
     while left > 0 and (part := _PARTS.get(erasure.part)) is not None:

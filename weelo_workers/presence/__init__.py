@@ -160,7 +160,7 @@ def online(
 ) -> bool:
     """Store that the transporter wants work and has free trucks of these kinds.
 
-    `stamp`: the time at which the rows were read. `busy_kinds`: the kinds of which all their trucks are on the road.
+    `stamp`: the time at which the rows were read. `busy_kinds`: the kinds whose trucks are all on the road.
     `heard`: their app has just sent something. Without it, a transporter who is offline stays offline. Return False if
     nothing was stored: the transporter stays offline, or a newer `stamp` is stored already.
     """
@@ -472,7 +472,7 @@ def snooze(broadcast_id: UUID, transporter_ids: Sequence[UUID], seconds: float) 
 
 
 def mark_full(transporter_id: UUID, km: float, seconds: float) -> None:
-    """For this many seconds, leave broadcasts farther than `km` out of the answers to this transporter's heartbeats."""
+    """Leave broadcasts farther than `km` out of the answers to this transporter's heartbeats for this many seconds."""
     _run(MARK_FULL, [str(transporter_id), repr(km), max(1, int(seconds))])
 
 

@@ -32,7 +32,7 @@ class Backlog:
     due: int
     """Rows that are due, unsettled and not parked."""
     oldest_seconds: float
-    """The time since the oldest of them became due."""
+    """Seconds since the oldest of the due rows became due."""
     later: int
     """Rows that are not yet due: timers."""
     failing: int

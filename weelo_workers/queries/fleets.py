@@ -25,8 +25,8 @@ from weelo_workers.queries.views import assignment_view, driver_view, vehicle_vi
 class FleetAvailability:
     """The availability of a fleet.
 
-    `free_kinds`: the kinds of its free trucks; None if it does not want work. `busy_kinds`: the kinds of which all its
-    trucks are on the road. `at`: the time of reading.
+    `free_kinds`: the kinds of its free trucks; None if it does not want work. `busy_kinds`: the kinds whose trucks are
+    all on the road. `at`: the time of reading.
     """
 
     free_kinds: frozenset[str] | None

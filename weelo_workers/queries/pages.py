@@ -28,7 +28,7 @@ class Page:
 
     @property
     def items(self) -> list[dict[str, Any]]:
-        """The views as JSON-ready data with the contract's names."""
+        """Return the views as data that can be written as JSON, with the contract's names of fields."""
         return [each.json_dict() if isinstance(each, Wire) else each for each in self.views]
 
     def json(self) -> bytes:

@@ -69,7 +69,10 @@ def own_webhook(session: Session, webhook_id: UUID, user_id: UUID) -> Webhook | 
 
 
 def with_secret(outcome: CommandOutcome) -> CommandOutcome:
-    """Return the outcome. To those of CreateWebhook and RotateSecret add the secret, of which only the version is stored."""
+    """Return the outcome, with the secret if the command is CreateWebhook or RotateSecret.
+
+    Only the version of the secret is stored; the secret is derived from it.
+    """
     if outcome.command not in _COMMANDS_WITH_SECRET or not isinstance(outcome.result, dict):
         return outcome
     version, webhook_id = outcome.result["secretVersion"], UUID(outcome.result["id"])

@@ -41,7 +41,7 @@ class ConsoleLog:
         self.pass_on(name, made(datetime.now().astimezone().timestamp(), level, Origin(name), text, {}))
 
     def child_line(self, name: str, text: str) -> None:
-        """Write what a child has printed: its log lines unchanged, anything else as a warning.
+        """Write what a child process has printed: its log lines unchanged, anything else as a warning.
 
         Our processes write log lines only, so any other output is unexpected, such as that of a process that crashed.
         """

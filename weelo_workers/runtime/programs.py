@@ -132,7 +132,7 @@ def demo(options: Options) -> Program:
 
 
 def environment(overrides: Mapping[str, str]) -> dict[str, str]:
-    """Return the children's environment: those variables of this process that `for_server` keeps, and `overrides`."""
+    """Return the environment of the child processes: those variables of this process that `for_server` keeps, and `overrides`."""
     return {**for_server(os.environ), **overrides}
 
 

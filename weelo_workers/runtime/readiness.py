@@ -79,9 +79,10 @@ class Readiness:
         self._progressed = time.monotonic()
 
     def check(self) -> bool:
-        """Return whether everything works, checked at most every 0.2 s.
+        """Return whether everything works, by the newest check. A check is made at most every PAUSE_SECONDS.
 
-        Raises NotReady if the system is not ready in time.
+        After the first check that finds no fault, no further one is made until `expect` is called. Raises NotReady if a
+        fault remains after LIMIT_SECONDS, or after SLOW_LIMIT_SECONDS if processes merely need longer to start.
         """
         now = time.monotonic()
         if not self.reached and now >= self._next_check:
@@ -126,7 +127,7 @@ class Readiness:
             raise NotReady(f"not ready after {waited:.0f} s: {self.cause}")
 
     def _find_cause(self) -> str | None:
-        """Return why the system is not ready, None if it is.
+        """Return why the system is not ready; None if it is ready.
 
         Sets `_certain` if the fault does not go away by itself, and `_slow` if the only cause is a process that has not
         yet given its first answer.

@@ -1,4 +1,4 @@
-"""The reaper: a process that kills the children of a supervisor that was killed, so that none runs unsupervised.
+"""The reaper: a process that kills the child processes of a supervisor that was killed. So none runs unsupervised.
 
 It reads from a pipe whose other end only the supervisor holds. When that end closes, the supervisor has ended, and the
 reaper kills the sessions of all children in the registry file. (The kernel's parent-death signal would reach only direct
@@ -23,7 +23,7 @@ from weelo_workers.runtime.processes import Identity, kill_session
 
 @dataclass(frozen=True, slots=True)
 class ChildRegistry:
-    """The file that lists a supervisor's children: each the leader of a session, with its start time."""
+    """The file that lists a supervisor's child processes. Each is the leader of a session, and has its start time."""
 
     path: Path
 

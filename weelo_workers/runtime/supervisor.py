@@ -186,7 +186,7 @@ class Supervisor:
                 child.reader = reader
 
     def _write_registry(self) -> None:
-        """List the children for the reaper. A full disk must not end the supervisor, so a failure is only logged."""
+        """List the child processes for the reaper. A full disk must not end the supervisor, so a failure is only logged."""
         try:
             self._roster.write(each.identity for each in self._children.values() if each.identity is not None)
         except OSError as problem:
@@ -203,7 +203,7 @@ class Supervisor:
                     self._console_log.child_line(child.program.name, text)
 
     def _reap(self, child: Child) -> None:
-        """Kill the remaining processes of a child's session, so that they do not disturb the next start.
+        """Kill the remaining processes of a child process's session, so that they do not disturb the next start.
 
         Store its exit code.
         """

@@ -41,7 +41,7 @@ SERVER_STOP_SECONDS = 1.0
 """The time for each server to stop. If PostgreSQL is killed after it, the next start recovers the data from the log."""
 TICK_SECONDS = 0.1
 WATCH_SECONDS = 0.25
-"""The time between two checks of the children of a system that is ready. A longer time costs an idle system less."""
+"""Seconds between two checks of the child processes of a system that is ready. A longer time costs an idle system less."""
 LAST_PORT = 65_535
 MIN_FILES = 128
 """The least limit of open files. With 64 files the embedded Valkey accepts fewer connections than the processes open."""
@@ -163,7 +163,7 @@ def _brokers(environment: Mapping[str, str]) -> dict[str, str]:
 def _wait_until_ready(
     readiness: Readiness, supervisor: Supervisor, console_log: ConsoleLog, stopping: _Stopping
 ) -> bool:
-    """Run the children until the system is ready. Return False if a signal came first. Raises NotReady."""
+    """Run the child processes until the system is ready. Return False if a signal came first. Raises NotReady."""
     while not stopping.asked.wait(TICK_SECONDS):
         supervisor.tick()
         if readiness.check():
@@ -181,7 +181,7 @@ def _watch(
     environment: dict[str, str],
     shortened: Mapping[str, str],
 ) -> None:
-    """Keep the children running until a signal comes; play the demo once if `options` ask for it."""
+    """Keep the child processes running until a signal comes; play the demo once if `options` ask for it."""
     console_log.say(f"weelo ready on {options.url}")
     if options.demo:
         if console_log.drawn_on:

@@ -37,7 +37,7 @@ _KINDS = {kind.name.lower(): kind for kind in SpanKind}
 _propagator = TraceContextTextMapPropagator()
 _starting = threading.Lock()
 _providers: dict[int, TracerProvider] = {}
-"""The provider of this process, by its pid. A forked child makes one of its own, because threads do not survive a fork."""
+"""The provider of this process, by its pid. A forked child process makes one of its own, because threads do not survive a fork."""
 
 
 @dataclass(frozen=True, slots=True)

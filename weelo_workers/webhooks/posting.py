@@ -23,17 +23,17 @@ from weelo_workers.contracts.webhooks import fault_in_production
 ATTEMPT_SECONDS = 10.0
 """The limit for a whole attempt, including the look-up of the host and the TLS handshake."""
 
-# So short that there is time left to try another address of the host, if one does not answer.
+# This limit is so short that another address of the host can be tried in the same attempt if one does not answer.
 CONNECT_SECONDS = 4.0
 # Only the status of a response counts. Its body is read within these limits, and not used.
 MAX_BODY_BYTES = 4_096
 BODY_SECONDS = 1.0
-# An endpoint may send any number of interim answers (RFC 9110, section 15.2) or endless headers. They are parsed in the
+# An endpoint may send any number of interim responses (RFC 9110, section 15.2) or endless headers. They are parsed in the
 # loop that all posts share, so they are read in small parts, up to a limit.
 MAX_RECEIVED_BYTES = 64 * 1024
 PART_BYTES = 4 * 1024
 
-# The first try of a look-up; c-ares waits longer for each further one.
+# The limit for the first try of a look-up. For each further try c-ares has a longer one.
 LOOK_UP_SECONDS = 2.0
 LOOK_UP_TRIES = 3
 

@@ -91,8 +91,8 @@ class Sender:
     async def _post_all(self, webhook_id: UUID, token: UUID, work: Work, extended: float) -> bool:
         """Post these lines in order. Return whether `next_work` has to be called again.
 
-        The call is necessary even if the lease is lost or the owner has changed the webhook. If a command has found the
-        lease taken, only `next_work` makes sure that its lines are posted before the lease is released. `extended`: a
+        It has to be called even if the lease is lost or the owner has changed the webhook. A command that finds the lease
+        taken leaves its lines to the holder, and only `next_work` finds them before the lease is released. `extended`: a
         time (monotonic clock) just before the lease was last extended.
         """
         secrets = [
@@ -193,7 +193,7 @@ def _in_transaction(function: Callable[..., T], *arguments: Any) -> T:
 
 @lru_cache(maxsize=1)
 def sender() -> Sender:
-    """Return this process's sender. It is created at the first use, which is after the fork of a worker's child."""
+    """Return this process's sender. It is created at the first use, which is after the fork of a worker's child process."""
     return Sender()
 
 

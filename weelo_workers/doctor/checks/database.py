@@ -82,7 +82,7 @@ def database_durability(examination: Examination) -> Iterator[str]:
     remedy="let NTP set the clocks of this machine and of PostgreSQL's",
 )
 def clock_skew(examination: Examination) -> Iterator[str]:
-    """Find a clock of this machine that differs from PostgreSQL's, which decides when timers are due."""
+    """Find a difference between this machine's clock and PostgreSQL's clock, which decides when timers are due."""
     with examination.database() as connection:
         skew = clock.clock_skew(connection)
     if abs(skew) > clock.MAX_SKEW_SECONDS:

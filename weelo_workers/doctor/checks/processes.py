@@ -19,7 +19,7 @@ from weelo_workers.messaging.worker_heartbeats import Consumption, consumption
 from weelo_workers.models.engine import DATABASE_ERRORS
 from weelo_workers.queries.health import seconds_since_sweep
 
-# Beat sends a message to each queue of which none was consumed for five seconds.
+# Beat sends a message to each queue from which no message was consumed for five seconds.
 CONSUMED_LIMIT_SECONDS = 20.0
 
 
