@@ -9,14 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, bindparam, select
+from sqlalchemy import ARRAY, ColumnElement, Integer, Uuid, and_, bindparam, case, func, select, true
+from sqlalchemy.orm import aliased
 
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastKind
+from weelo_workers.lifecycles import truck_request as slot_lifecycle
 from weelo_workers.lifecycles.ladder import ring_name
 from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TruckRequest
+from weelo_workers.models.base import is_in
 from weelo_workers.models.prepared import prepared
+from weelo_workers.queries.offered_to import OfferedTo, note_offered_to
+from weelo_workers.queries.open_offers import keeps_out_others
 
 
 def lock_own_broadcast(
@@ -55,33 +60,75 @@ class OfferedBroadcast:
     assignments: list[Assignment]
     ring: str
     """The ring of the offer."""
+    keeps_out_others: bool | None
+    """The answer of `open_offers.keeps_out_any`; None if the trucks of the command cannot fill the broadcast."""
 
 
-def lock_offered_with_trucks(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> OfferedBroadcast:
-    """Return the broadcast with slots and assignments. Raises Rejected(BROADCAST_NOT_FOUND) without an offer."""
-    broadcast = uow.lock(Broadcast, broadcast_id)
-    found = uow.session.execute(
-        _OFFERED, {"broadcast": broadcast_id, "own": transporter_id}, execution_options=AS_IT_IS_NOW
-    ).all()
-    if broadcast is None or not found:
+def lock_offered_with_trucks(
+    uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID, trucks: int
+) -> OfferedBroadcast:
+    """Return the broadcast with slots and assignments. Raises Rejected(BROADCAST_NOT_FOUND) without an offer.
+
+    `trucks`: how many trucks the command has. Everything that accepting them reads of the broadcast is read here.
+    """
+    parameters = {"broadcast": broadcast_id, "own": transporter_id, "trucks": trucks, "now": uow.now}
+    found = uow.session.execute(_OFFERED, parameters, execution_options=AS_IT_IS_NOW).all()
+    if not found or found[0].Broadcast is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
+    first = found[0]
+    uow.note_locked(first.locked_at, first.Broadcast)
+    offers = [OfferedTo(*each) for each in zip(first.offered_to, first.in_version, strict=True)]
+    note_offered_to(uow.session, broadcast_id, offers)
     slots = {each.TruckRequest.id: each.TruckRequest for each in found}
     assignments = [each.Assignment for each in found if each.Assignment is not None]
     return OfferedBroadcast(
-        broadcast,
+        first.Broadcast,
         list(slots.values()),
         sorted(assignments, key=lambda a: a.created_at),
-        ring=ring_name(found[0].step, last_step=found[0].last_step),
+        ring=ring_name(first.step, last_step=first.last_step),
+        keeps_out_others=first.keeps_out_others,
     )
 
 
+_BROADCAST = bindparam("broadcast", type_=Uuid())
+_LOCKED = select(Broadcast.id).where(Broadcast.id == _BROADCAST).with_for_update(key_share=True)
+_ALL_OFFERS = aliased(Offer)
+_EVERY_OFFER = (
+    select(
+        func.array_agg(_ALL_OFFERS.transporter_id, type_=ARRAY(Uuid())).label("transporters"),
+        func.array_agg(_ALL_OFFERS.version, type_=ARRAY(Integer())).label("versions"),
+    )
+    .where(_ALL_OFFERS.broadcast_id == _BROADCAST)
+    .subquery()
+)
+_ALL_SLOTS = aliased(TruckRequest)
+_MAY_BE_FILLED = (
+    select(func.count() <= bindparam("trucks", type_=Integer()))
+    .where(_ALL_SLOTS.broadcast_id == _BROADCAST, is_in(_ALL_SLOTS.status, slot_lifecycle.OPEN))
+    .scalar_subquery()
+)
+# What the broadcast has only once is read with its first slot.
+_IS_FIRST = TruckRequest.request_number == 1
 _OFFERED = (
-    select(TruckRequest, Assignment, Offer.step, Offer.last_step)
+    select(
+        Broadcast,
+        TruckRequest,
+        Assignment,
+        Offer.step,
+        Offer.last_step,
+        case((_IS_FIRST, _EVERY_OFFER.c.transporters)).label("offered_to"),
+        case((_IS_FIRST, _EVERY_OFFER.c.versions)).label("in_version"),
+        case((and_(_IS_FIRST, _MAY_BE_FILLED), keeps_out_others(_BROADCAST))).label("keeps_out_others"),
+        func.clock_timestamp().label("locked_at"),
+    )
+    .select_from(TruckRequest)
     .join(Offer, Offer.broadcast_id == TruckRequest.broadcast_id)
+    .join(_EVERY_OFFER, true())
+    .outerjoin(Broadcast, and_(Broadcast.id == TruckRequest.broadcast_id, _IS_FIRST))
     .outerjoin(Assignment, Assignment.truck_request_id == TruckRequest.id)
-    .where(Offer.broadcast_id == bindparam("broadcast"), Offer.transporter_id == bindparam("own"))
+    .where(Offer.broadcast_id == _BROADCAST, Offer.transporter_id == bindparam("own"))
     .order_by(TruckRequest.request_number)
-    .execution_options(**prepared("read_offered"))
+    .execution_options(**prepared("read_offered", after=_LOCKED))
 )
 
 

@@ -30,7 +30,7 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     The broadcast's row lock serializes its accepts, cancel and expiry, so a refusal gives the true reason. A repeated
     accept returns the result of the first one.
     """
-    offered = lock_offered_with_trucks(uow, command.broadcast_id, command.transporter_id)
+    offered = lock_offered_with_trucks(uow, command.broadcast_id, command.transporter_id, len(command.trucks))
     broadcast, slots = offered.broadcast, offered.slots
     live = [a for a in offered.assignments if a.transporter_id == command.transporter_id and a.status in LIVE]
     before, wanted = split_repeated(live, command.trucks)
@@ -65,6 +65,13 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     if hold is not None and {slot.id for slot in held} <= {slot.id for slot, _, _ in allocations}:
         uow.advance(hold, hold_lifecycle.CONFIRM)
     won = assign(
-        uow, broadcast, slots, offered.assignments, allocations, command.transporter_id, ring=offered.ring
+        uow,
+        broadcast,
+        slots,
+        offered.assignments,
+        allocations,
+        command.transporter_id,
+        ring=offered.ring,
+        keeps_out_others=offered.keeps_out_others,
     )
     return accept_result(broadcast, slots, [*before, *won])
