@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Boolean, DateTime, Integer, Table, Uuid, any_, bindparam, select
+from sqlalchemy import ARRAY, Boolean, DateTime, Integer, Select, Table, Uuid, any_, bindparam, select
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import broadcast_transitions, presence
@@ -45,14 +45,12 @@ def insert_offers(
     Return the candidates who got an offer, and those who did not.
 
     Other transactions may be inserting offers for the same transporters. Therefore the rows of the transporters are
-    locked first (in id order and after the broadcast's row, as everywhere). A second statement counts the open offers
-    and inserts the new ones, so the cap holds exactly. The locks last until the commit, so they are taken as late as
+    locked first (in id order and after the broadcast's row, as everywhere). A second statement in the same round trip
+    counts the open offers and inserts the new ones, so the cap holds exactly. The locks last until the commit, so they are taken as late as
     possible.
     """
     if not these:
         return [], []
-    ids = [candidate.transporter_id for candidate in these]
-    uow.session.scalars(_LOCK_TRANSPORTERS, {"ids": ids}).all()
     parameters = {
         "offered_broadcast": broadcast.id,
         "offered_in_step": step,
@@ -87,13 +85,17 @@ def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate])
     return [each for each in these if not each.declined or each.transporter_id in room]
 
 
-_LOCK_TRANSPORTERS = (
-    select(Transporter.id)
-    .where(Transporter.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
-    .order_by(Transporter.id)
-    .with_for_update(key_share=True)
-    .execution_options(**prepared("lock_transporters"))
-)
+def _locking(ids: str) -> Select[UUID]:
+    """Return the query that locks the rows of the transporters in this parameter."""
+    return (
+        select(Transporter.id)
+        .where(Transporter.id == any_(bindparam(ids, type_=ARRAY(Uuid()))))
+        .order_by(Transporter.id)
+        .with_for_update(key_share=True)
+    )
+
+
+_LOCK_TRANSPORTERS = _locking("ids").execution_options(**prepared("lock_transporters"))
 _HAS_ROOM = open_offers_against(PLACES.c.id, PLACES.c.km) < bindparam("cap", type_=Integer())
 _WITH_ROOM = select(PLACES.c.id).where(_HAS_ROOM)
 _OFFERS = cast(Table, Offer.__table__)
@@ -121,7 +123,7 @@ _INSERT_OFFERS = (
     )
     .on_conflict_do_nothing()
     .returning(_OFFERS.c.transporter_id)
-    .execution_options(**prepared("insert_offers"))
+    .execution_options(**prepared("insert_offers", after=_locking("places_ids")))
 )
 
 
