@@ -45,7 +45,9 @@ def steps_of(system: System, broadcast: Any) -> list[tuple[int, datetime]]:
     ]
 
 
-def test_every_process_takes_a_new_version_at_once_and_a_broadcast_keeps_its_own(system: System) -> None:
+def test_POLI_01_every_process_takes_a_new_version_at_once_and_a_broadcast_keeps_its_own(
+    system: System,
+) -> None:
     admin = system.client(Role.ADMIN, uuid4())
     scope = f"sea-{uuid4().hex[:8]}"
     # With at least one offer for each ring, rings without fleets would follow at once.
@@ -70,7 +72,7 @@ def test_every_process_takes_a_new_version_at_once_and_a_broadcast_keeps_its_own
     assert [each["version"] for each in admin.policy_versions(scope)] == [2, 1]
 
 
-def test_an_app_repeats_a_request_after_a_pause_with_the_same_key(system: System) -> None:
+def test_POLI_01_an_app_repeats_a_request_after_a_pause_with_the_same_key(system: System) -> None:
     admin = system.client(Role.ADMIN, uuid4())
     scope = f"a-sea-{uuid4().hex[:8]}"  # of equal areas the first one by name is chosen
     put(admin, scope, holdSeconds=20)

@@ -48,7 +48,7 @@ ABOUT_OTHERS = {
     for method in ("PUT", "DELETE")
     for path in ("transporters/<transporterId>", "customers/<customerId>")
 }
-NEVER_SAID_WHOSE = {"PUT /devices/<token>", "DELETE /devices/<token>"}
+OWNER_NOT_REVEALED = {"PUT /devices/<token>", "DELETE /devices/<token>"}
 
 
 @lru_cache
@@ -118,7 +118,7 @@ def test_somebody_elses_thing_is_not_there(scene: Scene, route: str, role: str) 
         elif route in ABOUT_OTHERS:
             assert answer.status_code == 200, answer.text
             assert ask(stranger, route, nothing).status_code == 404
-        elif route in NEVER_SAID_WHOSE:
+        elif route in OWNER_NOT_REVEALED:
             other = ask(stranger, route, nothing)
             assert answer.status_code == other.status_code == 200
             assert answer.json() == {**other.json(), "token": names["token"]}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import uuid4
-
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers.contracts.policies import PolicyView, PutPolicy
@@ -12,6 +10,7 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import PolicyScope, PolicyVersion
 from weelo_workers.policies.locking import lock_policies
 from weelo_workers.queries import policies
+from weelo_workers.randomness import new_id
 
 
 @handles(PutPolicy)
@@ -33,7 +32,7 @@ def put(command: PutPolicy, uow: UnitOfWork) -> PolicyView:
     searches = ("broadcastTimeoutSeconds", "reofferSeconds")
     uow.add(
         PolicyVersion(
-            id=uuid4(),
+            id=new_id(),
             scope=command.scope,
             version=number,
             area=command.area.json_dict() if command.area else None,
