@@ -145,13 +145,13 @@ def test_recipients_are_listed_once_though_those_passed_over_get_offers_and_are_
     with_settings(monkeypatch, max_open_offers=1, max_offers_per_step=2)
     told = [world.fleet(km_north=km) for km in (1, 2, 3, 4, 4.5)]
     full = [world.fleet(km_north=km) for km in (2.5, 3.5)]
-    on_the_road = world.fleet(km_north=1.5)
+    on_the_road = world.fleet(km_north=-6)
     first = world.broadcast(1, at=place(2))
     everyone = {fleet.id: fleet for fleet in (*told, *full, on_the_road)}
     for fleet in everyone.values():
         decline_all(world, fleet)
     world.cancel(first)
-    first = world.broadcast(1, at=place(1.5))
+    first = world.broadcast(1, at=place(-6))
     world.accept(on_the_road, first)
     world.drivers_accept(first)
     near = [world.broadcast(1, at=place(km)) for km in (2.5, 3.5)]

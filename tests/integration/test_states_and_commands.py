@@ -78,11 +78,12 @@ completed         BROADCAST_FILLED     BROADCAST_FILLED     done                
 cancelled         BROADCAST_CANCELLED  BROADCAST_CANCELLED  done                 BROADCAST_CANCELLED  same
 expired           BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                 BROADCAST_EXPIRED    same
 """,
-    # Commands of the system. `early`: before the deadline. `again`: the step was made before. `taken`: the slot is no
-    # longer open. `offer_late` and `catch_up` are for the latecomer, who drove into the ring after its offers were made.
+    # Commands of the system. `early`: before the deadline. `again`: the step was made before; in `created`
+    # it is step 0, which may come first. `taken`: the slot is no longer open. `offer_late` and `catch_up` are for the
+    # latecomer, who drove into the ring after its offers were made.
     """
                   widen  widen/again  expire  expire/early  reoffer  reoffer/taken  offer_late  catch_up
-created           done   same         done    waits         waits    waits          same        waits
+created           done   done         done    waits         waits    waits          same        waits
 broadcasting      same   same         done    waits         done     same           same        waits
 active            done   same         done    waits         done     same           done        waits
 partially_filled  done   same         done    waits         done     same           done        waits
@@ -168,7 +169,7 @@ expired/empty       ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_F
     # Commands of operators. `again`: the step was made since the operator asked for it.
     """
                     cancel_by_operator     expire_by_operator   widen_by_operator    widen_by_operator/again
-created             done                   done                 done                 same
+created             done                   done                 done                 done
 broadcasting        done                   done                 no                   same
 active              done                   done                 done                 same
 active/late         done                   done                 BROADCAST_EXPIRED    BROADCAST_EXPIRED

@@ -25,11 +25,21 @@ from weelo_workers.person import submitting
 
 pytestmark = pytest.mark.xdist_group("system")
 
-NAME, PHONE, ADDRESS = "Zebulonia Quillfeather", "+91 70077 131313", "17 Unmistakable Lane"
-DRIVER, DRIVERS_PHONE, LICENCE = "Yosemitch Oxbow", "+91 70088 141414", "DL-UNMISTAKABLE"
+NAME, PHONE, ADDRESS = "Zebulonia Quillfeather", "+91 7007700 131313", "17 Unmistakable Lane"
+DRIVER, DRIVERS_PHONE, LICENCE = "Yosemitch Oxbow", "+91 7008800 141414", "DL-UNMISTAKABLE"
 PLATE = "ZQ77UNMISTAKE"
 SECRETS = (
-    *("zebulonia", "quillfeather", "70077", "131313", "unmistak", "yosemitch", "oxbow", "70088", "141414"),
+    *(
+        "zebulonia",
+        "quillfeather",
+        "7007700",
+        "131313",
+        "unmistak",
+        "yosemitch",
+        "oxbow",
+        "7008800",
+        "141414",
+    ),
     *("28.6315137", "77.2167137", "a-token-of-", "hook-of-"),
 )
 MADE_UP = "app-made-up"

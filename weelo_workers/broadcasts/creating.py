@@ -87,6 +87,7 @@ def _broadcast(command: Creation, kind: BroadcastKind, now: datetime, found: InF
         keyed=command.keyed,
         radius_step=0,
         radius_km=None,
+        contracted_until=None,
         reoffer_rounds=0,
         transporters_notified=0,
         expires_at=now + timedelta(seconds=found.policy.broadcast_timeout_seconds),
