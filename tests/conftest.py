@@ -95,6 +95,8 @@ def _loggers_enabled() -> None:
     for name, logger in logging.root.manager.loggerDict.items():
         if name.startswith("weelo_") and isinstance(logger, logging.Logger):
             logger.disabled = False
+    # A command of `weelo` also sets the level of this logger.
+    logging.getLogger("weelo_workers.logs.outages").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

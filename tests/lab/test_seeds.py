@@ -51,7 +51,10 @@ def test_another_process_with_servers_of_its_own_prints_the_same_hash(lab: Serve
 def test_a_broadcast_is_explained_as_the_console_tells_it(lab: Servers) -> None:
     told = explain(lab, Job(SMALL, DEFAULTS, 1), 2)
     assert told.startswith("Request 2: ")
-    assert "+0.000 s  broadcast create: created  (create booking by customer " in told
+    made = (
+        "+0.000 s  broadcast create: created  (policy: scope default, version 0; create booking by customer "
+    )
+    assert made in told
     assert ", step 1: asked, " in told
     with pytest.raises(LookupError, match="there is no request 5"):
         explain(lab, Job(SMALL, DEFAULTS, 1), 5)

@@ -93,12 +93,19 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlayedSystem]:
         RADIUS_STEP_SECONDS="1",
     )
     try:
+        _end_beat(system, log)
         poison = _live(system, database, fcm, endpoint)
         yield PlayedSystem(system, log, traces, poison)
     finally:
         system.stop()
         for server in (fcm, traces, endpoint):
             server.close()
+
+
+def _end_beat(system: System, log: Path) -> None:
+    """Kill beat, so that `weelo up` has something to log: it starts beat again."""
+    os.kill(system.pids("beat")[0], signal.SIGKILL)
+    eventually(lambda: "starting it again" in log.read_text(), within=20)
 
 
 def _live(system: System, database: str, fcm: FcmServer, endpoint: WebhookReceiver) -> UUID:

@@ -214,6 +214,15 @@ class Scene:
 
     # --- erasing --------------------------------------------------------------------------------------
 
+    def tick_until_erased(self, erasure: UUID) -> None:
+        """Let time pass until the command has succeeded. It waits 5 s while Redis is writing its files for another test."""
+
+        def status() -> object:
+            self.world.tick(2)
+            return self.world.value("SELECT status FROM mailbox WHERE id = :id", id=erasure)
+
+        eventually(lambda: status() == "succeeded", within=30)
+
     def send_erase(self, person: UUID) -> UUID:
         with self.world.engine.begin() as connection:
             return mailbox.send(connection, ErasePerson(person_id=person, reason="at their request"))

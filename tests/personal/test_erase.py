@@ -201,9 +201,7 @@ def test_a_waiting_command_of_the_person_is_executed_first(scene: Scene) -> None
     assert scene.world.value("SELECT status FROM mailbox WHERE id = :id", id=erase) == "pending"
     scene.world.bus.execute(late)
     assert where(scene, "late of Zebulonia")
-    scene.world.tick(2)
-    scene.world.tick(2)
-    assert scene.world.value("SELECT status FROM mailbox WHERE id = :id", id=erase) == "succeeded"
+    scene.tick_until_erased(erase)
     assert where(scene, *scene.customer.secrets) == {}
 
 
@@ -215,9 +213,7 @@ def test_a_waiting_command_of_another_user_with_their_data_is_executed_first(sce
     erase = scene.send_erase(scene.driver.id)
     scene.world.bus.execute(erase)
     scene.world.bus.execute(waiting)
-    scene.world.tick(2)
-    scene.world.tick(2)
-    assert scene.world.value("SELECT status FROM mailbox WHERE id = :id", id=erase) == "succeeded"
+    scene.tick_until_erased(erase)
     assert where(scene, *scene.driver.secrets) == {}
 
 

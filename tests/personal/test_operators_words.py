@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import text
 
 from tests.personal.scene import Person, Scene
-from tests.support.waiting import eventually
 from tests.support.world import World
 from weelo_workers.contracts.broadcasts import CancelByOperator, WidenByOperator
 from weelo_workers.contracts.command import Command
@@ -103,13 +102,7 @@ def test_an_operators_waiting_command_about_the_person_is_executed_first(scene: 
     erase = scene.send_erase(scene.customer.id)
     scene.world.bus.execute(erase)
     scene.world.bus.execute(waiting)
-
-    def status_later() -> object:
-        scene.world.tick(2)
-        return scene.world.value("SELECT status FROM mailbox WHERE id = :id", id=erase)
-
-    # An erasure waits 5 s while Redis is writing its files for another test.
-    eventually(lambda: status_later() == "succeeded", within=30)
+    scene.tick_until_erased(erase)
     assert names(scene, "mailbox", "payload") == names(scene, "audit", "reason")
     assert "broadcasts.cancel_by_operator" not in names(scene, "mailbox", "payload")
 

@@ -82,8 +82,9 @@ def _of_commands(route: Route, status: int) -> str | None:
         return None
     codes = rejections(route).get(status, [])
     recorded = [code for code in codes if code in outcome_codes(route)]
-    # Bodies and headers are checked before a command is stored, so VALIDATION_ERROR is never the code of outcomes alone.
-    if len(recorded) == len(codes) and Code.VALIDATION_ERROR not in codes:
+    # Bodies and headers are checked before a command is stored, and an id with a slash leads to no route. So these two
+    # codes are never those of outcomes alone.
+    if len(recorded) == len(codes) and not {Code.VALIDATION_ERROR, Code.NOT_FOUND} & set(codes):
         return ALWAYS
     return SOMETIMES if recorded else None
 

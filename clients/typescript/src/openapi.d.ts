@@ -5407,8 +5407,8 @@ export interface components {
         "404.NOT_FOUND.outcome": {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
-                Location: components["headers"]["Location.required"];
-                "Preference-Applied": components["headers"]["Preference-Applied.required"];
+                Location: components["headers"]["Location"];
+                "Preference-Applied": components["headers"]["Preference-Applied"];
                 RateLimit: components["headers"]["RateLimit"];
                 "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
                 "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -5487,29 +5487,6 @@ export interface components {
          *     - `TRANSPORTER_NOT_FOUND`: Transporter not found
          */
         "404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome": {
-            headers: {
-                "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
-                Location: components["headers"]["Location.required"];
-                "Preference-Applied": components["headers"]["Preference-Applied.required"];
-                RateLimit: components["headers"]["RateLimit"];
-                "RateLimit-Policy": components["headers"]["RateLimit-Policy"];
-                "X-Request-Id": components["headers"]["X-Request-Id.required"];
-                [name: string]: unknown;
-            };
-            content: {
-                "application/problem+json": {
-                    /** @enum {unknown} */
-                    code?: "NOT_FOUND" | "TRANSPORTER_NOT_FOUND";
-                    /** @constant */
-                    status?: 404;
-                } & components["schemas"]["Problem"];
-            };
-        };
-        /**
-         * @description - `NOT_FOUND`: Not found
-         *     - `TRANSPORTER_NOT_FOUND`: Transporter not found
-         */
-        "404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome-2": {
             headers: {
                 "Idempotency-Replayed": components["headers"]["Idempotency-Replayed"];
                 Location: components["headers"]["Location"];
@@ -7344,7 +7321,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR-2"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
             403: components["responses"]["403.FORBIDDEN-2"];
-            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome-2"];
+            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome"];
             409: components["responses"]["409.TRANSPORTER_SILENT.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
@@ -9818,7 +9795,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR-2"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
             403: components["responses"]["403.FORBIDDEN-2"];
-            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome-2"];
+            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
@@ -9889,7 +9866,7 @@ export interface operations {
             400: components["responses"]["400.VALIDATION_ERROR-2"];
             401: components["responses"]["401.UNAUTHORIZED.TOKEN_EXPIRED-2"];
             403: components["responses"]["403.FORBIDDEN-2"];
-            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome-2"];
+            404: components["responses"]["404.NOT_FOUND.TRANSPORTER_NOT_FOUND.outcome"];
             413: components["responses"]["413.PAYLOAD_TOO_LARGE"];
             415: components["responses"]["415.UNSUPPORTED_MEDIA_TYPE"];
             422: components["responses"]["422.IDEMPOTENCY_CONFLICT"];
