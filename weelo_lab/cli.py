@@ -25,7 +25,7 @@ _seed_option = click.option("--seed", type=int, required=True, help="Any whole n
 
 @click.group()
 def lab() -> None:
-    """Play the whole dispatch from a seed, on a clock that only the lab moves."""
+    """Play the dispatch from a seed, and compare policies."""
     # Without a handler the signal would end this process at once, and the servers would stay.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
 
