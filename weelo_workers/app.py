@@ -364,15 +364,6 @@ def _count_beat(**_: Any) -> None:
 
 
 @signals.worker_init.connect
-def _import_before_threads(**_: Any) -> None:
-    """Import what is otherwise imported at the first use of the database, before the first thread starts.
-
-    A process forked while another thread imports a module waits for ever when it imports that module itself.
-    """
-    engine()
-
-
-@signals.worker_init.connect
 @signals.beat_init.connect
 def _serve_metrics(**_: Any) -> None:
     counters.initialize()

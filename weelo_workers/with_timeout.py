@@ -8,6 +8,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from weelo_workers import forking
+
 Result = TypeVar("Result")
 
 PROBE_SECONDS = 2.0
@@ -57,6 +59,7 @@ class WithTimeout(Generic[Result]):
 
     def _run(self, call: Future[Result]) -> None:
         try:
-            call.set_result(self._function())
+            with forking.delayed():
+                call.set_result(self._function())
         except Exception as error:  # noqa: BLE001 (it is raised where the result is waited for)
             call.set_exception(error)

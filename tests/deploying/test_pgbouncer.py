@@ -140,16 +140,19 @@ def test_no_command_fails_when_postgresql_ends_the_connections_of_pgbouncer(behi
     customers = [system.client(Role.CUSTOMER, uuid4()) for _ in range(4)]
     over = threading.Event()
 
-    def book_and_cancel(customer: WeeloClient) -> list[str]:
+    def book_and_cancel(customer: WeeloClient) -> str:
+        booking = eventually(lambda: unless_unavailable(lambda: book(customer)))["id"]
+        eventually(lambda: unless_unavailable(lambda: customer.cancel_booking(booking)))
+        return customer.booking(booking)["status"]
+
+    def book_and_cancel_until_over(customer: WeeloClient) -> list[str]:
         states = []
         while not over.is_set():
-            booking = eventually(lambda: unless_unavailable(lambda: book(customer)))["id"]
-            eventually(lambda: unless_unavailable(lambda: customer.cancel_booking(booking)))
-            states.append(customer.booking(booking)["status"])
+            states.append(book_and_cancel(customer))
         return states
 
     with ThreadPoolExecutor(len(customers)) as pool:
-        booking = [pool.submit(book_and_cancel, customer) for customer in customers]
+        booking = [pool.submit(book_and_cancel_until_over, customer) for customer in customers]
         try:
             for _ in range(6):
                 over.wait(0.5)

@@ -11,6 +11,7 @@ import time
 
 from sqlalchemy import Engine
 
+from weelo_workers import forking
 from weelo_workers.doctor.checks.processes import late_sweep
 from weelo_workers.models.engine import DATABASE_ERRORS, connect
 from weelo_workers.queries.health import seconds_since_sweep
@@ -53,7 +54,7 @@ def _watch(engine: Engine) -> None:
     seen = StoppedBeatLog()
     while True:
         try:
-            with engine.connect() as connection:
+            with forking.delayed(), engine.connect() as connection:
                 seconds = seconds_since_sweep(connection)
         except DATABASE_ERRORS:
             pass  # its outage is logged, and explains why beat does not sweep

@@ -15,6 +15,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.registry import Collector
 
+from weelo_workers import forking
 from weelo_workers.metrics import merging, multiprocess_dir
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
 from weelo_workers.metrics.gauges import CLOCK_SKEW
@@ -38,9 +39,10 @@ class ProgramCollector(Collector):
         own = multiprocess_dir.current_dir()
         if own is None:
             return IN_THIS_PROCESS.collect()
-        multiprocess_dir.make_again_if_deleted()
-        merging.merge_dead(own)
-        return merging.merged([own])
+        with forking.delayed():
+            multiprocess_dir.make_again_if_deleted()
+            merging.merge_dead(own)
+            return merging.merged([own])
 
 
 class ClockSkewCollector(Collector):
