@@ -59,13 +59,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests marked `long`, unless `--long` is given."""
+    """Leave out the tests marked `long` or, for their parameters, `long_except`, unless `--long` is given."""
     if config.getoption("--long"):
         return
-    left_out = [item for item in items if item.get_closest_marker("long")]
+    left_out = [item for item in items if long.is_long(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        items[:] = [item for item in items if not long.is_long(item)]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -37,6 +37,7 @@ def acked(user_id: UUID) -> int:
     return int(redis().get(f"weelo:acked:{user_id}") or 0)
 
 
+@pytest.mark.long
 def test_three_thousand_lines_at_once_are_heard_on_one_connection_and_acknowledged(
     real: Api, user_id: UUID
 ) -> None:

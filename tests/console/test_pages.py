@@ -273,6 +273,7 @@ def ids(page: str) -> set[str]:
     return set(re.findall(r'\bid="([\w-]+)"', page))
 
 
+@pytest.mark.long_except("completed-completed")
 @pytest.mark.parametrize(("outcome", "status"), [("failed", "cancelled"), ("completed", "completed")])
 def test_the_trip_of_a_truck_that_has_set_out_is_ended(
     world: World, operator: Operator, outcome: str, status: str
@@ -439,6 +440,7 @@ def test_a_queue_without_a_worker_is_a_failing_check(world: World, operator: Ope
     assert ">worker-not-consuming</a>" in operator.get("/health")
 
 
+@pytest.mark.long
 def test_without_redis_the_pages_say_what_is_not_known(
     world: World, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,6 +139,7 @@ def test_workers_survive_a_kill_of_redis(fault_system: FaultSystem) -> None:
     assert fault_system.children() == before
 
 
+@pytest.mark.long
 def test_commands_are_executed_while_the_disk_of_redis_is_full(fault_system: FaultSystem) -> None:
     """Redis refuses all writes, and BRPOP counts as a write. So Celery's workers exit, and are restarted."""
     if fault_system.redis_disk.why_not:
@@ -177,6 +178,7 @@ def test_commands_accepted_while_the_disk_of_the_database_fills_are_executed_and
     booked(fault_system)
 
 
+@pytest.mark.long
 def test_everything_goes_on_while_the_disk_of_the_log_is_full(fault_system: FaultSystem) -> None:
     eventually(lambda: len(fault_system.children()) == len(QUEUES) + 2, within=20)
     before = set(fault_system.children())

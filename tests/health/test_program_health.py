@@ -119,6 +119,7 @@ def test_workers_answer_probes_beside_their_metrics(served: tuple[str, list[str]
     assert httpx.post(f"{url}/api/v1/bookings").status_code == 404
 
 
+@pytest.mark.long
 def test_flower_keeps_its_metrics_to_itself(tmp_path: Path) -> None:
     folder = tmp_path / "metrics"
     folder.mkdir()

@@ -176,6 +176,7 @@ def test_every_repair_belongs_to_a_check_whose_remedy_names_it() -> None:
     assert promised <= set(REPAIRS)
 
 
+@pytest.mark.long
 def test_the_command_prints_findings_remedies_and_repairs(world: World) -> None:
     BeatHeartbeats(world.engine).record_sweep()
     _open_past_deadline(world)

@@ -39,6 +39,7 @@ def make_times_equal(world: World, table: str, column: str) -> None:
         connection.exec_driver_sql(f"UPDATE {table} SET {column} = (SELECT min({column}) FROM {table})")
 
 
+@pytest.mark.long_except("True")
 @pytest.mark.parametrize("equal", [False, True])
 def test_vehicles_and_drivers_are_listed_once_though_they_are_registered_again(
     world: World, equal: bool
@@ -111,6 +112,7 @@ def test_broadcasts_of_a_customer_are_listed_once_though_they_end_meanwhile(
     assert sorted(listed) == sorted(map(str, made))
 
 
+@pytest.mark.long_except("True")
 @pytest.mark.parametrize("equal", [False, True])
 def test_offers_of_a_transporter_are_listed_once_though_slots_are_offered_again(
     world: World, equal: bool
@@ -138,6 +140,7 @@ def test_offers_of_a_transporter_are_listed_once_though_slots_are_offered_again(
     assert sorted(listed) == sorted(map(str, made))
 
 
+@pytest.mark.long
 def test_recipients_are_listed_once_though_those_passed_over_get_offers_and_are_passed_over_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

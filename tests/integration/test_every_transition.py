@@ -7,6 +7,8 @@ from itertools import combinations
 from typing import Any
 from uuid import UUID, uuid4
 
+import pytest
+
 from tests.support.world import Fleet, World
 from weelo_workers.contracts.statuses import AssignmentStatus, EndOutcome, Role
 from weelo_workers.lifecycles import assignment, broadcast, hold, truck_request
@@ -267,6 +269,7 @@ SCENARIOS: list[Callable[[World], None]] = [
 ]
 
 
+@pytest.mark.long
 def test_every_arrow_of_every_lifecycle_is_taken_and_no_other(world: World) -> None:
     taken = set()
     for scenario in SCENARIOS:

@@ -75,6 +75,7 @@ def engine_of(url: str, **options: Any) -> Engine:
 # --- what is refused ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long_except("SQL_ASCII")
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 def test_a_database_that_cannot_store_every_language_is_refused(foreign: Made, encoding: str) -> None:
     url = foreign(f"ENCODING '{encoding}' TEMPLATE template0 LOCALE_PROVIDER libc LOCALE 'C'")
@@ -92,7 +93,11 @@ def test_a_database_that_cannot_store_every_language_is_refused(foreign: Made, e
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [
-        ("default_transaction_read_only = on", "DATABASE_URL: the database is read-only"),
+        pytest.param(
+            "default_transaction_read_only = on",
+            "DATABASE_URL: the database is read-only",
+            marks=pytest.mark.long,
+        ),
         ("search_path = missing", "DATABASE_URL: no schema of the search_path"),
     ],
 )
@@ -142,6 +147,7 @@ def test_tables_of_another_program_are_refused_in_one_line(foreign: Made) -> Non
     assert refused.stderr.count("\n") == 1
 
 
+@pytest.mark.long_except("mailbox")
 @pytest.mark.parametrize("table", ["mailbox", "alembic_version"])
 def test_a_table_that_hides_ours_is_named(foreign: Made, table: str) -> None:
     """A table can hide ours: the schema with the name of the role comes first in PostgreSQL's default search_path."""
@@ -218,6 +224,7 @@ def test_every_language_is_stored_whatever_the_default_encoding_of_clients(
         made.dispose()
 
 
+@pytest.mark.long
 def test_a_pooler_that_drops_the_encoding_is_named_and_does_not_matter_with_our_roles(
     foreign: Made, roles: dict[str, str]
 ) -> None:
@@ -266,6 +273,7 @@ def test_a_database_may_have_any_name_and_its_roles_any_password(foreign: Made, 
 # --- what a URL says ------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 def test_a_search_path_in_the_url_is_where_the_tables_are(foreign: Made) -> None:
     url = foreign()
     administer("CREATE SCHEMA tenant1", url.database)
@@ -371,6 +379,7 @@ def test_an_unusual_lock_timeout_holds_behind_a_pooler(
         made.dispose()
 
 
+@pytest.mark.long_except("refuses")
 @pytest.mark.parametrize("ignored", [frozenset(), frozenset({"options"})], ids=["refuses", "leaves out"])
 def test_the_doctor_reports_limits_that_are_not_in_force(
     roles: dict[str, str], ignored: frozenset[str]

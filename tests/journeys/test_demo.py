@@ -44,6 +44,7 @@ def stage(tmp_path: Path) -> Iterator[System]:
     running.stop()
 
 
+@pytest.mark.long
 def test_every_scenario_of_the_demo_ends_as_it_should(stage: System) -> None:
     shown = subprocess.run(
         [sys.executable, "-c", PLAY, stage.url, SECRET],

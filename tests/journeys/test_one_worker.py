@@ -65,6 +65,7 @@ def test_one_worker_executes_the_commands_of_all_queues(small: SystemWithOneWork
     assert doctor(small) == []
 
 
+@pytest.mark.long
 def test_a_killed_worker_is_replaced_and_goes_on(small: SystemWithOneWorker) -> None:
     customer = small.client(Role.CUSTOMER, uuid4())
     [worker, *_] = workers(small)

@@ -137,6 +137,7 @@ def no_rewrite_runs(system: System) -> bool:
     return not (state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"])
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not REDIS_FILES.exists(), reason="the files of this Redis cannot be read")
 def test_after_an_erasure_nothing_is_left_in_dumps_and_logs(
     system: System, database: Engine, tmp_path: Path

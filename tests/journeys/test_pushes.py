@@ -38,6 +38,7 @@ def test_PUSH_01_a_sleeping_transporter_is_woken_and_one_who_reads_is_not(
         truck.available(False)
 
 
+@pytest.mark.long
 def test_a_push_survives_a_kill_of_the_notifier_and_a_hanging_FCM_delays_no_frame(
     system: System, fcm: FcmServer
 ) -> None:

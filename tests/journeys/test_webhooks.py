@@ -141,6 +141,7 @@ def test_HOOK_01_two_workers_post_each_line_once_and_in_order(
     assert receiver.most_at_once == 1
 
 
+@pytest.mark.long
 def test_HOOK_01_a_webhook_whose_worker_is_killed_goes_on_when_its_lease_ends(
     system: System, owner: httpx.Client
 ) -> None:

@@ -53,6 +53,7 @@ def records(log: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in log.read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_a_worker_without_its_broker_logs_that_once_however_often_it_tries(
     broker: Hanging, tmp_path: Path
 ) -> None:
@@ -74,6 +75,7 @@ def test_a_worker_without_its_broker_logs_that_once_however_often_it_tries(
     assert (line["process"], line["queue"], line["level"]) == ("worker", "offers", "WARNING")
 
 
+@pytest.mark.long_except("INFO-True")
 @pytest.mark.parametrize(("level", "logged"), [("warning", False), ("INFO", True)])
 def test_LOG_LEVEL_decides_whether_gunicorn_logs_its_start(
     level: str, logged: bool, tmp_path: Path, migrated: None

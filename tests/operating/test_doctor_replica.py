@@ -72,6 +72,7 @@ def test_a_standby_whose_replay_is_paused_is_named(standby: Standby, doctor: Doc
     assert "pg_wal_replay_resume()" in line
 
 
+@pytest.mark.long
 def test_a_standby_that_lags_is_named(primary: Postgres, standby: Standby, doctor: Doctor) -> None:
     standby.execute("ALTER SYSTEM SET recovery_min_apply_delay = '1h'")
     standby.execute("SELECT pg_reload_conf()")
@@ -87,6 +88,7 @@ def test_a_standby_that_was_promoted_is_named(standby: Standby, doctor: Doctor) 
     assert line.startswith("DATABASE_READ_URL: is no standby (any more): ")
 
 
+@pytest.mark.long
 def test_another_server_is_named(standby: Standby, primary: Postgres, doctor: Doctor) -> None:
     folder = Path(tempfile.mkdtemp(prefix="weelo-other-"))
     folder.chmod(0o755)

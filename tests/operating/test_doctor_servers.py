@@ -112,6 +112,7 @@ def test_settings_of_a_server_that_may_lose_accepted_commands_are_reported(
     made.dispose()
 
 
+@pytest.mark.long
 def test_a_database_whose_disk_is_full_is_a_finding() -> None:
     folder = Path(tempfile.mkdtemp(prefix="weelo-full-"))
     folder.chmod(0o755)

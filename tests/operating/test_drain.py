@@ -90,6 +90,7 @@ def test_a_worker_finishes_what_it_has_begun_and_takes_nothing_new(world: World,
     eventually(lambda: settled(world, new))
 
 
+@pytest.mark.long
 def test_a_worker_hands_back_the_countdowns_that_it_holds(world: World, worker: Begin) -> None:
     process, waker = worker("timers"), CeleryWaker()
     for _ in range(20):
@@ -112,6 +113,7 @@ def _book(api: Api) -> httpx.Response:
     )
 
 
+@pytest.mark.long_except("True")
 @pytest.mark.parametrize("somebody_works", [True, False])
 def test_an_api_answers_who_waits_for_an_outcome_before_it_ends(world: World, somebody_works: bool) -> None:
     api = Api(workers=2)

@@ -126,6 +126,7 @@ def test_OPER_01_each_worker_and_beat_serve_their_metrics_at_their_own_port(oper
         assert url.startswith("http://127.0.0.1:"), f"{name} must listen on this machine only"
 
 
+@pytest.mark.long
 def test_both_api_processes_say_the_same(operated: System) -> None:
     """Each scrape opens a new connection, so that both processes answer some of the scrapes."""
     sockets = [BareSocket(operated, Role.CUSTOMER, uuid4()) for _ in range(8)]
@@ -208,6 +209,7 @@ def test_a_command_that_fails_and_one_that_is_parked_are_counted(operated: Syste
     rows("DELETE FROM mailbox WHERE id = :id", id=poison)
 
 
+@pytest.mark.long
 def test_a_taken_metrics_port_stops_no_worker(migrated: None) -> None:
     """The worker logs a warning, executes commands, and serves its metrics once the port is free."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

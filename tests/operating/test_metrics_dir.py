@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 import psutil
+import pytest
 
 from tests.support.api_process import Api
 from tests.support.waiting import eventually
@@ -53,6 +54,7 @@ def test_the_api_answers_and_counts_again_with_a_new_process(world: World, tmp_p
         api.stop()
 
 
+@pytest.mark.long
 def test_a_worker_executes_and_its_new_children_count(world: World, tmp_path: Path) -> None:
     folder, port, log = tmp_path / "metrics", free_port(), tmp_path / "log"
     with log.open("w") as output:

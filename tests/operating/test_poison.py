@@ -171,6 +171,7 @@ def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_
     rows("DELETE FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))", ids=poison)
 
 
+@pytest.mark.long
 def test_a_timer_that_always_fails_makes_no_other_late(operated: System, rows: Rows) -> None:
     poison = [write(rows, "broadcasts.expire", "timers", {"broadcast_id": "none"}) for _ in range(50)]
     asks = operated.client(Role.CUSTOMER, uuid4())

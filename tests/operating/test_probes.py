@@ -185,6 +185,7 @@ def test_while_both_servers_hang_probes_are_answered_again_and_again_and_no_thre
     eventually(lambda: is_ready(api), within=10)
 
 
+@pytest.mark.long
 def test_probes_are_answered_while_every_thread_for_requests_hangs(
     api: Api, servers: tuple[Postgres, Valkey]
 ) -> None:

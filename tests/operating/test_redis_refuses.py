@@ -176,6 +176,7 @@ def test_a_fleet_is_offered_a_request_while_redis_refuses_writes(
         accept(redis)
 
 
+@pytest.mark.long
 def test_a_webhook_gets_the_lines_that_were_written_while_redis_refused_commands(
     system: System, redis: Redis
 ) -> None:

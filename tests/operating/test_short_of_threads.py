@@ -47,6 +47,7 @@ def test_an_api_without_further_threads_answers_with_those_it_has(world: World, 
     assert "Traceback" not in log.read_text()
 
 
+@pytest.mark.long
 def test_an_api_without_any_thread_ends_with_one_line(migrated: None) -> None:
     options = (
         f"--bind=127.0.0.1:{free_port()}",

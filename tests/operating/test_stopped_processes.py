@@ -71,6 +71,7 @@ def test_the_checks_that_beat_runs_are_served(operated: System, rows: Rows) -> N
     assert {dict(labels)["check"] for name, labels in served if name == "weelo_check_failing"} == stored
 
 
+@pytest.mark.long
 def test_a_stopped_worker_and_stopped_children_of_another_are_named(operated: System) -> None:
     parent, *children = operated.pids("trips")
     assert {psutil.Process(child).ppid() for child in children} == {parent}

@@ -61,6 +61,7 @@ def test_two_erasures_of_one_person_at_the_same_time(world: World) -> None:
     assert scene.customer.word.lower() not in str(scene.dump()).lower()
 
 
+@pytest.mark.long
 def test_erasures_of_all_parties_at_the_same_time(world: World) -> None:
     scene = Scene(world).play()
     rows = world.race(*(partial(scene.erase, person.id) for person in scene.people))

@@ -182,6 +182,7 @@ def test_a_removed_current_directory_is_reported_in_one_line(tmp_path: Path) -> 
     assert ran.stderr.splitlines()[-1].startswith("weelo: .weelo cannot be found from here")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_hostile_environment_in_a_folder_of_another_project_changes_nothing(
     project: Path, data_dir: Path

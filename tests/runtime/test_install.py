@@ -78,6 +78,7 @@ def runs(folder: Path) -> str:
     return ran.stdout.strip()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_an_environment_is_rebuilt_exactly_when_it_cannot_work(checkout: Path, tmp_path: Path) -> None:
     foreign = {
@@ -115,6 +116,7 @@ def test_an_environment_is_rebuilt_exactly_when_it_cannot_work(checkout: Path, t
     assert runs(copied) == str(copied / "small.py")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(500)
 def test_packages_that_a_pip_conf_installs_elsewhere_do_not_count_as_installed(
     checkout: Path, tmp_path: Path

@@ -59,6 +59,7 @@ def begin_up(begin: Begin, data_dir: Path, worker: str, **environment: str) -> s
     return printed
 
 
+@pytest.mark.long
 def test_a_certain_fault_is_reported_at_once_and_not_again_within_seconds(tmp_path: Path) -> None:
     supervisor = Supervisor(ConsoleLog(io.StringIO()), tmp_path / "children.json")
     readiness = Readiness(supervisor, {"REDIS_URL": NO_SERVER})
@@ -75,6 +76,7 @@ def test_a_certain_fault_is_reported_at_once_and_not_again_within_seconds(tmp_pa
     assert "REDIS_URL: Redis cannot be used" in lines[0]
 
 
+@pytest.mark.long_except("nothing-consumed")
 @pytest.mark.parametrize(
     ("variable", "worker", "cause"),
     [
@@ -122,6 +124,7 @@ while True:
 """
 
 
+@pytest.mark.long
 def test_a_redis_that_refuses_further_connections_is_named(begin: Begin, data_dir: Path) -> None:
     make_directory(data_dir)
     valkey = Valkey(data_dir)

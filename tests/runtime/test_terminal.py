@@ -197,6 +197,7 @@ with Show(Console()).watching([]):
 """
 
 
+@pytest.mark.long_except("2")
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_the_demos_picture_shows_the_cursor_again_however_it_is_ended(
     signum: signal.Signals, terminal: Open

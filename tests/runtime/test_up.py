@@ -235,6 +235,7 @@ def test_a_server_that_does_not_begin_keeps_no_other_waiting(data_dir: Path, beg
     up.stop()
 
 
+@pytest.mark.long
 def test_the_demo_plays_once_undecorated_and_the_system_goes_on(data_dir: Path, begin: Begin) -> None:
     up = Up(begin, data_dir, "--demo").ready()
     assert "shortened for the demo: BROADCAST_TIMEOUT_SECONDS=30" in up.printed

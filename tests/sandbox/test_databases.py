@@ -32,6 +32,7 @@ def database(worker_id: str) -> str:
     return own_database(NO_SANDBOX + worker_number(worker_id) % 4)
 
 
+@pytest.mark.long_except("production")
 @pytest.mark.parametrize("environment", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
 def test_the_database_of_a_sandbox_is_refused_elsewhere(environment: dict[str, str], database: str) -> None:
     for _ in range(2):
@@ -46,6 +47,7 @@ def test_the_database_of_a_sandbox_is_refused_elsewhere(environment: dict[str, s
     )
 
 
+@pytest.mark.long_except("production")
 @pytest.mark.parametrize("environment", ENVIRONMENTS.values(), ids=ENVIRONMENTS)
 def test_a_sandbox_refuses_every_other_database(environment: dict[str, str], database: str) -> None:
     assert weelo_here("migrate", DATABASE_URL=database, **environment).returncode == 0

@@ -16,6 +16,7 @@ from tests.support.pasted import pasted
 pytestmark = pytest.mark.xdist_group("system")
 
 
+@pytest.mark.long
 def test_the_session_of_the_page_ends_with_a_cancelled_booking_that_had_a_truck(sandbox: Sandbox) -> None:
     page = httpx.get(f"{sandbox.url}/docs").text
     [session] = re.findall(r"<code data-origin=[^>]*>(.*?)</code>", page, re.DOTALL)

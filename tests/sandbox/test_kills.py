@@ -23,6 +23,7 @@ WORKERS = ",".join(QUEUES)  # one worker has all queues
 SECONDS = 1_800.0
 
 
+@pytest.mark.long_except("sandbox")
 @pytest.mark.parametrize(
     "program",
     [WORKERS, "beat", "gunicorn", "weelo_api.sandbox", "all"],

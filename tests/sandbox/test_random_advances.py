@@ -36,6 +36,7 @@ TRUTHS_HERE = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", [1])
 def test_advances_of_random_length_keep_every_truth(sandbox: Sandbox, seed: int) -> None:

@@ -28,6 +28,7 @@ def test_after_a_reset_nothing_is_left_and_the_clock_is_the_plain_one(sandbox: S
     assert {table: rows for table, rows in left.items() if rows} == {}
 
 
+@pytest.mark.long
 def test_a_reset_amid_requests_and_an_advance_ends_both(sandbox: Sandbox) -> None:
     sandbox.fleet("drives", trucks=5)
     stop = threading.Event()

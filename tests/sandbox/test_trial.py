@@ -29,6 +29,7 @@ def blocks(name: str) -> list[str]:
     return re.findall(rf"<!-- trial:{name} -->\n```sh\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
+@pytest.mark.long
 def test_TRYI_01_the_page_leads_to_a_completed_trip_in_under_a_minute(tmp_path: Path) -> None:
     port = free_port()
     [start] = blocks("start")

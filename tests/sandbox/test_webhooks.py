@@ -90,6 +90,7 @@ class Owner:
         return failed[0]["attempts"] if failed else 0
 
 
+@pytest.mark.long
 def test_HOOK_01_down_for_10_minutes_then_a_wrong_certificate_then_up_then_410(
     sandbox: Sandbox, receiver: WebhookReceiver, authority: Authority, dead_port: int, tmp_path: Path
 ) -> None:
@@ -207,6 +208,7 @@ def test_HOOK_01_an_advance_waits_for_slow_answers_and_the_trip_arrives_in_order
     assert statuses[-1] == "completed"
 
 
+@pytest.mark.long
 def test_HOOK_01_workers_that_are_killed_between_two_posts_lose_no_line(
     sandbox: Sandbox, receiver: WebhookReceiver
 ) -> None:
@@ -231,6 +233,7 @@ def test_HOOK_01_workers_that_are_killed_between_two_posts_lose_no_line(
     )
 
 
+@pytest.mark.long
 def test_an_attempt_that_is_never_answered_holds_the_clock_for_ten_real_seconds(sandbox: Sandbox) -> None:
     silent = SilentEndpoint()
     owner = Owner(sandbox, silent.url)

@@ -305,6 +305,7 @@ def test_a_flood_of_frames_on_every_socket_disturbs_nobody_else(api: Api) -> Non
     assert {client.close_code(within=10) for client in noisy} == {4429}
 
 
+@pytest.mark.long
 def test_it_stops_in_time_while_people_dawdle(migrated: None) -> None:
     api = Api(GUNICORN_CMD_ARGS=f"--worker-class={KEEPER}")
     half = post("Content-Length: 1000", b"{")

@@ -66,6 +66,7 @@ def test_what_runs_may_not_do_what_its_role_may_not(embedded: System) -> None:
         cursor.execute("UPDATE mailbox SET payload = payload")
 
 
+@pytest.mark.long_except("None")
 @pytest.mark.parametrize("program", [None, "gunicorn", "beat"])
 def test_the_doctor_finds_nothing_wrong(
     embedded: System, monkeypatch: pytest.MonkeyPatch, program: str | None

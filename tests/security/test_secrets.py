@@ -227,6 +227,7 @@ PROGRAMS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_what_cannot_connect_does_not_say_with_which_password(name: str, tmp_path: Path) -> None:
     log = tmp_path / "log"
@@ -249,6 +250,7 @@ def test_what_cannot_connect_does_not_say_with_which_password(name: str, tmp_pat
     assert PASSWORD not in output and SECRET not in output
 
 
+@pytest.mark.long
 def test_an_api_without_its_servers_says_so_without_the_passwords(tmp_path: Path) -> None:
     log = tmp_path / "log"
     api = Api(1, log=log, **UNREACHABLE)
@@ -275,6 +277,7 @@ def test_an_api_without_its_servers_says_so_without_the_passwords(tmp_path: Path
 # --- production -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.long_except("api-short", "worker-short", "beat-short")
 @pytest.mark.parametrize("secret", ["", "short", "x" * 31])
 @pytest.mark.parametrize("program", ["api", "worker", "beat"])
 def test_SECR_01_nothing_starts_in_production_without_a_real_secret(program: str, secret: str) -> None:

@@ -41,6 +41,7 @@ def api(migrated: None) -> Iterator[Api]:
     api.stop()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(60 + CONNECTS / 20)
 def test_sockets_that_come_and_go_leave_no_thread_no_file_and_no_memory(api: Api) -> None:
     [worker] = psutil.Process(api.process.pid).children()

@@ -6,6 +6,8 @@ import json
 import random
 from uuid import UUID, uuid4
 
+import pytest
+
 from tests.support.api_process import Api
 from tests.support.log_writer import LogWriter
 from weelo_workers.notifications import live_stream
@@ -146,6 +148,7 @@ def test_a_stream_that_begins_anew_with_an_earlier_clock_is_read_again(
     assert client.seqs(1, within=1) == [3]
 
 
+@pytest.mark.long
 def test_two_api_processes_tell_the_same(log_writer: LogWriter, someone: UUID, migrated: None) -> None:
     one, other = Api(), Api()
     try:

@@ -175,6 +175,7 @@ HALVES = {
 }
 
 
+@pytest.mark.long
 def test_half_open_connections_keep_no_one_from_being_served(api: Api, log_writer: LogWriter) -> None:
     def crowd(stack: ExitStack) -> list[tuple[str, socket.socket]]:
         lines = []

@@ -65,6 +65,7 @@ def test_a_flood_of_control_frames_is_closed(api: Api, someone: UUID) -> None:
     assert client.close_code() == 4429
 
 
+@pytest.mark.long
 def test_a_client_that_does_not_read_is_closed_and_disturbs_nobody(
     api: Api, log_writer: LogWriter, someone: UUID
 ) -> None:
@@ -123,6 +124,7 @@ def test_the_sixth_socket_counts_over_all_processes(migrated: None, someone: UUI
         other.stop()
 
 
+@pytest.mark.long
 def test_sockets_of_a_process_that_died_do_not_count(migrated: None, someone: UUID) -> None:
     one, other = Api(), Api()
     try:

@@ -78,6 +78,7 @@ def test_a_long_replay_stays_in_order_while_new_lines_arrive(
     assert client.is_silent()
 
 
+@pytest.mark.long
 def test_a_replay_waits_for_a_client_that_pauses(api: Api, log_writer: LogWriter, someone: UUID) -> None:
     log_writer.write(someone, 3_000, size=1_000)
     client = api.connect_as(someone)

@@ -16,6 +16,7 @@ from tests.support.log_writer import LogWriter
 GRACE_SECONDS = 5.0
 
 
+@pytest.mark.long_except("15")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_all_sockets_are_closed_with_1001(migrated: None, number: int) -> None:
     api = Api(workers=2)
@@ -28,6 +29,7 @@ def test_all_sockets_are_closed_with_1001(migrated: None, number: int) -> None:
     assert api.process.returncode == 0
 
 
+@pytest.mark.long
 def test_silent_clients_do_not_keep_a_process_alive(migrated: None, log_writer: LogWriter) -> None:
     api = Api()
     user = uuid4()
@@ -38,6 +40,7 @@ def test_silent_clients_do_not_keep_a_process_alive(migrated: None, log_writer: 
     assert api.stop() < GRACE_SECONDS
 
 
+@pytest.mark.long
 def test_workers_end_when_their_arbiter_is_killed(migrated: None) -> None:
     api = Api()
     [worker] = psutil.Process(api.process.pid).children()

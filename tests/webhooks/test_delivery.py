@@ -288,6 +288,7 @@ def test_failing_endpoints_leave_places_for_others_when_there_are_more_of_them_t
     silent.close()
 
 
+@pytest.mark.long
 def test_an_endpoint_that_answers_after_ten_seconds_has_failed(
     hooks: Hooks, receiver: WebhookReceiver
 ) -> None:

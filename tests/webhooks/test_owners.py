@@ -133,6 +133,7 @@ def test_a_webhook_that_is_deleted_during_a_test_has_no_records(
     assert hooks.world.value("SELECT count(*) FROM webhook_deliveries") == 0
 
 
+@pytest.mark.long
 def test_tests_of_endpoints_that_never_answer_are_limited(hooks: Hooks) -> None:
     silent = SilentEndpoint()
     webhook = hooks.create(silent.url)
