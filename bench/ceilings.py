@@ -78,7 +78,7 @@ class Ceilings:
 
 
 def measure(data: Path, *, quick: bool) -> Ceilings:
-    """Measure all ceilings on the running PostgreSQL of this data dir, and on a Redis that is started for this."""
+    """Measure all ceilings on the running PostgreSQL of this data dir, and on a Redis started for this purpose."""
     many = 50 if quick else 2_000
     broker = Valkey(data / "ceilings")
     try:

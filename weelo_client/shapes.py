@@ -213,7 +213,7 @@ class Availability(TypedDict):
 
 
 class Relation(TypedDict):
-    """What the user has set about another one. Both are null after it was removed."""
+    """How the user has marked another user. `relation` and `since` are None after the mark was removed."""
 
     customerId: str
     transporterId: str
@@ -641,7 +641,7 @@ class ChangedValue(TypedDict):
 
 
 class OverlappingPolicy(TypedDict):
-    """Another policy that is in force for some of the same requests. `takesPrecedence`: they get the other one."""
+    """Another policy that is in force for some of the same requests. `takesPrecedence`: it is used for them."""
 
     scope: str
     version: int

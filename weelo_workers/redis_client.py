@@ -39,7 +39,10 @@ class FailFastRedis(Redis):
 
     @contextmanager
     def breaker(self) -> Iterator[None]:
-        """Raise RedisConnectionError at once if a call has failed recently. If the block fails, so do the calls after it."""
+        """Raise RedisConnectionError at once if a call has failed recently.
+
+        If the block fails, calls fail for the next PAUSE_SECONDS.
+        """
         if time.monotonic() < self._open_until:
             raise RedisConnectionError("Redis did not answer a moment ago")
         try:

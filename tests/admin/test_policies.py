@@ -448,7 +448,8 @@ def test_a_paused_scope_refuses_new_requests_until_the_pause_ends(world: World, 
     assert int(refused.headers["Retry-After"]) == refused.get_json()["retryAfter"] == 60
     assert refused.get_json()["retryable"] is True
     assert world.value("SELECT count(*) FROM mailbox WHERE caller_id = :id", id=new.id) == 0
-    # A request that was accepted before the pause: its repetition gets its outcome, and a double tap the broadcast.
+    # This request was accepted before the pause. Repeating it returns its outcome, and a double tap returns its
+    # broadcast.
     assert code(before.book(key="before-the-pause")) == (202, None)
     repeated = before.book(key="before-the-pause")
     assert repeated.get_json()["replayed"] is True

@@ -141,9 +141,10 @@ ON_ANOTHER_QUEUE = {
     "broadcasts.offer_passed_over": FLEET,
     # This command is sent too seldom for a queue of its own.
     "person.erase": FLEET,
-    # They decide who may get offers, and are sent too seldom for a queue of their own.
+    # The commands of relations decide which transporters may get offers. They are sent too seldom for a queue of their
+    # own.
     **dict.fromkeys((name for name in REGISTRY if name.startswith("relations.")), OFFERS),
-    # Operators send these as seldom.
+    # The commands of policies are sent too seldom for a queue of their own.
     "policies.put": FLEET,
     "policies.pause": FLEET,
 }

@@ -27,7 +27,7 @@ _requests: dict[str, Counter[int]] = defaultdict(Counter)
 _random = random.Random(os.environ["FUZZ_SEED"])
 """A generator of our own, because hypothesis controls that of the module `random`."""
 
-# By name of a field in responses that contains an id: the part of a path that precedes such an id.
+# Keys: names of fields in responses that contain an id. Values: the part of a path that precedes such an id.
 _PLACES = {
     "commandId": "commands",
     "holdId": "holds",

@@ -824,7 +824,7 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
 
 
 def bodies() -> dict[str, str]:
-    """Return, by route with a body, the name of its request model, as the source text of the views has it."""
+    """Return the name of the request model of each route with a body, read from the source text of the views."""
     found: dict[str, str] = {}
     for path in python_files("weelo_api/views"):
         if path.name == "sandbox.py":

@@ -44,7 +44,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
         write(rows, "fleet.register_vehicle", "fleet", {"vehicle_number": None}),
         write(rows, "notifications.deliver", "notifications", {"events": 7}),
         write(rows, "notifications.push", "notifications", {"to": "everyone"}),
-        # Another version has stored an event that this one does not know.
+        # Another version has stored an event that this version does not know.
         write(
             rows,
             "notifications.deliver",

@@ -28,7 +28,7 @@ def scene(world: World) -> Scene:
 
 
 def where(scene: Scene, *texts: str) -> dict[str, str]:
-    """Return, by table (or `redis`), the last of these texts that is found there. Upper and lower case are the same."""
+    """Return each table (or `redis`) that contains one of these texts, with such a text. Case is ignored."""
     return {
         place: each
         for place, dumped in scene.dump().items()

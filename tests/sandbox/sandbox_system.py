@@ -85,7 +85,8 @@ class Sandbox(System):
             return [dict(row) for row in connection.execute(text(query), values).mappings()]
 
     def violations(self, truths: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
-        # pytest imports conftest.py, which imports this module, before the settings are set. The truths read them.
+        # pytest imports conftest.py, which imports this module, before the settings are set. `truths` reads the
+        # settings.
         from tests.support.truths import violations
 
         with self.engine.connect() as connection:

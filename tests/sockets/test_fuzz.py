@@ -141,7 +141,7 @@ def test_whatever_bytes_clients_send_no_process_dies_and_nothing_leaks(
     api: Api, log_writer: LogWriter
 ) -> None:
     with ThreadPoolExecutor(ATTACKERS) as attackers:
-        # In the first round the process makes what it keeps for later: threads, buffers, connections of the pools.
+        # During the first round the process creates objects that it keeps: threads, buffers, connections of the pools.
         list(attackers.map(lambda number: one_attack(api, number), range(10 * len(ATTACKS))))
         eventually(lambda: api.metric("weelo_sockets_open") == 0)
         before = Usage(api)
@@ -187,7 +187,7 @@ def test_half_open_connections_keep_no_one_from_being_served(api: Api, log_write
         return lines
 
     authenticated = 2 * (CROWD // len(HALVES))
-    # With the first crowd the process makes what it keeps for later, such as memory for this many connections at a time.
+    # The first crowd makes the process allocate what it keeps, such as memory for this many connections at a time.
     with ExitStack() as first:
         crowd(first)
     eventually(lambda: api.metric("weelo_sockets_open") == 0)

@@ -1,8 +1,8 @@
 """Compares every HTTP response that a test gets with docs/openapi.json. (test_documents.py compares that file with the code.)
 
-`install` hooks into httpx and into Flask's test client; raw_http.py calls `check_raw`. Every response of the API has two
-certain headers. A response without them comes from another server and is not compared. The responses of a sandbox are
-compared with the sandbox's own document, because a sandbox has further routes.
+`install` hooks into httpx and into Flask's test client; raw_http.py calls `check_raw`. A response of the API is
+recognised by two headers that every one has. Responses without them come from other servers and are not compared. The
+responses of a sandbox are compared with the sandbox's own document, because a sandbox has further routes.
 """
 
 from __future__ import annotations

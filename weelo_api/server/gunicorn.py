@@ -53,7 +53,7 @@ CLOSE_WITHIN_SECONDS = 3.0
 
 def start() -> Flask:
     """Prepare the arbiter's process and return the application. gunicorn calls this once, before the first fork."""
-    os.environ.pop("SCRIPT_NAME", None)  # otherwise every path would have to begin with this variable's value
+    os.environ.pop("SCRIPT_NAME", None)  # otherwise gunicorn would require every path to begin with its value
     bootstrap.start_server("api", always_share_metrics=True)
     from weelo_api import create_app
 

@@ -42,7 +42,8 @@ class Parameters(BaseModel):
     ) -> JsonSchemaValue:
         schema = handler(core_schema)
         for parameter in tidy(handler.resolve_ref_schema(schema))["properties"].values():
-            # flask-openapi3 copies these to the parameter, where OpenAPI has another form for several examples.
+            # flask-openapi3 copies these examples to the parameter, where OpenAPI has another form for several
+            # examples.
             if examples := parameter.pop("examples", None):
                 parameter["example"] = examples[0]
         return schema

@@ -75,7 +75,7 @@ def set_by_customer(path: ByTransporterId, body: CustomersRelation) -> Response:
 @allow(Role.CUSTOMER)
 @submits(RemoveByCustomer)
 def remove_by_customer(path: ByTransporterId) -> Response:
-    """Neither block nor prefer a transporter any more."""
+    """Stop blocking or preferring a transporter."""
     return submit(RemoveByCustomer(customer_id=caller().id, transporter_id=path.transporter_id))
 
 
@@ -94,7 +94,7 @@ def set_by_transporter(path: ByCustomerId, body: TransportersRelation) -> Respon
 @allow(Role.TRANSPORTER)
 @submits(RemoveByTransporter)
 def remove_by_transporter(path: ByCustomerId) -> Response:
-    """Block a customer no more."""
+    """Stop blocking a customer."""
     return submit(RemoveByTransporter(transporter_id=caller().id, customer_id=path.customer_id))
 
 

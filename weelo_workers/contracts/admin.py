@@ -224,7 +224,7 @@ class OpenOfferView(Wire):
 
 
 class AnswerKind(DescribedEnum):
-    """How a transporter's answer to an offer ended."""
+    """What came of a transporter's answer to an offer."""
 
     ACCEPTED = "accepted", "The transporter got the trucks that it asked for."
     DECLINED = "declined", "The transporter declined."

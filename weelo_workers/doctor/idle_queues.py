@@ -17,7 +17,7 @@ AFTER_SECONDS = 15.0
 
 
 class IdleQueueLog:
-    """Knows since when queues have not been consumed, and logs the changes."""
+    """Stores since when queues have not been consumed, and logs the changes."""
 
     def __init__(self) -> None:
         self._idle_since: dict[Queue, float] = {}

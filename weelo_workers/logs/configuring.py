@@ -43,7 +43,7 @@ _kind = "python"
 
 
 def process_kind() -> str:
-    """Return the kind of this process, as `configure` was given it."""
+    """Return the kind of this process, as passed to `configure`."""
     return _kind
 
 

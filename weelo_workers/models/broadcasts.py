@@ -279,7 +279,7 @@ class Offer(Base):
 
     @property
     def ring(self) -> str:
-        """The name of the ring that made this offer."""
+        """The name of the ring in which this offer was made."""
         return ring_name(self.step, last_step=self.last_step)
 
     __table_args__ = (

@@ -348,4 +348,4 @@ def drop_inherited_connections() -> None:
         if cached.cache_info().currsize:
             cached().dispose(close=False)
             cached.cache_clear()
-    _server_at.cache_clear()  # a thread of the parent may have held the lock of such a server
+    _server_at.cache_clear()  # a thread of the parent may have held a lock of this state

@@ -93,7 +93,10 @@ def _may(cursor: Any, statement: sql.Composed) -> bool:
 
 
 def _begin_with_nothing(cursor: Any, role: str, of: str) -> None:
-    """Revoke all rights, also those of PUBLIC: by default it may create temporary tables, and any before PostgreSQL 15."""
+    """Revoke all rights, also those of PUBLIC.
+
+    By default PUBLIC may create temporary tables, and before PostgreSQL 15 all tables.
+    """
     database = sql.Identifier(cursor.connection.info.dbname)
     schema, name = sql.Identifier(of), sql.Identifier(role)
     for statement in (

@@ -58,7 +58,7 @@ def broadcasts(session: Session, wanted: BroadcastFilter, page_request: PageRequ
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """The step of a search that its timer would make next. `round`: how many new rounds there were."""
+    """The next step of a search, which its timer would make. `round`: the number of new rounds so far."""
 
     step: int
     round: int

@@ -36,7 +36,7 @@ LEASE_SECONDS = 20
 PORTION = 50
 """How many lines a sender reads at once."""
 
-# If the webhook's owner has changed one of these meanwhile, the holder of the lease reads its work anew.
+# If the webhook's owner has changed one of these columns meanwhile, the holder of the lease reads its work anew.
 _AS_READ = (
     "webhooks.is_active AND webhooks.url = :url AND webhooks.events = CAST(:events AS jsonb)"
     " AND webhooks.secret_version = :secret_version"

@@ -138,5 +138,5 @@ def test_finding_the_last_one_costs_no_statement(world: World) -> None:
         event.remove(world.engine, "before_cursor_execute", note)
     reads = [each for each in texts if "offers" in each or "read_offer_to_decline" in each]
     assert sum("read_offer_to_decline" in each for each in reads) >= 1
-    # Besides: the open offers of the transporter, and the update of the declined one.
+    # The two other statements read the open offers of the transporter, and update the declined offer.
     assert len([each for each in reads if not each.startswith("PREPARE") and "read_offer" not in each]) == 2

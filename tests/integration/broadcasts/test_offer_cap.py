@@ -187,7 +187,7 @@ def test_requests_that_offers_of_the_last_town_prevent_hide_no_farther_ones_from
     with_settings(monkeypatch, max_open_offers=1, radius_steps_km="25", min_offers_per_step=0)
     fleet = world.fleet(km_north=0)
     old = world.broadcast(1)
-    # One heartbeat asks for at most 20 late offers.
+    # One heartbeat causes at most 20 late offers.
     refused = [world.broadcast(1, at=place(38)) for _ in range(20)]
     beyond = world.broadcast(1, at=place(82.5))
     for km in (9, 58, 58):

@@ -320,7 +320,7 @@ def test_WAYS_02_the_search_begins_although_the_slot_was_taken_before_its_first_
     world.accept(fleet, broadcast)
     world.drivers_accept(broadcast)
     gives_back(world, assignment_of(world, broadcast, fleet))
-    taken = world.accept(quick, broadcast)  # it gets the first slot, which was given back
+    taken = world.accept(quick, broadcast)  # this fleet gets the first slot, which was given back
     assert taken.status == "succeeded"
     assert world.slots(broadcast) == ["assigned", "searching"]
     late = world.fleet(km_north=2)

@@ -25,7 +25,7 @@ AGAIN_AFTER_SECONDS = 1.0  # Presence is written some milliseconds after the com
     remedy="`weelo doctor --repair` copies their rows to presence again",
 )
 def presence_differs(examination: Examination) -> Iterator[str]:
-    """Find transporters, in a random sample of 500, who may be left out of rings or offered requests wrongly."""
+    """Find transporters, in a random sample of 500, who may be left out of rings, or get offers that do not fit."""
     if found := differing(examination):
         yield f"presence: {len(found)} of at most {SAMPLE} transporters have other kinds of trucks there than in their rows"
 

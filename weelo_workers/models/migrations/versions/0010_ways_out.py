@@ -70,7 +70,7 @@ def upgrade() -> None:
                         WHERE t.broadcast_id = a.broadcast_id AND t.subject_id = a.id
                           AND t.name = 'decline' AND t.cause = 'trips.expire_assignment')
     """)
-    # These two texts were written by the system. If a driver wrote the same text, it does not say more than the status.
+    # These two texts were written by the system. If a driver wrote the same text, the text adds nothing to the status.
     op.execute("""
         UPDATE assignments SET note = NULL
          WHERE (status = 'cancelled' AND note = 'customer_cancelled') OR (status = 'driver_declined' AND note = 'declined')
