@@ -82,7 +82,7 @@ def measure(data: Path, *, quick: bool) -> Ceilings:
     many = 50 if quick else 2_000
     broker = Valkey(data / "ceilings")
     try:
-        os.environ["REDIS_URL"] = broker.start()  # bench/bare.py reads it
+        os.environ["REDIS_URL"] = broker.start()  # bench/bare.py reads this variable
         broker_pid = broker.pid()
         assert broker_pid is not None
         with Redis.from_url(broker.url()) as redis:
@@ -109,7 +109,7 @@ def _no_op_task(redis: Redis, broker_pid: int, many: int) -> Ceiling:
                 nothing.apply_async([str(uuid4())], retry=False)
             eventually(lambda: not any(redis.exists(key) for key in TASKS), within=60, every=0.01)
 
-        publish(20)  # waits for the worker's start
+        publish(20)  # these tasks wait until the worker has started
         return _measured("no-op Celery task", many, lambda: publish(many), worker, broker_pid)
 
 

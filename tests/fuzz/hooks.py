@@ -59,7 +59,8 @@ def before_call(_: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if _random.random() < 0.7 and "x-roles" in case.operation.definition.raw:
         case.headers["Prefer"] = "wait=5"
     if "Idempotency-Key" in case.headers and _random.random() < 0.8:
-        case.headers["Idempotency-Key"] = f"{_random.getrandbits(64):016x}"  # all examples have one key
+        # Each request needs its own key, but all examples have the same one.
+        case.headers["Idempotency-Key"] = f"{_random.getrandbits(64):016x}"
     if _random.random() < 0.5:
         return
     parts = case.path.split("/")

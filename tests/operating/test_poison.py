@@ -122,7 +122,7 @@ def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_
     customer = uuid4()
     asks = operated.http(Role.CUSTOMER, customer)
 
-    def deadly() -> UUID:  # see deadly/sitecustomize.py
+    def deadly() -> UUID:  # deadly/sitecustomize.py makes these commands fatal
         return UUID(f"{str(uuid4())[:-4]}dead")
 
     def event_payload(*events: str) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def others_are_served(api: Api, log_writer: LogWriter) -> Iterator[None]:
                 with urlopen(f"http://127.0.0.1:{api.port}/healthz", timeout=10) as answer:
                     assert answer.status == 200
                 waits.append(time.monotonic() - began)
-        except BaseException as problem:  # the test's own thread raises it again below
+        except BaseException as problem:  # the test's own thread raises this exception again
             problems.append(problem)
 
     thread = threading.Thread(target=serve)

@@ -108,7 +108,7 @@ class Operations:
         if seen.status in OF_THE_SERVER and code == "VALIDATION_ERROR":
             return self._problem(seen, {code})
         if seen.status == 404 and "#" in (seen.target or "") and code == "NOT_FOUND":
-            return self._problem(seen, {code})  # a fragment in the target, which makes it no valid address
+            return self._problem(seen, {code})  # a target with a fragment is no valid address
         return [f"the status is not described (code {code})"]
 
     def _problem(self, seen: Answered, codes: set[str] | None) -> list[str]:

@@ -128,7 +128,8 @@ def end_trip(broadcast_id: UUID, assignment_id: UUID) -> Response | str:
 
     def make() -> Command:
         fields = {name: request.form.get(name, "").strip() for name in ("outcome", "reasonCode", "note")}
-        given = Ending.model_validate_json(json.dumps(fields))  # the form is parsed as the route parses its body
+        # The form is parsed as the route parses its body.
+        given = Ending.model_validate_json(json.dumps(fields))
         return EndTrip(
             assignment_id=assignment_id,
             outcome=given.outcome,

@@ -46,7 +46,7 @@ REQUEST_HEADERS = (
         "Idempotency-Key",
         "A key of your own for this request. If you repeat the request with the same key, it has no second effect, and "
         "the response is the outcome of the first one. Quotes around the key are not part of it.",
-        # The pattern of `commands/idempotency.py`.
+        # The same pattern as in `commands/idempotency.py`.
         {"type": "string", "pattern": r'^(?:[A-Za-z0-9:_-]{8,128}|"[A-Za-z0-9:_-]{8,128}")$'},
         "4f9c2f6e-booking-1",
         lambda route: any(Code.IDEMPOTENCY_CONFLICT in codes for codes in rejections(route).values()),

@@ -16,7 +16,8 @@ def play(act: Act) -> str:
     customer, operator = act.customer(), act.operator()
     nearest, contracted = act.transporters(LCV, CONNAUGHT_PLACE, 2)
     act.watch(nearest, contracted)
-    customer.client.register_device(f"phone-of-{customer.id}", "android")  # a user's first command stores the user
+    # A contract needs a stored customer, and a user's first command stores the user.
+    customer.client.register_device(f"phone-of-{customer.id}", "android")
     act.note(operator.name, "records", f"a contract of the customer and {contracted.name}")
     operator.client.set_contract(customer.id, contracted.id, "a contract for the demo")
 

@@ -71,7 +71,7 @@ def _send(using: Repairs, commands: Sequence[Command]) -> Iterable[str]:
     with using.engine.begin() as connection:
         ids = [mailbox.send(connection, command) for command in commands]
     for command_id, command in zip(ids, commands, strict=True):
-        with suppress(BrokerUnavailable):  # otherwise the sweep executes the command
+        with suppress(BrokerUnavailable):  # without a wake-up, the sweep executes the command
             using.waker.wake(WakeUp(command_id, command.name, command.queue))
         about = ", ".join(f"{field}={value}" for field, value in _ids(command).items())
         yield f"sent {command.name} {command_id} ({about})"

@@ -57,7 +57,7 @@ def _watch(engine: Engine) -> None:
             with engine.connect() as connection:
                 seconds = seconds_since_sweep(connection)
         except DATABASE_ERRORS:
-            pass  # its outage is logged, and explains why beat does not sweep
+            pass  # the database's outage is logged elsewhere, and explains why beat does not sweep
         else:
             seen.note(seconds)
         time.sleep(LOOK_EVERY_SECONDS)

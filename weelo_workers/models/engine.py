@@ -255,7 +255,7 @@ class _Outages:
 
 def _note_the_time(raw: Any, record: ConnectionPoolEntry) -> None:
     record.info["idle since"] = time.monotonic()
-    if raw is not None:  # None: the connection was lost
+    if raw is not None:  # None means that the connection was lost
         raw.limit_seconds = raw.usual_limit_seconds
 
 

@@ -46,7 +46,8 @@ def grant_roles(connection: Connection, chosen: Settings) -> None:
             if role is not None:
                 _begin_with_nothing(cursor, role, schema)
                 _on_tables(cursor, "SELECT", tables, role, schema)
-                _on_tables(cursor, "SELECT", ["alembic_version"], role, schema)  # read by `is_at_head`
+                # `is_at_head` reads this table.
+                _on_tables(cursor, "SELECT", ["alembic_version"], role, schema)
                 _set_defaults(cursor, role, schema)
         if api is not None:
             _on_tables(cursor, "INSERT", API_INSERTS, api, schema)

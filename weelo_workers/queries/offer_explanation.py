@@ -113,7 +113,7 @@ def _sentence(reason: NotOffered, broadcast: Broadcast, passed: Sequence[PassedO
     if reason in _UNTIL_NEXT_STEP and _is_open(broadcast):
         return _UNTIL_NEXT_STEP[reason]
     if reason == PassedOverBecause.TOO_MANY_OFFERS and passed and passed[-1].distance_km is None:
-        return "they had too many open offers"  # without distances, all offers count against a new one
+        return "they had too many open offers"  # if no distances are known, all open offers count
     return SENTENCES.get(reason, "")
 
 

@@ -38,7 +38,8 @@ def test_RADI_01_the_last_of_those_who_decline_brings_the_next_ring(world: World
     world.drain()
     assert world.told_at(broadcast)[far.id] == 2
     assert timers(world, broadcast) == [2, 3]
-    world.fire(WidenBroadcast(broadcast_id=broadcast, step=2))  # the ordinary timer
+    # The timer of the next ring, which the early step has made obsolete.
+    world.fire(WidenBroadcast(broadcast_id=broadcast, step=2))
     assert step(world, broadcast) == 2
 
 
@@ -81,7 +82,7 @@ def test_a_hold_or_a_won_truck_keeps_the_ring(world: World, by: str) -> None:
     world.decline(other, broadcast)
     world.drain()
     assert step(world, broadcast) == 1
-    if by == "hold":  # its holder declines, too
+    if by == "hold":  # the holder of the slots declines, too
         world.decline(holder, broadcast)
         world.drain()
         assert step(world, broadcast) == 2

@@ -32,7 +32,7 @@ def presence_differs(examination: Examination) -> Iterator[str]:
 
 def differing(examination: Examination) -> list[UUID]:
     """Return the transporters of a random sample whose presence and rows differ, and still differ after a second."""
-    with suppress(RedisError):  # the check `redis` reports it
+    with suppress(RedisError):  # the check `redis` reports an unavailable Redis
         suspects = _differing(examination, overview.sample(SAMPLE))
         if suspects:
             time.sleep(AGAIN_AFTER_SECONDS)

@@ -131,7 +131,7 @@ def downgrade() -> None:
     op.drop_index("assignments_given_back", table_name="assignments")
     op.drop_constraint("an_assignment_has_a_known_reason", "assignments", type_="check")
     op.drop_constraint("an_assignment_has_a_known_status", "assignments", type_="check")
-    # The earlier version knows no other states in which a truck does not come.
+    # For a truck that does not come, the earlier version knows only the statuses that are set here.
     op.execute("UPDATE assignments SET status = 'driver_declined' WHERE status = 'given_back'")
     op.execute("UPDATE assignments SET status = 'cancelled' WHERE status IN ('customer_no_show', 'failed')")
     op.execute("UPDATE assignments SET note = 'customer_cancelled' WHERE status = 'cancelled'")
