@@ -54,8 +54,9 @@ task_acks_late = True
 task_reject_on_worker_lost = True  # if false, the message of a killed child process is acknowledged and lost
 task_store_errors_even_if_ignored = False
 worker_prefetch_multiplier = 1
-# For a handler that hangs outside the database, whose own limits are shorter. The child process is replaced, and the row remains.
-# The notifier's threads cannot be ended this way, but only FCM can hang there, and its limit is 10 s.
+# These limits end a handler that hangs outside the database (the database's own limits are shorter). Then the child
+# process is replaced, and the row remains. The notifier's threads cannot be ended by these limits, but only FCM can
+# hang there, and its limit is 10 s.
 task_time_limit = 60
 worker_cancel_long_running_tasks_on_connection_loss = False
 worker_proc_alive_timeout = 30

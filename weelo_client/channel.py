@@ -149,8 +149,8 @@ class Channel:
             except (OSError, websocket.WebSocketException) as error:
                 self._received.connection_error = str(error) or type(error).__name__
             except Exception as defect:
-                # This is a defect of the client or of `on_frame`. Other threads must not wait for a reading thread that
-                # has died.
+                # An unexpected exception is a defect of the client or of `on_frame`. Other threads must not wait for a
+                # reading thread that has died.
                 self._received.end(ChannelEnded(f"reading failed: {defect!r}"))
                 raise
             finally:

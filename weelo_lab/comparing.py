@@ -101,7 +101,7 @@ class Comparison:
         )
 
     def json(self) -> dict[str, Any]:
-        """Return everything as `figures.json` has it."""
+        """Return the content of `figures.json`."""
         return {
             "policies": self.policies,
             "seeds": self.seeds,

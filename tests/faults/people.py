@@ -185,7 +185,7 @@ class Driver(Person):
                 # This answer is too late, because another driver has the trip now.
                 self.schedule(self.answers, 0.0, 0.5)
             elif self.trip["status"] == "at_pickup" and self.dice.random() < 0.8:
-                # This is refused if it comes before PICKUP_WAIT_SECONDS.
+                # A report of a no-show is refused if it comes before PICKUP_WAIT_SECONDS.
                 self.schedule(self.reports_no_show, 0.8, 1.6)
 
     def answers(self) -> None:

@@ -221,7 +221,7 @@ def use_own_document(url: str) -> None:
 @functools.lru_cache(maxsize=4)
 def _of_sandbox(app: flask.Flask) -> Operations | None:
     """Return the operations of an application in this process that has the routes of a sandbox; None for any other."""
-    # Imported here, because tests import this module before they set the environment.
+    # The product is imported here, because tests import this module before they set the environment.
     from weelo_api.openapi import document
 
     has_routes = any(rule.rule.startswith("/api/v1/sandbox/") for rule in app.url_map.iter_rules())

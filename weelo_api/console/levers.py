@@ -197,7 +197,8 @@ def _valid(make: Callable[[], Command]) -> Command:
 def _outcome_row(lever: str, outcome: CommandOutcome, back: str) -> Response:
     row = Response(page("outcome.html", lever=lever, refused=None, outcome=outcome, back=back))
     if outcome.status != "pending":
-        row.headers["HX-Trigger"] = "weelo-settled"  # the page then shows what has changed
+        # After an outcome, the page reloads what may have changed.
+        row.headers["HX-Trigger"] = "weelo-settled"
     return row
 
 

@@ -26,7 +26,8 @@ workers = 2
 threads = 200  # threads start on demand; a request that waits for an outcome occupies one
 worker_connections = 3_000
 backlog = 2_048
-# This is longer than the idle timeout of common load balancers, so that these close idle connections first.
+# This time is longer than the idle timeout of common load balancers, so that load balancers close idle connections
+# first.
 keepalive = 75
 timeout = 30
 graceful_timeout = 5

@@ -202,13 +202,13 @@ COUNTED: dict[tuple[str, str], Rule] = {
 
 NOT_COUNTED: frozenset[tuple[str, str]] = frozenset(
     {
-        # These four are not counted, because the transitions of the broadcast's slots are: each slot expires or is
-        # cancelled.
+        # Not counted: the transitions of the broadcast's slots, each of which expires or is cancelled, are counted
+        # instead.
         ("broadcast", broadcasts.EXPIRE.name),
         ("broadcast", broadcasts.CANCEL.name),
         ("broadcast", broadcasts.LAPSE.name),
         ("broadcast", broadcasts.CANCEL_LAST_TRUCK.name),
-        # These are not counted, because the transition of the lost assignment is.
+        # Not counted: the transition of the lost assignment is counted instead.
         ("broadcast", broadcasts.REOPEN_SOME.name),
         ("broadcast", broadcasts.REOPEN_ALL.name),
         ("broadcast", broadcasts.LOSE_TRUCK.name),
@@ -217,14 +217,14 @@ NOT_COUNTED: frozenset[tuple[str, str]] = frozenset(
         ("broadcast", broadcasts.LOSE_ONLY_TRUCK_WHILE_OPEN.name),
         ("broadcast", broadcasts.LOSE_TRUCK_AFTER_EXPIRY.name),
         ("truck_request", slots.REOPEN.name),
-        # These are not counted, because the cancellation of the assignment's slot is.
+        # Not counted: the cancellation of the assignment's slot is counted instead.
         ("assignment", assignments.CANCEL.name),
         ("assignment", assignments.CANCEL_TRUCK.name),
         ("assignment", assignments.REPORT_NO_SHOW.name),
         ("assignment", assignments.END_FAILED.name),
-        # This one is not counted, because the creation of the slot's assignment is.
+        # Not counted: the creation of the slot's assignment is counted instead.
         ("truck_request", slots.ASSIGN.name),
-        # These transitions change no figure.
+        # Not counted: the following transitions change no figure.
         ("broadcast", broadcasts.ACTIVATE.name),
         ("broadcast", broadcasts.NONE_UNDER_WAY.name),
         ("broadcast", broadcasts.SET_OUT.name),

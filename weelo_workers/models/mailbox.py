@@ -90,8 +90,7 @@ class MailboxRow(Base):
             postgresql_where=text("settled_at IS NULL AND parked_at IS NULL"),
         ),
         Index("mailbox_unsettled_by_queue", "queue", "due_at", postgresql_where=text("settled_at IS NULL")),
-        # This index serves a transaction that writes a line for a webhook: it searches for a delivery that has not
-        # begun.
+        # This index serves transactions that write a line for a webhook and search for a delivery that has not begun.
         Index(
             "mailbox_deliveries_of_a_webhook",
             text("(payload ->> 'webhook_id')"),

@@ -185,5 +185,5 @@ def watch(connection: WatchedConnection, server: Server, limit_seconds: float) -
     _watch.add(connection)
 
 
-# After a fork the thread is not there any more, and its lock may be held for ever.
+# A forked child process does not have the thread, and may have a copy of the lock that is never released.
 os.register_at_fork(after_in_child=_watch.begin_anew)

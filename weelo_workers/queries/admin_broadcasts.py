@@ -115,7 +115,7 @@ def _matches(text: str, since: datetime | None) -> ColumnElement[bool]:
             or_(*(address.icontains(text, autoescape=True) for address in addresses)),
         )
     )
-    # Each way uses an index of its own. One condition with OR would read the whole table.
+    # Each of the separate queries uses an index of its own. One condition with OR would read the whole table.
     return Broadcast.id.in_(union(*ways).subquery().select())
 
 

@@ -246,7 +246,7 @@ def _after_the_cursor(connection: Connection, row: Any) -> tuple[list[Line], int
 
 
 def release(connection: Connection, webhook_id: UUID, token: UUID) -> None:
-    """Release the lease, and delete the command that was sent for its end."""
+    """Release the lease, and delete the command that would continue the delivery after the end of the lease."""
     parameters = {"webhook": webhook_id, "token": token}
     if connection.execute(_RELEASE, parameters).rowcount:
         connection.execute(_DELETE_CHECK, parameters)

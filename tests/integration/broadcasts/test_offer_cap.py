@@ -290,7 +290,7 @@ def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after
 def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is_not_missed(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    # This makes presence look older than one TTL. Only then does a transporter who is missing in it count as offline.
+    # Presence is made to look older than one TTL. Only in such a presence does a missing transporter count as offline.
     redis().set("weelo:presence:since", 1)
     if step == "at the last step":
         world.fleet(km_north=70)
