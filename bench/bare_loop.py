@@ -69,7 +69,7 @@ def read_all(sockets: Sequence[socket.socket]) -> list[float]:
                 if not received:
                     raise ConnectionError("the server closed a connection")
                 if len(received) < PADDING:
-                    continue  # a ping
+                    continue  # a short frame is a ping
                 received_at.append(time.perf_counter())
                 waiting.unregister(key.fileobj)
     return received_at

@@ -332,7 +332,7 @@ def test_a_broadcast_keeps_its_version_and_names_it_in_every_view(world: World, 
     [summary] = operator.items("/broadcasts", area="delhi")
     assert (summary["policy"], summary["area"]) == (reference, "delhi")
     assert operator.items("/broadcasts", area="default") == []
-    # Ring 2 follows after the time of version 1, and reaches as far as its list says.
+    # Ring 2 follows after the step time of version 1, and has the second radius of version 1.
     [due] = world.rows(
         "SELECT due_at - received_at AS after FROM mailbox WHERE name = 'broadcasts.widen' AND settled_at IS NULL"
     )

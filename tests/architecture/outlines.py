@@ -29,7 +29,7 @@ STATES = "ne_10m_admin_1_states_provinces_lines"
 # West, south, east, north of India and its neighbours.
 _NEAR = (66.0, 5.0, 98.5, 38.0)
 _NEAR_TOLERANCE, _FAR_TOLERANCE = 0.012, 0.3  # degrees
-_SMALLEST_NEAR, _SMALLEST_FAR = 0.03, 0.8  # degrees: smaller islands are left out
+_SMALLEST_NEAR, _SMALLEST_FAR = 0.03, 0.8  # in degrees; smaller islands are left out
 _TOWNS = 450
 # For these towns, GeoNames has the inhabitants of a district or of the surrounding city, or a wrong place.
 _NOT_LARGE = {

@@ -35,13 +35,13 @@ api = blueprint("relations")
 
 
 class ByTransporterId(Parameters):
-    """The path of a transporter."""
+    """A path with the id of a transporter."""
 
     transporter_id: TransporterId
 
 
 class ByCustomerId(Parameters):
-    """The path of a customer."""
+    """A path with the id of a customer."""
 
     customer_id: CustomerId
 
@@ -54,7 +54,7 @@ class ReasonQuery(Query):
 
 
 class ByPair(Parameters):
-    """The path of a customer and a transporter."""
+    """A path with the ids of a customer and a transporter."""
 
     customer_id: CustomerId
     transporter_id: TransporterId

@@ -272,7 +272,7 @@ class TransporterDetailsView(TransporterSummaryView):
 
 
 class StuckSubject(DescribedEnum):
-    """What does not move."""
+    """The kind of thing that does not move."""
 
     BROADCAST = "broadcast", "A broadcast."
     ASSIGNMENT = "assignment", "An assignment."

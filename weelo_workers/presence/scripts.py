@@ -399,7 +399,7 @@ return 1
 """
 )
 
-# Arguments: broadcast, seconds, transporters.
+# Arguments: the id of a broadcast, seconds, ids of transporters. Snoozes the broadcast for these transporters.
 SNOOZE = (
     _COMMON
     + """

@@ -64,7 +64,7 @@ def not_delivered() -> ColumnElement[bool]:
         )
     )
     will_be_delivered = exists().where(
-        active(MailboxRow),  # a parked command delivers nothing
+        active(MailboxRow),  # a parked command is left out, because it delivers nothing
         MailboxRow.queue == WEBHOOKS,
         MailboxRow.payload["webhook_id"].astext == cast(Webhook.id, Text),
     )

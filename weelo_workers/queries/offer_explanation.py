@@ -65,8 +65,8 @@ def explain(
 ) -> WhyView | None:
     """Return the explanation; None if there is no such broadcast.
 
-    `acked`: the last `seq` that the app has acknowledged; None if it is not known. `for_transporter`: the transporter
-    reads it, and does not learn of a block.
+    `acked`: the last `seq` that the app has acknowledged; None if it is not known. `for_transporter`: the explanation
+    is for the transporter, who must not learn of a block.
     """
     broadcast = session.get(Broadcast, broadcast_id)
     if broadcast is None:

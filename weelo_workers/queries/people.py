@@ -1,4 +1,4 @@
-"""Names and phones of users."""
+"""Queries of the names and phone numbers of users."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def lock_relation(uow: UnitOfWork, customer_id: UUID, transporter_id: UUID) -> R
 
 
 def set_mark(uow: UnitOfWork, relation: Relation, mark: str) -> datetime:
-    """Set this column to the present time, unless it is set. Return the time that it has."""
+    """Set this column to the present time, unless it is set. Return the time in the column."""
     since: datetime | None = getattr(relation, mark)
     if since is None:
         since = uow.now

@@ -194,7 +194,7 @@ def test_a_timer_handed_back_before_its_time_has_not_been_tried(world: World) ->
 
 
 def lost_sight_of(world: World, monkeypatch: pytest.MonkeyPatch) -> UUID:
-    """Return an overdue timer that still has the crash mark of an attempt that did not crash.
+    """Return an overdue timer that still has the crash mark of an attempt that did not crash its process.
 
     The attempt could not remove the mark, because the database had become unreachable.
     """

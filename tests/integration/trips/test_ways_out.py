@@ -686,7 +686,7 @@ def test_WAYS_01_a_truck_that_does_not_set_out_is_given_back_after_a_reminder(wo
     assert world.events_of(driver, "pickup_reminder") == []
     world.tick(60)
     assert [len(world.events_of(user, "pickup_reminder")) for user in (driver, fleet.id)] == [1, 1]
-    world.tick(2_640)  # 3,550 s after the driver accepted
+    world.tick(2_640)  # the time is now 3,550 s after the driver accepted
     assert world.assignments(broadcast)[0].status == "driver_accepted"
     world.tick(60)
     assert assignment_of(world, broadcast, fleet).status == "given_back"
