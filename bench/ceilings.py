@@ -38,8 +38,8 @@ TASKS = ("bare", "unacked")  # keys in Redis that exist as long as a task waits 
 class Ceiling:
     """The highest rate of one operation.
 
-    `milliseconds`: processor time per operation, of all processes that take part and of the client. `socket_write` does
-    not include the client's.
+    `milliseconds`: processor time per operation, of all processes that take part and of the client (in `socket_write`
+    without the client).
     """
 
     what: str

@@ -437,7 +437,7 @@ Market = TypedDict(
 
 
 class Contact(TypedDict):
-    """A customer, as far as the customer's token named them."""
+    """A customer with the name and the phone number from the customer's token; None if the token lacked one."""
 
     id: str
     name: str | None

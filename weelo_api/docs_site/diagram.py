@@ -23,11 +23,11 @@ SEVERAL = "several"
 # Lengths are pixels at the drawing's natural size.
 _CHARACTER = 7.9  # the width of a character in a box
 _BOX_HEIGHT = 30
-_GAP = 34  # between the boxes of the left column
+_GAP = 34  # the distance between the boxes of the left column
 _BETWEEN = 210  # between the columns
-_PORT = 7  # between two arrows at one side of a box
-_TOP = 54  # above the first box, for the arrow that creates it
-_LANE = 13  # between two arrows that run beside a column
+_PORT = 7  # the distance between two arrows at one side of a box
+_TOP = 54  # the room above the first box, for the arrow that creates it
+_LANE = 13  # the distance between two arrows that run beside a column
 _MARGIN = 12
 _HEAD = 7  # the length of an arrow's head
 _ROUND = 7  # the radius of a corner

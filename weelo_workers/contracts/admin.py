@@ -100,7 +100,7 @@ class StuckBecause(DescribedEnum):
 
 
 class Contact(Wire):
-    """A customer, as far as the customer's token named them."""
+    """A customer with the name and the phone number from the customer's token. Null if the token lacked one."""
 
     id: CustomerId
     name: Annotated[str | None, Field(examples=["Asha Verma"])]
