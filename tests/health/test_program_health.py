@@ -93,7 +93,7 @@ def test_a_program_without_its_database_is_not_ready(migrated: None, monkeypatch
 def served() -> Iterator[tuple[str, list[str]]]:
     """Yield a server's address and a list.
 
-    The last element of the list is the reason why the program is not ready; with an empty list it is ready.
+    The last element of the list is the reason why the program is not ready; an empty text means that it is ready.
     """
     reasons: list[str] = []
     port = free_port()
