@@ -49,7 +49,10 @@ def explain(on: servers.Servers, job: Job, number: int) -> str:
 def play_all(
     on: servers.Servers, jobs: Sequence[Job], at_once: int, finished: Callable[[int], None]
 ) -> Iterator[tuple[Job, run.Run]]:
-    """Play several runs at once, and yield each with its job as it ends. `finished`: called with the number of ended ones."""
+    """Play several runs at once, and yield each with its job as it ends.
+
+    `finished`: called with the number of ended runs.
+    """
     with servers.processes(at_once) as pool, ExitStack() as stack:
         waiting = list(jobs)
         running: dict[Future[run.Run], tuple[Job, ExitStack]] = {}

@@ -174,7 +174,7 @@ def _unavailable(error: Exception) -> Response:
     server_errors.log_unavailable_database(error)
     g.console_session = None  # reading the session may be what failed
     detail = "The database does not answer. Load the page again in a moment."
-    # A page that is only read has submitted nothing, so the code's own title would mislead.
+    # The code's own title is about a command that was not accepted, which would mislead the reader of a page.
     title = "Not available at the moment" if request.method in ("GET", "HEAD") else None
     return _rejected(Rejected(Code.SERVICE_UNAVAILABLE, detail, {"retryAfter": 1}), title)
 
