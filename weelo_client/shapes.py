@@ -437,7 +437,7 @@ Market = TypedDict(
 
 
 class Contact(TypedDict):
-    """A customer with the name and the phone number from the customer's token; None if the token lacked one."""
+    """A customer with the name and the phone number from the customer's token. What the token lacked is None."""
 
     id: str
     name: str | None

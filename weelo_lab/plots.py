@@ -146,7 +146,7 @@ def _thinned(steps: Sequence[tuple[float, float]], most: int = 1_200) -> Sequenc
 
 
 def bars(shares: Mapping[str, Mapping[str, float]], title: str) -> str:
-    """Return one bar for each policy, divided into named shares of 100 %. The names are in the order of the rings."""
+    """Return one bar of 100 % for each policy, divided into named shares. The names are in the order of the rings."""
     names = sorted(
         {name for each in shares.values() for name in each}, key=lambda name: (name == "last", name)
     )

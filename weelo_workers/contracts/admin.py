@@ -100,7 +100,7 @@ class StuckBecause(DescribedEnum):
 
 
 class Contact(Wire):
-    """A customer with the name and the phone number from the customer's token. Null if the token lacked one."""
+    """A customer with the name and the phone number from the customer's token. What the token lacked is null."""
 
     id: CustomerId
     name: Annotated[str | None, Field(examples=["Asha Verma"])]
