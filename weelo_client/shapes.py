@@ -142,7 +142,7 @@ class Assignment(TypedDict):
 
 
 class CancelledTruck(TypedDict):
-    """The cancelled truck, and its broadcast: it goes on with one truck less, or was cancelled with its last truck."""
+    """The cancelled truck, and its broadcast, which goes on with one truck less or was cancelled with the last one."""
 
     broadcast: Broadcast
     assignment: Assignment

@@ -1,4 +1,4 @@
-"""Fleets of a running system decline a request at the same time: the next ring follows at once, and once.
+"""Fleets of a running system decline a request at the same time: the next ring follows at once, and only once.
 
 The system of this folder has the default times: without the declines, the next ring follows after 15 s.
 """

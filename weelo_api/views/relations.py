@@ -113,7 +113,7 @@ def relations(query: Paging) -> Response:
 @allow(Role.ADMIN)
 @submits(SetByOperator)
 def set_by_operator(path: ByPair, body: Contract) -> Response:
-    """Record that the two have a contract. A block of one of them prevails."""
+    """Record that the two have a contract. A block by one of them prevails."""
     command = SetByOperator(
         customer_id=path.customer_id,
         transporter_id=path.transporter_id,

@@ -515,7 +515,7 @@ class CancelResult(Wire):
 
 
 class CancelTruckResult(Wire):
-    """The cancelled truck, and its broadcast: it goes on with one truck less, or is cancelled with its last truck."""
+    """The cancelled truck, and its broadcast, which goes on with one truck less or is cancelled with the last one."""
 
     broadcast: BroadcastView
     """The broadcast after the truck was cancelled."""
@@ -524,7 +524,7 @@ class CancelTruckResult(Wire):
 
 
 class TransitionDetails(Wire):
-    """Why and how a transition happened. Only the fields that the transition has are present; there may be others."""
+    """Why and how a transition happened. Only the fields of this transition are present; there may be further ones."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -77,7 +77,10 @@ def not_delivered() -> ColumnElement[bool]:
 
 
 def _has_timer(field: str, row_id: Any, names: tuple[str, ...]) -> Exists:
-    """Return the condition that a timer of one of these names is stored for the row. A parked one is reported by itself."""
+    """Return the condition that a timer of one of these names is stored for the row.
+
+    A parked timer is reported separately.
+    """
     return exists().where(
         unsettled(MailboxRow),
         MailboxRow.queue == TIMERS,

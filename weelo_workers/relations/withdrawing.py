@@ -1,4 +1,4 @@
-"""Withdraws the offer of a broadcast to one transporter."""
+"""Withdraws the offer of a broadcast that one transporter has."""
 
 from __future__ import annotations
 

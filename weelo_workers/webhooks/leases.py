@@ -70,7 +70,8 @@ _EXTEND_AND_READ = text(f"""
 _RELEASE = text("""
     UPDATE webhooks SET lease_token = NULL, lease_until = NULL WHERE id = :webhook AND lease_token = :token
 """)
-# A check that is being executed is locked and stays. That is harmless: it finds that the lease has ended.
+# If the command is being executed, its row is locked and stays. That is harmless: the command finds no lease to
+# continue.
 _DELETE_CHECK = text(f"""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox
