@@ -39,7 +39,8 @@ broker_transport_options = {
 }
 if _on_rabbitmq:
     broker_connection_timeout = 2
-    broker_heartbeat = 10  # finds a lost connection within 20 s, during which the sweep executes the commands
+    # A lost connection is found within 20 s, during which the sweep executes the commands.
+    broker_heartbeat = 10
     # `confirm_publish`: otherwise a message to a RabbitMQ that hangs would count as sent.
     broker_transport_options = {"read_timeout": 5, "write_timeout": 5, "confirm_publish": True}
     task_queue_max_priority = max(PRIORITIES)

@@ -204,8 +204,9 @@ def take(connection: Connection, webhook_id: UUID, token: UUID, *, at_once: bool
 def next_work(connection: Connection, webhook_id: UUID, token: UUID) -> Work | None:
     """Extend the lease, and return what is to be posted. If there is nothing, release the lease and return None.
 
-    Call this in a transaction of its own, which locks the row of the webhook first. A transaction that has written a further
-    line sends a command whose handler waits for this lock: either it finds the lease free, or the line was visible here.
+    Call this in a transaction of its own, which locks the row of the webhook first. A transaction that has written a
+    further line sends a command whose handler waits for this lock. So either this function finds the line, or the
+    handler finds the lease free and takes it.
     """
     row = connection.execute(_EXTEND_AND_READ, {"webhook": webhook_id, "token": token}).one_or_none()
     if row is None:
