@@ -36,7 +36,7 @@ graceful_timeout = 5
 preload_app = True
 # Workers send heartbeats to the arbiter through a file. On a file system in memory this never waits for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
-control_socket_disable = True  # several servers on one machine would share one control socket
+control_socket_disable = True  # if enabled, servers on one machine would share one control socket
 accesslog = None
 # The paths under `/devices` contain an FCM token, which may have 4,096 characters.
 limit_request_line = 8_190
