@@ -264,7 +264,7 @@ def test_an_api_without_its_servers_says_so_without_the_passwords(tmp_path: Path
     output = log.read_text()
     for reason in (
         "Redis (live stream) cannot be reached",
-        "no metrics from the database",
+        "the metrics from the database cannot be read",
         "the database is not available",
     ):
         assert reason in output

@@ -187,7 +187,7 @@ def _begin(read: WithTimeout[Read]) -> Callable[[], Read] | None:
     try:
         return read.begin()
     except NoThread as refusal:
-        log.warning("no metrics of the system: %s", refusal)
+        log.warning("the metrics of the system cannot be read: %s", refusal)
         return None
 
 
@@ -198,5 +198,5 @@ def _wait(result: Callable[[], Read] | None, server: str) -> Read | None:
     try:
         return result()
     except (TimeoutError, RedisError, *DATABASE_ERRORS) as error:
-        log.warning("no metrics from %s: %s", server, str(error).partition("\n")[0] or "it does not answer")
+        log.warning("the metrics from %s cannot be read: %s", server, str(error).partition("\n")[0] or "it does not answer")
         return None
