@@ -80,7 +80,7 @@ class Answers(_Part):
     half_km: Annotated[float, Field(gt=0)] = 40.0
     load: Share = 0.3
     declines: Share = 0.2
-    """How many of those that do not accept decline. The others do nothing."""
+    """The share of fleets that decline, among those that do not accept. The others do nothing."""
     seconds: Seconds = 25.0
     """The median time until the answer."""
     seconds_per_km: Annotated[float, Field(ge=0, le=60)] = 0.2
@@ -91,7 +91,7 @@ class Answers(_Part):
     """How long before the answer arrives the fleet decides. What its app shows later comes too late."""
     driver_accepts: Share = 0.93
     driver_declines: Share = 0.5
-    """How many of the drivers who do not accept decline. The others do nothing."""
+    """The share of drivers who decline, among those who do not accept. The others do nothing."""
     driver_seconds: Seconds = 12.0
     gives_back: Share = 0.01
     """How many drivers who have accepted give the truck back before they set out."""

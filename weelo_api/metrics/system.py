@@ -198,5 +198,9 @@ def _wait(result: Callable[[], Read] | None, server: str) -> Read | None:
     try:
         return result()
     except (TimeoutError, RedisError, *DATABASE_ERRORS) as error:
-        log.warning("the metrics from %s cannot be read: %s", server, str(error).partition("\n")[0] or "it does not answer")
+        log.warning(
+            "the metrics from %s cannot be read: %s",
+            server,
+            str(error).partition("\n")[0] or "it does not answer",
+        )
         return None

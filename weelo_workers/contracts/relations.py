@@ -31,7 +31,7 @@ class CustomersRelation(Request):
     """How the customer marks a transporter."""
 
     relation: Literal["blocked", "preferred"]
-    """It replaces what the customer has said before."""
+    """It replaces the customer's earlier mark of this transporter."""
 
 
 class TransportersRelation(Request):

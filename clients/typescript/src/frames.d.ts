@@ -693,7 +693,7 @@ export interface components {
         };
         /**
          * CancelTruckResult
-         * @description The cancelled truck, and its broadcast: it goes on with one truck less, or is cancelled with its last truck.
+         * @description The cancelled truck, and its broadcast, which goes on with one truck less or is cancelled with the last one.
          */
         CancelTruckResult: {
             /** @description The cancelled truck. */

@@ -127,7 +127,7 @@ export interface paths {
         };
         get?: never;
         /**
-         * Record that the two have a contract. A block of one of them prevails
+         * Record that the two have a contract. A block by one of them prevails
          * @description For: admin.
          */
         put: operations["relationsSetByOperator"];
@@ -2258,7 +2258,7 @@ export interface components {
              */
             transportersNotified: number;
         };
-        /** @description The cancelled truck, and its broadcast: it goes on with one truck less, or is cancelled with its last truck. */
+        /** @description The cancelled truck, and its broadcast, which goes on with one truck less or is cancelled with the last one. */
         CancelTruckResult: {
             /** @description The cancelled truck. */
             assignment: components["schemas"]["AssignmentView"];
@@ -2349,7 +2349,7 @@ export interface components {
             /** @description The trucks with their drivers. Held slots that get no truck are open to other transporters again. */
             assignments: components["schemas"]["OneTruck"][];
         };
-        /** @description A customer with the name and the phone number from the customer's token. Null if the token lacked one. */
+        /** @description A customer with the name and the phone number from the customer's token. What the token lacked is null. */
         Contact: {
             /**
              * Format: uuid
@@ -2397,7 +2397,7 @@ export interface components {
         /** @description How the customer marks a transporter. */
         CustomersRelation: {
             /**
-             * @description It replaces what the customer has said before.
+             * @description It replaces the customer's earlier mark of this transporter.
              * @enum {string}
              */
             relation: "blocked" | "preferred";
@@ -4280,7 +4280,7 @@ export interface components {
              */
             version: number;
         };
-        /** @description Why and how a transition happened. Only the fields that the transition has are present; there may be others. */
+        /** @description Why and how a transition happened. Only the fields of this transition are present; there may be further ones. */
         TransitionDetails: {
             /**
              * @description The id of the driver who replaced another one.
