@@ -2,7 +2,7 @@
 
 A block and an accept, a hold or an offer exclude each other by two locks. A block locks the customer's open broadcast
 first, as an accept does, and then the row of the transporter, as every new offer does. So what commits first decides:
-a truck that was won before the block stays, and every command that is executed after the block is refused.
+a truck that was won before the block stays, and no accept, hold or offer of the pair succeeds after the block.
 """
 
 from __future__ import annotations
