@@ -98,7 +98,7 @@ class Answers(_Part):
 
 
 class Driving(_Part):
-    """How long the parts of a trip take, and how trips fail."""
+    """How long each part of a trip takes."""
 
     sets_out_seconds: Seconds = 300.0
     kmh: Annotated[float, Field(gt=0, le=200)] = 28.0
