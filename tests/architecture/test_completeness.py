@@ -133,8 +133,8 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
-# Commands that use the queue of another domain. Those of the domain `broadcasts` offer old requests: on its own queue, new
-# bookings would wait behind them.
+# Commands that use the queue of another domain. Those of the domain `broadcasts` offer old requests. On the queue
+# `broadcasts`, new bookings would wait behind these commands.
 ON_ANOTHER_QUEUE = {
     "broadcasts.offer_late": FLEET,
     "broadcasts.backfill": FLEET,
