@@ -11,8 +11,8 @@ from tests.support.waiting import eventually
 from tests.support.world import World
 from weelo_workers.runtime.ports import free_port
 
-# This script prints the modules that were imported after the worker could fork. It first waits for a line of input;
-# meanwhile the test scrapes the metrics.
+# Prints the modules that were imported after the worker could fork: while this script's line of input is awaited, the
+# test scrapes the metrics.
 START_AND_COMPARE = """
 import sys
 from celery import signals
