@@ -44,7 +44,7 @@ def lock_offer_to_decline(
 ) -> tuple[Broadcast, Offer, bool]:
     """Return the broadcast, its offer to this transporter, and whether another transporter may still take the broadcast.
 
-    Raises Rejected(BROADCAST_NOT_FOUND) if the caller has no offer.
+    Raises Rejected(BROADCAST_NOT_FOUND) without an offer.
     """
     broadcast = uow.lock(Broadcast, broadcast_id)
     found = uow.session.execute(
@@ -73,8 +73,8 @@ _TO_DECLINE = (
 def offer_unless_blocked(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> Offer:
     """Return the offer of this locked broadcast to this transporter.
 
-    Raises Rejected: BLOCKED if the customer or the transporter has blocked the other, even if there is no offer;
-    otherwise BROADCAST_NOT_FOUND if there is no offer.
+    Raises Rejected: BLOCKED if the customer and the transporter block one another, also without an offer;
+    BROADCAST_NOT_FOUND without an offer.
     """
     found = uow.session.execute(
         _OFFER,
@@ -117,7 +117,7 @@ class OfferedBroadcast:
 
 
 def lock_offered_with_trucks(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> OfferedBroadcast:
-    """Return the broadcast with slots and assignments. Raises Rejected(BROADCAST_NOT_FOUND) if there is no offer."""
+    """Return the broadcast with slots and assignments. Raises Rejected(BROADCAST_NOT_FOUND) without an offer."""
     broadcast = uow.lock(Broadcast, broadcast_id)
     if broadcast is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)

@@ -85,8 +85,7 @@ class Sandbox(System):
             return [dict(row) for row in connection.execute(text(query), values).mappings()]
 
     def violations(self, truths: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
-        # pytest imports conftest.py, which imports this module, before the settings are set. `truths` reads the
-        # settings.
+        # pytest imports conftest.py, which imports this module, before the settings are set. The truths read them.
         from tests.support.truths import violations
 
         with self.engine.connect() as connection:

@@ -93,8 +93,8 @@ class CeleryWaker:
                 # twice. redis-py connects again by itself.
                 retry=self._on_rabbitmq,
                 retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0},
-                # By default Celery declares the queue for each message, and builds the texts of headers and body more
-                # slowly. In Redis a queue is a list, which needs no declaration.
+                # By default Celery declares the queue for each message, and builds the two texts below in a slower way.
+                # In Redis a queue is a list, which needs no declaration.
                 declare=None if self._on_rabbitmq else [],
                 argsrepr=f"['{wake_up.id}']",
                 kwargsrepr="{}",

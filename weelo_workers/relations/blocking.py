@@ -2,7 +2,7 @@
 
 A block and an accept, a hold or an offer exclude each other by two locks. A block locks the customer's open broadcast
 first, as an accept does, and then the row of the transporter, as every new offer does. So what commits first decides:
-a truck that was won before the block stays, and no accept, hold or offer of the pair succeeds after the block.
+a truck that was won before the block stays; after the block, each statement finds it.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def block(uow: UnitOfWork, customer_id: UUID, transporter_id: UUID, mark: str) -
     if broadcast is not None:
         withdraw(uow, broadcast, transporter_id)
     for other_id in _others_offered(uow, customer_id, transporter_id, broadcast):
-        # The broadcast was opened, or is reopened, by a transaction that did not wait for this one. The broadcast's row
-        # must not be locked after the transporter's row.
+        # The broadcast was opened, or is reopened, by a transaction that did not wait for this one. Its row must not be
+        # locked after that of the transporter.
         uow.send(WithdrawOffer(broadcast_id=other_id, transporter_id=transporter_id))
     return since
 
@@ -73,7 +73,7 @@ def _lock_open_broadcast(uow: UnitOfWork, customer_id: UUID) -> Broadcast | None
 def _others_offered(
     uow: UnitOfWork, customer_id: UUID, transporter_id: UUID, known: Broadcast | None
 ) -> Sequence[UUID]:
-    """Return the customer's other broadcasts that are open or may be reopened, and that the transporter was offered."""
+    """Return the customer's other broadcasts that are, or may be opened again, with an offer to the transporter."""
     may_go_on = or_(
         Broadcast.status.not_in(FINAL),
         exists().where(Assignment.broadcast_id == Broadcast.id, Assignment.status.in_(LIVE)),
