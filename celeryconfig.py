@@ -10,7 +10,7 @@ from weelo_workers.settings import ConfigurationError, settings
 try:
     settings()
 except ConfigurationError as unusable:
-    raise SystemExit(f"weelo: {unusable}") from None  # one line instead of a traceback of ninety
+    raise SystemExit(f"weelo: {unusable}") from None  # one line instead of a traceback of ninety lines
 
 _on_rabbitmq = rabbitmq_url.is_rabbitmq(settings().broker_url)
 _broker = (
@@ -23,11 +23,11 @@ broker_use_ssl = _broker["broker_use_ssl"]
 broker_connection_retry_on_startup = True
 broker_connection_max_retries = None  # a worker waits for the broker without a limit
 broker_channel_error_retry = (
-    True  # also retry if Redis refuses commands: as a replica, when full, or by its ACL
+    True  # also retry if Redis refuses commands, because it is a replica, is full, or its ACL forbids them
 )
 worker_consumer = "weelo_workers.app:BackoffConsumer"
 broker_transport_options = {
-    "socket_timeout": 5,  # without it a publisher would wait forever for a hanging Redis
+    "socket_timeout": 5,  # without a time-out a publisher would wait for ever for a Redis that hangs
     "socket_connect_timeout": 2,
     "socket_keepalive": True,
     "health_check_interval": 10,
@@ -39,7 +39,8 @@ broker_transport_options = {
 }
 if _on_rabbitmq:
     broker_connection_timeout = 2
-    broker_heartbeat = 10  # finds a lost connection within 20 s, during which the sweep executes the commands
+    # A lost connection is found within 20 s, during which the sweep executes the commands.
+    broker_heartbeat = 10
     # `confirm_publish`: otherwise a message to a RabbitMQ that hangs would count as sent.
     broker_transport_options = {"read_timeout": 5, "write_timeout": 5, "confirm_publish": True}
     task_queue_max_priority = max(PRIORITIES)
@@ -51,15 +52,17 @@ task_serializer = "json"
 accept_content = ["json"]
 task_ignore_result = True  # the outcome is stored in the mailbox row
 task_acks_late = True
-task_reject_on_worker_lost = True  # otherwise the message of a killed child process is acknowledged and lost
+task_reject_on_worker_lost = True  # if false, the message of a killed child process is acknowledged and lost
 task_store_errors_even_if_ignored = False
 worker_prefetch_multiplier = 1
-# For a handler that hangs outside the database, whose own limits are shorter. The child process is replaced, and the row remains.
-# The notifier's threads cannot be ended this way, but only FCM can hang there, and its limit is 10 s.
+# These limits end a handler that hangs outside the database (the database's own limits are shorter). Then the child
+# process is replaced, and the row remains. The notifier's threads cannot be ended by these limits, but only FCM can
+# hang there, and its limit is 10 s.
 task_time_limit = 60
 worker_cancel_long_running_tasks_on_connection_loss = False
 worker_proc_alive_timeout = 30
-worker_send_task_events = False  # three more messages per task; Flower enables them while it is in use
-task_send_sent_event = False  # one more message per command, which Flower does not need
+# These events are three messages per task; Flower enables them while it is in use.
+worker_send_task_events = False
+task_send_sent_event = False  # this event is one message per command, and Flower does not need it
 worker_enable_remote_control = True
 enable_utc = True

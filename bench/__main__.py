@@ -81,7 +81,7 @@ STAGES = (
     ),
 )
 NAMES = [measure.__name__ for stage in STAGES for measure in stage.measures]
-# In its full form this measure takes minutes and gigabytes, so it runs only if it is named.
+# The full measure `history` takes minutes and gigabytes, so it runs only if it is named.
 ON_DEMAND = ("history",)
 
 

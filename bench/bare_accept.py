@@ -68,7 +68,7 @@ ACCEPT = """
      WHERE id = %(command)s
 """
 
-# These texts are about as long as those of the running system.
+# The texts in the rows are about as long as those of the running system.
 PAYLOADS = {
     "small": json.dumps({"assignment_id": str(FLEET)}),
     "large": json.dumps({"padding": "x" * 3_000}),

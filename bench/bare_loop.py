@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from bench.processes import tree_seconds
 
 TURNS = 7
-PADDING = 600  # characters, about the length of an offer
+PADDING = 600  # the length of a frame in characters, about that of an offer
 
 # The server makes the text of each frame separately, because each frame has its own `seq`, as in the users' logs.
 SERVER = """
@@ -69,7 +69,7 @@ def read_all(sockets: Sequence[socket.socket]) -> list[float]:
                 if not received:
                     raise ConnectionError("the server closed a connection")
                 if len(received) < PADDING:
-                    continue  # a ping
+                    continue  # a short frame is a ping
                 received_at.append(time.perf_counter())
                 waiting.unregister(key.fileobj)
     return received_at

@@ -38,8 +38,8 @@ TASKS = ("bare", "unacked")  # keys in Redis that exist as long as a task waits 
 class Ceiling:
     """The highest rate of one operation.
 
-    `milliseconds`: processor time per operation, of all processes that take part and of the client. `socket_write` does
-    not include the client's.
+    `milliseconds`: processor time per operation, of all processes that take part and of the client (in `socket_write`
+    without the client).
     """
 
     what: str
@@ -78,11 +78,11 @@ class Ceilings:
 
 
 def measure(data: Path, *, quick: bool) -> Ceilings:
-    """Measure all ceilings on the running PostgreSQL of this data dir, and on a Redis that is started for this."""
+    """Measure all ceilings on the running PostgreSQL of this data dir, and on a Redis started for this purpose."""
     many = 50 if quick else 2_000
     broker = Valkey(data / "ceilings")
     try:
-        os.environ["REDIS_URL"] = broker.start()  # bench/bare.py reads it
+        os.environ["REDIS_URL"] = broker.start()  # bench/bare.py reads this variable
         broker_pid = broker.pid()
         assert broker_pid is not None
         with Redis.from_url(broker.url()) as redis:
@@ -109,7 +109,7 @@ def _no_op_task(redis: Redis, broker_pid: int, many: int) -> Ceiling:
                 nothing.apply_async([str(uuid4())], retry=False)
             eventually(lambda: not any(redis.exists(key) for key in TASKS), within=60, every=0.01)
 
-        publish(20)  # waits for the worker's start
+        publish(20)  # these tasks wait until the worker has started
         return _measured("no-op Celery task", many, lambda: publish(many), worker, broker_pid)
 
 

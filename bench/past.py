@@ -11,7 +11,7 @@ from sqlalchemy import Engine, text
 
 PER_DAY = 10_000
 RETENTION_DAYS = 7
-PEOPLE = 5_000  # fleets with one truck each
+PEOPLE = 5_000  # the number of fleets, each with one truck
 CUSTOMERS = 50_000
 
 # The users whose requests are measured have more finished broadcasts than any other user.

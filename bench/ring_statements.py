@@ -54,7 +54,7 @@ def ring_statements(run: Run) -> list[Figure]:
         ring = _Ring(engine)
         taken: dict[str, list[float]] = {"without the rules": [], "with the rules": []}
         searches = {"without the rules": ring.without, "with the rules": THOSE_IN_PRESENCE}
-        # The two take turns, so that what else happens on the machine slows both.
+        # The two variants take turns, so that other load on the machine slows both.
         for _ in range(rounds):
             for name, search in searches.items():
                 taken[name].append(_seconds(lambda: ring.offer(search)))  # noqa: B023

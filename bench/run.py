@@ -1,4 +1,4 @@
-"""What every measure is given: the running system, the size of the measure, and the ceilings of the same run."""
+"""The argument of every measure: the running system, the size of the measure, and the ceilings of the same run."""
 
 from __future__ import annotations
 

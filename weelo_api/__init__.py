@@ -52,7 +52,7 @@ def create_app() -> Flask:
         "weelo_api",
         validation_error_status=400,
         validation_error_callback=errors.validation_response,
-        doc_ui=False,  # otherwise flask-openapi3 would add a front page of its own
+        doc_ui=False,  # with True, flask-openapi3 would add a front page of its own
         static_folder=None,
     )
     app.request_class = JsonBody

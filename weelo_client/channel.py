@@ -21,9 +21,9 @@ CONNECT_SECONDS = 5.0
 # The interval between acks is well below the 3 s after which the server sends a push instead. Acks are sent by time and
 # not by number of lines, because the server accepts at most 30 messages a second.
 ACK_SECONDS = 0.3
-QUIET_SECONDS = 20.0  # used until the server has sent its `heartbeatSeconds`
+QUIET_SECONDS = 20.0  # this time applies until the server has sent its `heartbeatSeconds`
 MAX_MISSED_HEARTBEATS = 3  # after this many heartbeat periods without a frame the connection counts as dead
-STEADY_SECONDS = 10.0  # after a connection longer than this the back-off starts again at its first value
+STEADY_SECONDS = 10.0  # after a longer connection the back-off starts again at its first value
 
 # After these close codes reconnecting would not help: the token is bad, expired or another user's, or newer sockets of
 # the same user have replaced this one (two apps that both reconnected would close each other's sockets for ever).
@@ -149,8 +149,8 @@ class Channel:
             except (OSError, websocket.WebSocketException) as error:
                 self._received.connection_error = str(error) or type(error).__name__
             except Exception as defect:
-                # This is a defect of the client or of `on_frame`. Other threads must not wait for a reading thread that
-                # has died.
+                # An unexpected exception is a defect of the client or of `on_frame`. Other threads must not wait for a
+                # reading thread that has died.
                 self._received.end(ChannelEnded(f"reading failed: {defect!r}"))
                 raise
             finally:
@@ -282,7 +282,8 @@ class Channel:
                 self._resume()
                 return False  # the server sends this line again, after the missing ones
             if seq > self._gap_seen_at:
-                return False  # a live event that arrived before the requested lines; the server sends it again among them
+                # A live event arrived before the requested lines, among which the server sends it again.
+                return False
             # The requested lines start after the gap: the missing ones were purged.
         return True
 

@@ -24,7 +24,7 @@ the thread that makes it. A request raises what the function raises; a channel r
 
 PREFIX = "/api/v1"
 CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 10.0  # time limit for a response, beyond the wait that the server was asked for
+ANSWER_SECONDS = 10.0  # the time limit for a response, added to the wait in the request
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 # A response with one of these codes, or without a code (from a proxy), means that nothing is stored under the key.

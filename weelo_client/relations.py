@@ -28,7 +28,7 @@ class RelationCommands(Commands):
     def remove_transporter_relation(
         self, transporter_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Relation:
-        """Neither block nor prefer a transporter any more. Repeating it succeeds."""
+        """Stop blocking or preferring a transporter. Repeating it succeeds."""
         path = f"/relations/transporters/{transporter_id}"
         return cast(Relation, self.command("DELETE", path, key=key, wait=wait).value())
 
@@ -42,7 +42,7 @@ class RelationCommands(Commands):
     def unblock_customer(
         self, customer_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Relation:
-        """Block a customer no more. Repeating it succeeds."""
+        """Stop blocking a customer. Repeating it succeeds."""
         path = f"/relations/customers/{customer_id}"
         return cast(Relation, self.command("DELETE", path, key=key, wait=wait).value())
 
@@ -61,7 +61,7 @@ class RelationCommands(Commands):
     ) -> Relation:
         """Record a contract of a customer and a transporter, as an operator. `reason`: for the audit log.
 
-        404 NOT_FOUND without such a customer, TRANSPORTER_NOT_FOUND.
+        404 NOT_FOUND if there is no such customer, TRANSPORTER_NOT_FOUND if there is no such transporter.
         """
         path = f"/admin/customers/{customer_id}/transporters/{transporter_id}"
         body = {"relation": "contracted", **given(reason=reason)}

@@ -142,7 +142,7 @@ class Assignment(TypedDict):
 
 
 class CancelledTruck(TypedDict):
-    """The cancelled truck, and its broadcast: it goes on with one truck less, or was cancelled with its last truck."""
+    """The cancelled truck, and its broadcast, which goes on with one truck less or was cancelled with the last one."""
 
     broadcast: Broadcast
     assignment: Assignment
@@ -213,7 +213,7 @@ class Availability(TypedDict):
 
 
 class Relation(TypedDict):
-    """What the user has set about another one. Both are null after it was removed."""
+    """How the user has marked another user. `relation` and `since` are None after the mark was removed."""
 
     customerId: str
     transporterId: str
@@ -437,7 +437,7 @@ Market = TypedDict(
 
 
 class Contact(TypedDict):
-    """A customer, as far as the customer's token named them."""
+    """A customer with the name and the phone number from the customer's token. What the token lacked is None."""
 
     id: str
     name: str | None
@@ -641,7 +641,7 @@ class ChangedValue(TypedDict):
 
 
 class OverlappingPolicy(TypedDict):
-    """Another policy that is in force for some of the same requests. `takesPrecedence`: they get the other one."""
+    """Another policy that is in force for some of the same requests. `takesPrecedence`: it is used for them."""
 
     scope: str
     version: int

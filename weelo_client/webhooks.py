@@ -1,4 +1,4 @@
-"""Webhooks, for every role: register an endpoint, list its deliveries, and have lines posted again."""
+"""Webhooks, for every role: register an endpoint, list its deliveries, and request that lines are posted again."""
 
 from __future__ import annotations
 

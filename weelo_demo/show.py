@@ -27,7 +27,8 @@ INDENT = 4
 HEADING_INDENT = 6  # columns for the mark and the letter, each with a space after it
 WIDE = 130  # on a terminal of this width a line has columns for the name and for the event
 NARROW = 100  # on a narrower terminal the table puts the outcome under the scenario's title
-SLOW_SECONDS = 15.0  # the fleet signs on in less time even on a slow machine, so a hint is printed then
+# Even on a slow machine the fleet signs on in less time; after this time a hint is printed.
+SLOW_SECONDS = 15.0
 SLOW = "The system executes commands slowly. If that goes on: `weelo doctor` names the cause, such as a Redis that is full."
 MARKS = {
     State.WAITING: "·",

@@ -9,7 +9,7 @@ import time
 
 import jwt
 
-TOKEN_SECONDS = 3600.0  # longer than any demo
+TOKEN_SECONDS = 3600.0  # tokens are valid for longer than any demo takes
 
 
 def mint(

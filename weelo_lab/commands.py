@@ -76,7 +76,7 @@ def run(demand: Path | None, policy_files: list[Path], seeds: int, out: Path, at
 
 
 def _distinct(found: list[NamedPolicy]) -> list[NamedPolicy]:
-    """Return the policies with a number behind a name that an earlier one has."""
+    """Return the policies. If an earlier policy has the same name, a number is appended to the name."""
     names: Counter[str] = Counter()
     distinct = []
     for policy in found:

@@ -88,12 +88,12 @@ class Comparison:
         return sorted(next(iter(self.runs.values()))) if self.runs else []
 
     def of(self, policy: str, figure: str) -> Estimate:
-        """Return a figure under a policy. Seeds without a value are left out."""
+        """Return the mean of a figure under a policy, with its interval. Seeds without a value are left out."""
         runs = self.runs[policy]
         return estimate([value for seed in self.seeds if (value := runs[seed].figures[figure]) is not None])
 
     def difference(self, policy: str, figure: str) -> Estimate:
-        """Return how much a figure is larger than under the first policy, on the same seeds."""
+        """Return by how much a figure is larger under this policy than under the first one, on the same seeds."""
         base, other = self.runs[self.policies[0]], self.runs[policy]
         pairs = [(base[seed].figures[figure], other[seed].figures[figure]) for seed in self.seeds]
         return estimate(
@@ -101,7 +101,7 @@ class Comparison:
         )
 
     def json(self) -> dict[str, Any]:
-        """Return everything as `figures.json` has it."""
+        """Return the content of `figures.json`."""
         return {
             "policies": self.policies,
             "seeds": self.seeds,

@@ -1,7 +1,8 @@
 """Demand and people of a run: what a YAML file describes, and what a seed draws from it.
 
-Every request and every fleet has a random stream of its own, and no policy enters. So under every policy the same customers
-ask for the same trucks at the same times, and the same fleets see them with the same mind (common random numbers).
+Every request and every fleet has a random stream of its own, which does not depend on the policy. So under every policy
+the same customers request the same trucks at the same times, and the same fleets decide by the same random numbers
+(common random numbers).
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ class Town(Place):
 
 
 class TownsAround(Place):
-    """All towns of India within a distance, weighted by their people (GeoNames, CC BY 4.0)."""
+    """All towns of India within a distance, weighted by population (GeoNames, CC BY 4.0)."""
 
     within_km: Annotated[float, Field(gt=0, le=500)] = 60.0
     spread_km: Annotated[float, Field(ge=0, le=100)] = 5.0
@@ -79,7 +80,7 @@ class Answers(_Part):
     half_km: Annotated[float, Field(gt=0)] = 40.0
     load: Share = 0.3
     declines: Share = 0.2
-    """How many of those that do not accept decline. The others do nothing."""
+    """The share of fleets that decline, among those that do not accept. The others do nothing."""
     seconds: Seconds = 25.0
     """The median time until the answer."""
     seconds_per_km: Annotated[float, Field(ge=0, le=60)] = 0.2
@@ -90,14 +91,14 @@ class Answers(_Part):
     """How long before the answer arrives the fleet decides. What its app shows later comes too late."""
     driver_accepts: Share = 0.93
     driver_declines: Share = 0.5
-    """How many of the drivers who do not accept decline. The others do nothing."""
+    """The share of drivers who decline, among those who do not accept. The others do nothing."""
     driver_seconds: Seconds = 12.0
     gives_back: Share = 0.01
     """How many drivers who have accepted give the truck back before they set out."""
 
 
 class Driving(_Part):
-    """How trips go."""
+    """How long each part of a trip takes."""
 
     sets_out_seconds: Seconds = 300.0
     kmh: Annotated[float, Field(gt=0, le=200)] = 28.0
@@ -106,7 +107,7 @@ class Driving(_Part):
 
 
 class FleetGroup(_Part):
-    """Fleets of one sort. `towns`: the names of their towns; left out: all, by weight."""
+    """Fleets of one sort. `towns`: the names of their towns; if left out, all towns, by weight."""
 
     count: Annotated[int, Field(ge=0, le=20_000)]
     towns: tuple[str, ...] | None = None
@@ -117,7 +118,10 @@ class FleetGroup(_Part):
 
 
 class TripLength(_Part):
-    """The distances between pickup and drop: lognormal. `spread`: the standard deviation of the logarithm."""
+    """The lognormal distribution of the distance from pickup to drop.
+
+    `spread`: the standard deviation of the logarithm.
+    """
 
     median_km: Annotated[float, Field(gt=0, le=3_000)] = 30.0
     spread: Annotated[float, Field(ge=0, le=2)] = 0.7
@@ -183,7 +187,7 @@ class FileError(ValueError):
 
 
 def read(path: Path | None) -> Demand:
-    """Return the demand of a file; None: a small one. Raises FileError."""
+    """Return the demand in a file; a small default demand if `path` is None. Raises FileError."""
     return parse({} if path is None else read_yaml(path), str(path or "demand"))
 
 

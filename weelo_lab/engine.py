@@ -31,7 +31,7 @@ from weelo_workers.models.mailbox import MAILBOX, active
 from weelo_workers.presence import evict_closed, evict_stale
 from weelo_workers.redis_client import redis
 
-# One statement for both, because it follows every command.
+# One statement reads the outcome and the new lines, because it is executed after every command.
 _NEWS = text("""
     SELECT (SELECT row_to_json(row) FROM (
                SELECT status, http_status, result, error, settled_at FROM mailbox WHERE id = :id
@@ -85,14 +85,15 @@ class Engine:
         """Begin at the time 0. The process's database has to be that of a run, without rows."""
         load_handlers()
         randomness.use_seed(f"{seed} ids")
-        # Both limit real time. What a statement returns may depend on its plan, and the plan on when it is made.
+        # Both limits count real time. A statement's plan, and so the order of its rows, could then depend on the real
+        # time at which the statement was planned.
         prepared.KEPT_SECONDS = NEVER
         sweep.TIMERS_EVERY_SECONDS = NEVER
         self.log = log or EventLog()
         self.on_frame: Callable[[Frame], None] | None = None
         self.commands = 0
         self.frames = 0
-        # Every connection is made after this, so that a busy machine does not end a call.
+        # This time-out is set before any connection is opened. It is long, so that no call fails on a busy machine.
         redis().connection_pool.connection_kwargs["socket_timeout"] = REDIS_SECONDS
         self._clock = VirtualClock()
         self._scheduler = Scheduler(seed)
@@ -231,7 +232,7 @@ class Engine:
             self._beat_for_what_was_lost()
 
     def _beat_for_what_was_lost(self) -> None:
-        """Beat again when the next row is overdue: its wake-up may have been lost."""
+        """Sweep again when the next row is overdue, because its wake-up may have been lost."""
         with autocommit_engine().connect() as connection:
             wake_at = connection.execute(_NEXT_SWEEP).scalar()
         if wake_at is not None:
@@ -299,7 +300,7 @@ class _Waker:
 
 
 class _Troubles(logging.Handler):
-    """Records warnings of outages: they come from limits of the real clock, so the same seed may have no such warning."""
+    """Records warnings of outages. Limits on real time cause them, so they may be missing if the run is repeated."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -16,7 +16,7 @@ def digest(payload: Any) -> str:
 
 
 class EventLog:
-    """Hashes the lines of a run, and writes them to a file if there is one."""
+    """Hashes the lines of a run, and writes them to a file if one is given."""
 
     def __init__(self, file: IO[str] | None = None) -> None:
         self._file = file

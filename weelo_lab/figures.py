@@ -1,4 +1,4 @@
-"""The figures of one run, read from the rows of its database and from its people."""
+"""The figures of one run, computed from the rows of its database and from its simulated customers and fleets."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def measure(people: People, lab: Engine) -> tuple[dict[str, float | None], dict[
 
 
 def quantile(ordered: Sequence[float], share: float) -> float | None:
-    """Return the quantile of ordered values, between two values in proportion; None without values."""
+    """Return a quantile of sorted values, interpolated linearly between two of them; None if there are no values."""
     if not ordered:
         return None
     place = share * (len(ordered) - 1)
@@ -94,7 +94,7 @@ def quantile(ordered: Sequence[float], share: float) -> float | None:
 
 
 def gini(values: Sequence[float]) -> float | None:
-    """Return the Gini coefficient: 0 if all have the same, near 1 if one has everything; None if none has anything."""
+    """Return the Gini coefficient: 0 if all values are equal, near 1 if one is almost the whole sum; None if the sum is 0."""
     total = sum(values)
     if not total:
         return None

@@ -1,7 +1,8 @@
 """The people of a run: customers who ask for trucks, fleets that answer, and drivers.
 
-They act by the same commands as the apps, at times of the virtual clock. What they decide comes from streams of their own:
-that of a fleet and a request, for example. So it does not depend on the policy or on other fleets.
+They act by the same commands as the apps, at times of the virtual clock. Each decision is drawn from a random stream of
+its own, such as the stream of one fleet and one request. So a decision does not depend on the policy or on other
+fleets.
 """
 
 from __future__ import annotations
@@ -97,7 +98,7 @@ class People:
         self._by_broadcast: dict[UUID, Asked] = {}
         self._fleet_of_driver: dict[UUID, Fleet] = {}
         lab.on_frame = self._on_frame
-        # The positions of fleets pass through the API's function, which wakes workers itself.
+        # Positions of fleets are handled by the API's own function, which wakes workers by this waker.
         internal.waker = lambda: lab.bus.waker
 
     # --- the beginning ------------------------------------------------------------------------------
@@ -338,7 +339,7 @@ class People:
         steps: list[tuple[float, AssignmentStatus]],
         asked: Asked,
     ) -> None:
-        """Report the next status of the trip when its time has come, and then the others."""
+        """Report the next status of the trip at its planned time, and then each later status."""
         (seconds, status), rest = steps[0], steps[1:]
         command = AdvanceTrip(trip_id=trip_id, driver_id=driver_id, status=status)
 

@@ -1,4 +1,4 @@
-"""Plays runs in processes of their own: demand, policy and seed in, a `Run` out."""
+"""Plays each run in a process of its own, from a demand, a policy and a seed, and returns a `Run`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def environment(job: Job, of_servers: dict[str, str]) -> dict[str, str]:
 
 
 def play(on: servers.Servers, job: Job, log_file: Path | None = None) -> run.Run:
-    """Play one run, and write its event log if there is a file. Raises LabError."""
+    """Play one run, and write its event log if a file is given. Raises LabError."""
     with on.run_environment() as given, servers.processes(1) as pool:
         arguments = (job.demand, job.seed, job.faults, log_file)
         return servers.submit(pool, environment(job, given), run.play, *arguments).result()
@@ -49,7 +49,10 @@ def explain(on: servers.Servers, job: Job, number: int) -> str:
 def play_all(
     on: servers.Servers, jobs: Sequence[Job], at_once: int, finished: Callable[[int], None]
 ) -> Iterator[tuple[Job, run.Run]]:
-    """Play runs, several at once. Yield each with its job, in no order. `finished`: called with how many are played."""
+    """Play several runs at once, and yield each with its job as it ends.
+
+    `finished`: called with the number of ended runs.
+    """
     with servers.processes(at_once) as pool, ExitStack() as stack:
         waiting = list(jobs)
         running: dict[Future[run.Run], tuple[Job, ExitStack]] = {}

@@ -20,7 +20,7 @@ def colour(number: int) -> str:
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Return round numbers between two values, about so many."""
+    """Return about this many round numbers between two values."""
     span = high - low
     if span <= 0:
         return [low]
@@ -40,7 +40,7 @@ def number(value: float) -> str:
 
 
 class _Axes:
-    """A frame with two axes, from values to positions."""
+    """The two axes of a plot, which convert values to positions."""
 
     def __init__(self, x: tuple[float, float], y: tuple[float, float], labels: tuple[str, str]) -> None:
         self.x_range, self.y_range, self.labels = _wide(x), _wide(y), labels
@@ -121,7 +121,7 @@ def _padded(values: Sequence[float]) -> tuple[float, float]:
 def cumulative(
     values: Mapping[str, Sequence[float]], totals: Mapping[str, int], label: str, title: str
 ) -> str:
-    """Return for each policy the share of all requests (`totals`) whose value is at most x."""
+    """Return a curve for each policy: the share of all requests (`totals`) whose value is at most the one on the x axis."""
     longest = max((max(each, default=0.0) for each in values.values()), default=0.0)
     if not longest:
         return '<p class="none">No request got a truck.</p>'
@@ -146,7 +146,7 @@ def _thinned(steps: Sequence[tuple[float, float]], most: int = 1_200) -> Sequenc
 
 
 def bars(shares: Mapping[str, Mapping[str, float]], title: str) -> str:
-    """Return one bar for each policy, divided into named shares of 100 %. The names are in the order of the rings."""
+    """Return one bar of 100 % for each policy, divided into named shares. The names are in the order of the rings."""
     names = sorted(
         {name for each in shares.values() for name in each}, key=lambda name: (name == "last", name)
     )

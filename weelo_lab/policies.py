@@ -26,7 +26,7 @@ class NamedPolicy:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The values as environment variables, which a new broadcast takes its policy from."""
+        """The values as environment variables, from which a new broadcast takes its policy."""
         return {name.upper(): value for name, value in self.values}
 
 

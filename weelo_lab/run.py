@@ -24,7 +24,7 @@ WARM_UP = 300 * SECOND
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run has shown. `seconds`, `processor_seconds`: of the real clock, so they differ from time to time."""
+    """The result of a run. `seconds`, `processor_seconds`: real time, so they differ between repetitions of a run."""
 
     seed: int
     hash: str
@@ -45,7 +45,7 @@ class Played:
 
 
 def play(demand: Demand, seed: int, faults: Faults = NO_FAULTS, log_file: Path | None = None) -> Run:
-    """Play one run in this process, and return what it has shown. Its event log is written if there is a file.
+    """Play one run in this process, and return its result. Its event log is written if a file is given.
 
     The process's environment names an empty database of the lab, a Redis database, and the policy. Raises LabError.
     """

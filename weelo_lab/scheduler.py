@@ -8,7 +8,10 @@ from collections.abc import Callable
 
 
 class Scheduler:
-    """Runs functions in the order of their times, in microseconds. The seed orders those of the same time."""
+    """Runs functions in the order of their times (microseconds).
+
+    The seed decides the order of those with equal times.
+    """
 
     def __init__(self, seed: str) -> None:
         self._heap: list[tuple[int, int, int, Callable[[], None]]] = []

@@ -25,9 +25,9 @@ _POSTGRES = {
     "synchronous_commit": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    # Its timing would decide which plans and which free pages later statements find.
+    # The moments at which autovacuum runs would decide which plans and which free pages later statements find.
     "autovacuum": "off",
-    # Without it a plan would depend on how large a table was when the statement was planned.
+    # With sequential scans a plan would depend on how large a table was when the statement was planned.
     "enable_seqscan": "off",
 }
 # A busy machine must not end a statement.

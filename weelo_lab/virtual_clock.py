@@ -1,8 +1,8 @@
 """The clock of a run: it stands still until the scheduler moves it, in PostgreSQL, in Redis and in Python alike.
 
 PostgreSQL: functions of the schema `sandbox` hide those that return the time (`weelo_workers/models/sandbox.py`). In a
-sandbox they add an offset to the real time; here they return the time of a row. Redis: the scripts read a key, and the
-life of a key ends by this clock. Python: `weelo_workers.clock.now` reads PostgreSQL's.
+sandbox they add an offset to the real time; here they return the time of a row. Redis: the scripts read a key, and keys
+expire by this clock. Python: `weelo_workers.clock.now` reads PostgreSQL's.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FUNCTION = """
 CREATE OR REPLACE FUNCTION sandbox.{name}() RETURNS timestamptz LANGUAGE sql {volatility} PARALLEL SAFE
 AS 'SELECT at FROM sandbox.lab_clock'
 """
-# Statements call it without a schema, so this function hides the random one of pg_catalog.
+# Statements call gen_random_uuid() without a schema, so this function hides the random one of pg_catalog.
 _IDS = """
 CREATE SEQUENCE IF NOT EXISTS sandbox.lab_ids;
 CREATE OR REPLACE FUNCTION sandbox.gen_random_uuid() RETURNS uuid LANGUAGE sql VOLATILE
@@ -40,8 +40,9 @@ _MOVE = text("UPDATE sandbox.lab_clock SET at = CAST(:at AS timestamptz)").execu
     **prepared("move_lab_clock")
 )
 
-# Real lives of keys would end by the real clock, so the ends are stored, and `_MOVE_REDIS` deletes the keys. The members
-# of a set are sorted, because Valkey's order differs from process to process.
+# With a real time to live, keys would expire by the real clock. So the script stores when each key expires, and
+# `_MOVE_REDIS` deletes expired keys. The members of a set are sorted, because Valkey's order differs from process to
+# process.
 LUA_NOW = f"""
 local call = redis.call
 local function now() return tonumber(call('GET', '{_NOW_KEY}')) end

@@ -1,7 +1,7 @@
 """The console script `weelo`: runs the command line in an interpreter that no PYTHON… variable has changed.
 
-PYTHONPATH, PYTHONOPTIMIZE, PYTHONWARNINGS and the like are often set for other programs. They act before our first
-line, so the interpreter is replaced by one without them.
+PYTHONPATH, PYTHONOPTIMIZE, PYTHONWARNINGS and the like are often set for other programs. They take effect before our
+first line of code runs, so the interpreter is replaced by one without them.
 """
 
 import os
@@ -11,7 +11,7 @@ from weelo_workers import bootstrap, otel_variables
 from weelo_workers.python_variables import harmless
 
 INTERRUPTED = 128 + 2  # Shells report SIGINT by this exit code.
-REFUSED = 2  # as in weelo_workers/cli/, which cannot be imported without the packages of the server
+REFUSED = 2  # the same value as in weelo_workers/cli/, which needs the server's packages to be imported
 
 
 def main() -> None:

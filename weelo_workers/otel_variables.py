@@ -11,10 +11,10 @@ sent."""
 
 
 def remove_others() -> None:
-    """Remove the other OTEL_… variables from the environment. Call this before OpenTelemetry is imported.
+    """Remove OTEL_… variables that have no effect here from the environment. Call this before importing OpenTelemetry.
 
-    They choose parts of OpenTelemetry that these processes do not use. With a wrong value, the import prints a traceback, or
-    each span raises.
+    They choose parts of OpenTelemetry that these processes do not use. With a wrong value, the import prints a
+    traceback, or each span raises an error.
     """
     for name in [each for each in os.environ if each.startswith(PREFIX)]:
         if name not in NAMES and not name.startswith(PREFIXES):

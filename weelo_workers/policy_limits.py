@@ -1,4 +1,4 @@
-"""The limits of the values of a policy. The settings of the environment and the policies of operators have the same ones."""
+"""The limits of the values of a policy. They apply to the settings of the environment and to the policies of operators."""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ class FailFastRedis(Redis):
 
     PAUSE_SECONDS = 3.0
     _open_until = 0.0
-    _outage = Outage("Redis")  # one for all clients of this process, which use the same Redis
+    # All clients of this process share this object, because they use the same Redis.
+    _outage = Outage("Redis")
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         with self.breaker():
@@ -39,7 +40,10 @@ class FailFastRedis(Redis):
 
     @contextmanager
     def breaker(self) -> Iterator[None]:
-        """Raise RedisConnectionError at once if a call has failed recently. If the block fails, so do the calls after it."""
+        """Raise RedisConnectionError at once if a call has failed recently.
+
+        If the block fails, calls fail for the next PAUSE_SECONDS.
+        """
         if time.monotonic() < self._open_until:
             raise RedisConnectionError("Redis did not answer a moment ago")
         try:

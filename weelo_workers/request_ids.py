@@ -1,4 +1,4 @@
-"""The id of the HTTP request that causes the work at hand: stored with each command, and shown in log lines."""
+"""The id of the HTTP request that caused the current work: stored with each command, and shown in log lines."""
 
 from __future__ import annotations
 

@@ -122,7 +122,8 @@ def _processes(pace: Pace) -> Iterator[Alert]:
         "Restart the worker of this queue. `weelo doctor` prints what is known about it.",
     )
     window = pace.duration(900)
-    # The counter of a restarted container is 1 again, which is no increase, but its time of start changes.
+    # The counter of a restarted container begins with 1 again, which is no increase. So the rule compares the time of
+    # the start, which changes.
     yield Alert(
         "WeeloProcessesRestarting",
         "ticket",

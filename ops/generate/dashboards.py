@@ -20,7 +20,7 @@ from weelo_workers.clock import MAX_SKEW_SECONDS
 
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${source}")
 
-# Grafana's widths and heights: a row has 24 columns.
+# Widths and heights of panels in Grafana's units: a row has 24 columns.
 _STAT, _GRAPH = (4, 4), (12, 8)
 
 RATE = "$__rate_interval"
@@ -37,7 +37,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """Lines over time."""
+    """A panel that shows values as lines over time."""
 
     title: str
     meaning: str
@@ -49,7 +49,7 @@ class Graph:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One number. It is red from the value `bad_from` on, or below the value `bad_below`."""
+    """A panel that shows one number, in red from the value `bad_from` on, or below the value `bad_below`."""
 
     title: str
     meaning: str

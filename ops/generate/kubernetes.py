@@ -53,7 +53,7 @@ def files() -> dict[str, list[Manifest]]:
         "network.yaml": list(_network()),
     }
     keda = {"scaling.yaml": [_trigger_authentication(), *(_scaled_object(queue) for queue in QUEUES)]}
-    # The Job is applied before `base`, so its folder also has the objects of `base` that the Job needs.
+    # The migration Job is applied before `base`, so the Job's folder also has the objects of `base` that the Job needs.
     migrate = {"settings.yaml": base["settings.yaml"], "job.yaml": [_migration()]}
     return {
         **_kustomization("base", base, images=True),

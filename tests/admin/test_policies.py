@@ -332,7 +332,7 @@ def test_a_broadcast_keeps_its_version_and_names_it_in_every_view(world: World, 
     [summary] = operator.items("/broadcasts", area="delhi")
     assert (summary["policy"], summary["area"]) == (reference, "delhi")
     assert operator.items("/broadcasts", area="default") == []
-    # Ring 2 follows after the time of version 1, and reaches as far as its list says.
+    # Ring 2 follows after the step time of version 1, and has the second radius of version 1.
     [due] = world.rows(
         "SELECT due_at - received_at AS after FROM mailbox WHERE name = 'broadcasts.widen' AND settled_at IS NULL"
     )
@@ -356,7 +356,7 @@ def test_a_broadcast_from_before_policies_goes_on_with_the_environment(
     world: World, operator: Operator
 ) -> None:
     put(operator, "default", version(area=None, radiusStepSeconds=2, radiusStepsKm=[1], maxOpenOffers=1))
-    # With the policy of this moment, the ring would reach 1 km, and the cap would be one offer.
+    # With the newest version of the policy, the ring would reach 1 km, and the cap would be one offer.
     fleet = world.fleet(km_north=20, online=False)
     broadcast = world.broadcast()
     with world.engine.begin() as connection:
@@ -448,7 +448,8 @@ def test_a_paused_scope_refuses_new_requests_until_the_pause_ends(world: World, 
     assert int(refused.headers["Retry-After"]) == refused.get_json()["retryAfter"] == 60
     assert refused.get_json()["retryable"] is True
     assert world.value("SELECT count(*) FROM mailbox WHERE caller_id = :id", id=new.id) == 0
-    # A request that was accepted before the pause: its repetition gets its outcome, and a double tap the broadcast.
+    # This request was accepted before the pause. Repeating it returns its outcome, and a double tap returns its
+    # broadcast.
     assert code(before.book(key="before-the-pause")) == (202, None)
     repeated = before.book(key="before-the-pause")
     assert repeated.get_json()["replayed"] is True

@@ -325,9 +325,9 @@ def _metric_labels() -> str:
 
 
 def parents() -> dict[str, str]:
-    """Return, for each table whose rows are deleted together with a row of another table, that other table.
+    """Return a dict: a table whose rows are deleted together with rows of another table → that other table.
 
-    If there are several, it is the first one in alphabetical order.
+    If there are several other tables, the first one in alphabetical order is returned.
     """
     return {
         table.name: min(owners)

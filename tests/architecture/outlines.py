@@ -29,7 +29,7 @@ STATES = "ne_10m_admin_1_states_provinces_lines"
 # West, south, east, north of India and its neighbours.
 _NEAR = (66.0, 5.0, 98.5, 38.0)
 _NEAR_TOLERANCE, _FAR_TOLERANCE = 0.012, 0.3  # degrees
-_SMALLEST_NEAR, _SMALLEST_FAR = 0.03, 0.8  # degrees: smaller islands are left out
+_SMALLEST_NEAR, _SMALLEST_FAR = 0.03, 0.8  # in degrees; smaller islands are left out
 _TOWNS = 450
 # For these towns, GeoNames has the inhabitants of a district or of the surrounding city, or a wrong place.
 _NOT_LARGE = {
@@ -108,8 +108,8 @@ def _parts(content: bytes) -> Iterator[Line]:
 def _simplified(line: Line) -> Line:
     """Return the line without the points that change it by less than the tolerance (algorithm of Douglas and Peucker)."""
     if len(line) > 3 and line[0] == line[-1]:
-        # A ring ends where it starts, so there is no line to measure distances from. It is cut in two at the point that is
-        # farthest from its start.
+        # A ring ends where it starts, so its ends give no line to measure distances from. The ring is cut in two at the
+        # point that is farthest from its start.
         cut = max(range(len(line)), key=lambda number: math.dist(line[0], line[number]))
         return [*_simplified_line(line[: cut + 1])[:-1], *_simplified_line(line[cut:])]
     return _simplified_line(line)

@@ -29,7 +29,7 @@ def differs(
     content_type: str = "application/json",
     **headers: str,
 ) -> str:
-    """Return the differences between such a response and the document as text; empty if there are none."""
+    """Return the differences between this response and the document as text; empty if there are none."""
     sent = {
         "Content-Type": content_type,
         **EVERYWHERE,

@@ -133,17 +133,18 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
-# Commands that use the queue of another domain. Those of the domain `broadcasts` offer old requests: on its own queue, new
-# bookings would wait behind them.
+# Commands that use the queue of another domain. Those of the domain `broadcasts` offer old requests. On the queue
+# `broadcasts`, new bookings would wait behind these commands.
 ON_ANOTHER_QUEUE = {
     "broadcasts.offer_late": FLEET,
     "broadcasts.backfill": FLEET,
     "broadcasts.offer_passed_over": FLEET,
     # This command is sent too seldom for a queue of its own.
     "person.erase": FLEET,
-    # They decide who may get offers, and are sent too seldom for a queue of their own.
+    # The commands of relations decide which transporters may get offers. They are sent too seldom for a queue of their
+    # own.
     **dict.fromkeys((name for name in REGISTRY if name.startswith("relations.")), OFFERS),
-    # Operators send these as seldom.
+    # The commands of policies are sent too seldom for a queue of their own.
     "policies.put": FLEET,
     "policies.pause": FLEET,
 }

@@ -120,8 +120,8 @@ def _field(model: type[BaseModel], name: str, request: bool) -> Field:
     field = model.model_fields[name]
     kinds = _union(field.annotation)
     optional = not field.is_required() if request else type(None) in kinds
-    # A field whose only type is None is treated as one that allows any value. A union of enumerations is a text, and one of
-    # numbers and lists of them any value.
+    # A field whose only type is None is treated as one that allows any value. A union of enumerations is treated as a
+    # text, and a union of numbers and lists of numbers as any value.
     types = [each for each in kinds if each is not type(None)] or [Any]
     of_numbers = {int, float} < set(types)
     of_codes = all(isinstance(each, type) and issubclass(each, StrEnum) for each in types)
@@ -458,7 +458,7 @@ def test_every_wire_model_is_known_to_these_tests() -> None:
     }
     known |= {model.__name__ for model in messages.EPHEMERAL.values()}
     assert f"`{webhooks.TEST_EVENT}` is posted by" in page()
-    known.add(webhooks.WebhookTest.__name__)  # the data of the test event
+    known.add(webhooks.WebhookTest.__name__)  # this model is the data of the test event
     bases = {
         "Request",
         "BroadcastRequest",

@@ -215,7 +215,8 @@ def test_a_message_has_an_entry_with_its_fields(name: str) -> None:
     message = asyncapi()["components"]["messages"][name]
     payload = resolve(asyncapi(), message["payload"])
     shown = payload["properties"].get("data", payload)
-    # The test does not use `fields`, which makes the page: a field that it cannot read would be missing in both lists.
+    # `fields` makes the page. The test does not use it, because a field that `fields` cannot read would be missing in
+    # both lists.
     names = {*resolve(asyncapi(), shown)["properties"]} - {"op"}
     listed = set(re.findall(r'<code class="name">(\w+)</code>', entry))
     if "about a broadcast" in entry:

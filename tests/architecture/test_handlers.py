@@ -29,8 +29,8 @@ import_all_contracts()
 load_handlers()
 
 RULES = ("weelo_workers/lifecycles", "weelo_workers/contracts")
-# These two modules of webhooks run after the commit, so they may commit and read clocks. The same is true of all modules of
-# notifications except the handlers.
+# These two modules of webhooks run after the commit, so they may commit and read clocks. All modules of notifications
+# except the handlers may do this as well.
 AFTER_THE_COMMIT = {ROOT / "weelo_workers/webhooks/posting.py", ROOT / "weelo_workers/webhooks/sending.py"}
 # Modules that the command line uses, outside of a command's transaction.
 OF_THE_COMMAND_LINE = {

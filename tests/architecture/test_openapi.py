@@ -111,9 +111,10 @@ def test_the_example_of_a_code_is_a_problem(code: Code) -> None:
 
 
 def test_no_answer_is_an_untyped_object() -> None:
-    # asyncapi.json describes the first; the second has figures for people; the third any field of an operator's command.
+    # `Frame.data` is described in asyncapi.json, `TimelineEntry.details` has figures for people, and
+    # `AuditView.details` can have any field of an operator's command.
     free = {"Frame.data", "TimelineEntry.details", "AuditView.details"}
-    # The values of a policy: a version stores those that it sets.
+    # These fields have the values of a policy, and a version stores only the values that it sets.
     free |= {"PolicyVersionView.settings", "PolicyView.settings", "PolicyView.effective"}
     for name, schema in openapi()["components"]["schemas"].items():
         assert schema != {"type": "object"}, name

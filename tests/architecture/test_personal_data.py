@@ -83,16 +83,16 @@ def test_columns_of_json_that_are_kept_contain_ids_and_words_of_the_program() ->
         if isinstance(column.type, JSONB) and column.key in TABLES[table.name].kept
     }
     assert kept == {
-        "assignments.replaced_drivers",  # ids
-        "audit.details",  # ids, numbers and codes
-        "broadcasts.policy_settings",  # numbers
-        "erasures.changed",  # numbers by table
-        "erasures.cursor",  # ids, times and numbers
-        "erasures.request_ids",  # null at the end of an erasure
-        "policy_versions.area",  # a place of the market
-        "policy_versions.settings",  # numbers
-        "webhooks.events",  # names of events
-        "webhooks.old_secrets",  # versions and times; secrets are stored nowhere
+        "assignments.replaced_drivers",  # contains ids of drivers
+        "audit.details",  # contains ids, numbers and codes
+        "broadcasts.policy_settings",  # contains the numbers of a policy
+        "erasures.changed",  # contains numbers of rows by table
+        "erasures.cursor",  # contains ids, times and numbers
+        "erasures.request_ids",  # is null at the end of an erasure
+        "policy_versions.area",  # contains a place of the market, not of a person
+        "policy_versions.settings",  # contains the numbers of a policy
+        "webhooks.events",  # contains names of events
+        "webhooks.old_secrets",  # contains versions and times; secrets are stored nowhere
     }
 
 
@@ -130,6 +130,6 @@ def test_replacing_a_second_time_changes_nothing(value: Any) -> None:
         for replacement in rules.replaced.values():
             try:
                 once = replacement(value)
-            except TypeError:  # this replacement is for another type of value
+            except TypeError:  # raised by a replacement for another type of value
                 continue
             assert replacement(once) == once

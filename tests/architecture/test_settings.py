@@ -173,7 +173,7 @@ BAD_VALUES = [
     ("CONTRACTED_FIRST_SECONDS", "-1"),
     ("SERVED_AREAS_ONLY", "sometimes"),
     ("LAST_STEP_MAX_KM", "-1"),
-    ("LAST_STEP_MAX_KM", "74"),  # less than the radius of the last ring, 75 km
+    ("LAST_STEP_MAX_KM", "74"),  # this limit is less than the radius of the last ring, 75 km
     ("MAX_OFFERS_PER_STEP", "0"),
     ("MAX_OFFERS_PER_STEP", "2.5"),
     ("SWEEP_SECONDS", "0"),

@@ -124,7 +124,7 @@ def test_a_broken_socket_is_resumed_where_it_broke(api: ScriptedApi) -> None:
     def second(end: Socket) -> None:
         end.connected(seq=3)
         assert end.receive("resume")["after"] == 1
-        for seq in (1, 2, 2, 3):  # the server repeats a line
+        for seq in (1, 2, 2, 3):  # the server sends line 2 twice
             end.send("new_broadcast", {}, seq)
         end.wait_until_closed()
 

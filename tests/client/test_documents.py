@@ -142,7 +142,7 @@ class Call:
             return httpx.Response(status)
         body: dict[str, Any] = samples.of_schema(openapi(), schema)
         if "nextCursor" in body:
-            body = {**body, "nextCursor": None}  # the last page
+            body = {**body, "nextCursor": None}  # without a cursor, this page is the last one
         return httpx.Response(status, json=body)
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-# The paths of the page's modules, by their names in `import`.
+# The paths of the modules that the page imports, by their names in `import`.
 MODULES = {"@weelo/client": "/@weelo/client/dist/index.js", "openapi-fetch": "/openapi-fetch/dist/index.mjs"}
 PAGE = """<!doctype html><title>A customer</title>
 <script type="importmap">{imports}</script>
@@ -80,7 +80,7 @@ def page(
         [
             str(executable()),
             "--headless",
-            "--no-sandbox",  # the tests may run as root
+            "--no-sandbox",  # Chromium needs this option if root runs it
             "--disable-gpu",
             "--disable-dev-shm-usage",
             "--no-first-run",

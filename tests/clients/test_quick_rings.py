@@ -1,4 +1,4 @@
-"""Fleets of a running system decline a request at the same time: the next ring follows at once, and once.
+"""Fleets of a running system decline a request at the same time: the next ring follows at once, and only once.
 
 The system of this folder has the default times: without the declines, the next ring follows after 15 s.
 """
@@ -50,7 +50,7 @@ def town(system: System) -> Iterator[Town]:
 def test_RADI_01_all_decline_after_2_s_and_the_next_ring_follows_within_200_ms_once(
     system: System, town: Town
 ) -> None:
-    # Other programs on the machine can only make it slower, so one round of three must be quick.
+    # Other programs on the machine can only make a round slower, so it suffices that one round of three is quick.
     quickest = min(_until_quick(_seconds_until_the_next_ring(system, town) for _ in range(3)))
     assert 0 <= quickest < WITHIN_SECONDS
 

@@ -136,7 +136,7 @@ def test_the_trip_of_a_truck_is_ended_by_the_keyboard(browser: Browser, api: Api
         page.keyboard.press("l")
         page.keyboard.press("Enter")
         page.wait_for_selector("details.lever[open] [name=outcome]:focus")
-        page.keyboard.press("f")  # chooses "failed"
+        page.keyboard.press("f")  # the key chooses the entry "failed"
         page.keyboard.press("Tab")
         page.keyboard.press("Tab")
         page.keyboard.type("Asked by telephone")

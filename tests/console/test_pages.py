@@ -446,7 +446,7 @@ def test_without_redis_the_pages_say_what_is_not_known(
 ) -> None:
     world.fleet()
     swept(world, 0)
-    away = Redis(host="127.0.0.1", port=1, socket_timeout=1)  # nothing listens there
+    away = Redis(host="127.0.0.1", port=1, socket_timeout=1)  # no server listens on this port
     for module in (worker_heartbeats, presence):
         monkeypatch.setattr(module, "redis", lambda: away)
     badge = operator.get("/health")

@@ -37,7 +37,7 @@ class CuttingProxy(TcpProxy):
             return True
         self._times -= 1
         self.dead = self._for_good and self._times == 0
-        answer = server.recv(65_536)  # the server has executed the statement
+        answer = server.recv(65_536)  # the answer shows that the server has executed the statement
         if self._answered:
             client.sendall(answer)
         self.cuts += 1

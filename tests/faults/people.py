@@ -121,7 +121,7 @@ class Customer(Person):
             if chance < 0.12:
                 self.cancels()
             elif chance < 0.2:
-                self.wishes()  # this is refused, because a request is open already
+                self.wishes()  # the second request is refused, because the first one is open
         elif status in ("fully_filled", "in_progress") and chance < 0.12:
             self.cancels()
         elif status == "expired" and chance < 0.3:
@@ -182,9 +182,10 @@ class Driver(Person):
         elif self.trip is not None and data.get("assignment", {}).get("id") == self.trip["id"]:
             self.trip = data["assignment"]
             if event == "trip_cancelled" and data["reason"] == "replaced":
-                self.schedule(self.answers, 0.0, 0.5)  # too late: another driver has been asked
+                # This answer is too late, because another driver has the trip now.
+                self.schedule(self.answers, 0.0, 0.5)
             elif self.trip["status"] == "at_pickup" and self.dice.random() < 0.8:
-                # This is refused if it comes before PICKUP_WAIT_SECONDS.
+                # A report of a no-show is refused if it comes before PICKUP_WAIT_SECONDS.
                 self.schedule(self.reports_no_show, 0.8, 1.6)
 
     def answers(self) -> None:
@@ -205,9 +206,9 @@ class Driver(Person):
             reason = self.dice.choice(list(ProviderReason))
             self.send_command("POST", f"/assignments/{trip['id']}/give-back", {"reasonCode": reason})
         elif status in ("driver_accepted", "en_route_pickup") and chance < 0.12:
-            self.reports_no_show()  # this is refused, because the truck has not reached the pickup
+            self.reports_no_show()  # the report is refused, because the truck has not reached the pickup
         elif status == "driver_accepted" and chance < 0.4:
-            pass  # the driver does not set out; if this goes on, a timer gives the truck back
+            pass  # the driver does not set out; after some time a timer gives the truck back
         elif status in ("driver_accepted", "en_route_pickup", "at_pickup", "in_transit"):
             steps = ("en_route_pickup", "at_pickup", "at_pickup", "in_transit", "completed", "completed")
             step = self.dice.choice(steps)

@@ -60,9 +60,10 @@ def fuzz(
             "run",
             f"{system.url}/openapi.json",
             "--checks=all",
-            # This is the opening of a WebSocket, which tests/sockets tests.
+            # This route opens a WebSocket; tests/sockets tests it.
             "--exclude-path=/api/v1/ws",
-            # It would pause all new requests, which are 503 from then on. tests/admin and tests/journeys test it.
+            # This route would pause all new requests, which would be answered with 503 from then on. tests/admin and
+            # tests/journeys test it.
             "--exclude-path=/api/v1/admin/policies/{scope}/paused",
             f"--max-examples={examples}",
             f"--seed={seed}",

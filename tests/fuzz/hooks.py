@@ -27,7 +27,7 @@ _requests: dict[str, Counter[int]] = defaultdict(Counter)
 _random = random.Random(os.environ["FUZZ_SEED"])
 """A generator of our own, because hypothesis controls that of the module `random`."""
 
-# By name of a field in responses that contains an id: the part of a path that precedes such an id.
+# Keys: names of fields in responses that contain an id. Values: the part of a path that precedes such an id.
 _PLACES = {
     "commandId": "commands",
     "holdId": "holds",
@@ -59,7 +59,8 @@ def before_call(_: Any, case: Any, kwargs: dict[str, Any]) -> None:
     if _random.random() < 0.7 and "x-roles" in case.operation.definition.raw:
         case.headers["Prefer"] = "wait=5"
     if "Idempotency-Key" in case.headers and _random.random() < 0.8:
-        case.headers["Idempotency-Key"] = f"{_random.getrandbits(64):016x}"  # all examples have one key
+        # Each request needs its own key, but all examples have the same one.
+        case.headers["Idempotency-Key"] = f"{_random.getrandbits(64):016x}"
     if _random.random() < 0.5:
         return
     parts = case.path.split("/")

@@ -91,7 +91,10 @@ def test_a_program_without_its_database_is_not_ready(migrated: None, monkeypatch
 
 @pytest.fixture
 def served() -> Iterator[tuple[str, list[str]]]:
-    """Yield a server's address and a list. Its last element is the reason why the program is not ready; empty: it is ready."""
+    """Yield a server's address and a list.
+
+    The last element of the list is the reason why the program is not ready; an empty text means that it is ready.
+    """
     reasons: list[str] = []
     port = free_port()
     server = MetricsServer("127.0.0.1", port, lambda: reasons[-1] if reasons else None, lambda: 0.25)

@@ -824,7 +824,7 @@ SCENARIOS: dict[tuple[str, type[Request]], Callable[[Probe], None]] = {
 
 
 def bodies() -> dict[str, str]:
-    """Return, by route with a body, the name of its request model, as the source text of the views has it."""
+    """Return the name of the request model of each route with a body, read from the source text of the views."""
     found: dict[str, str] = {}
     for path in python_files("weelo_api/views"):
         if path.name == "sandbox.py":
@@ -934,7 +934,7 @@ def test_every_route_that_takes_a_body_has_a_scenario() -> None:
 def test_every_request_model_is_the_body_of_a_route_or_part_of_one() -> None:
     sent = {own.partition(".")[0] for _, model in SCENARIOS for own in _fields(model)}
     outer = {model.__name__ for _, model in SCENARIOS}
-    shared = {"BroadcastRequest", "PolicyDraft"}  # base classes of bodies
+    shared = {"BroadcastRequest", "PolicyDraft"}  # these are base classes of bodies
     others = {each.__name__ for each in NO_BODIES}
     models = {each.__name__ for each in _below(Request) if not is_of_the_sandbox(each)}
     assert models == sent | outer | shared | others

@@ -88,7 +88,8 @@ def test_in_a_failed_transaction_no_statement_is_forgotten(
 def test_a_statement_that_was_prepared_and_not_recorded_invalidates_the_connection(engine: Engine) -> None:
     with engine.connect() as connection:
         twice(connection)
-        # This simulates a process that was interrupted between the preparation and its record.
+        # The change simulates a process that was interrupted after it prepared the statement and before it recorded
+        # this.
         connection.info["prepared statements"].clear()
         with pytest.raises(DBAPIError) as refused:
             twice(connection)

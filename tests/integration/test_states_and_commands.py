@@ -486,7 +486,7 @@ class Scene:
         self.winner, self.holder, self.onlooker, self.latecomer = fleets
         self.spare, self.second_spare = spares
         self.customer = uuid4()
-        self.broadcast = self.held = uuid4()  # replaced as soon as there is a broadcast or a hold
+        self.broadcast = self.held = uuid4()  # these ids stand for a broadcast and a hold until there are any
 
     def asks(self, slots: int) -> None:
         self.broadcast = UUID(self.world.book(self.customer, slots).result["id"])

@@ -1,4 +1,4 @@
-"""The session of `/docs`, "A session with curl", pasted as one block."""
+"""The session "A session with curl" of `/docs` works if it is pasted into a shell as one block."""
 
 from __future__ import annotations
 

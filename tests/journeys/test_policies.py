@@ -50,7 +50,7 @@ def test_POLI_01_every_process_takes_a_new_version_at_once_and_a_broadcast_keeps
 ) -> None:
     admin = system.client(Role.ADMIN, uuid4())
     scope = f"sea-{uuid4().hex[:8]}"
-    # With at least one offer for each ring, rings without fleets would follow at once.
+    # If each step needed at least one offer, the rings without fleets would follow at once.
     at_first = put(admin, scope, radiusStepsKm=[1, 2, 3], radiusStepSeconds=2, minOffersPerStep=0)
     old = booked(system)
     assert old["policy"] == {"scope": scope, "version": at_first["version"]}
@@ -65,7 +65,7 @@ def test_POLI_01_every_process_takes_a_new_version_at_once_and_a_broadcast_keeps
     between = [(steps[1][1] - steps[0][1]).total_seconds() for steps in (slow, quick)]
     assert between[0] >= 1.9, "the broadcast keeps the ring time with which it began"
     assert 0.4 <= between[1] < 1.9
-    # Processes that start anew agree with those from before.
+    # Restarted processes use the same version as those that ran before.
     system.kill("broadcasts")
     again = booked(system)
     assert again["policy"] == {"scope": scope, "version": second["version"]}
@@ -74,7 +74,7 @@ def test_POLI_01_every_process_takes_a_new_version_at_once_and_a_broadcast_keeps
 
 def test_POLI_01_an_app_repeats_a_request_after_a_pause_with_the_same_key(system: System) -> None:
     admin = system.client(Role.ADMIN, uuid4())
-    scope = f"a-sea-{uuid4().hex[:8]}"  # of equal areas the first one by name is chosen
+    scope = f"a-sea-{uuid4().hex[:8]}"  # if two areas are equally large, the first one by name is chosen
     put(admin, scope, holdSeconds=20)
     admin.pause_policy(scope, True, REASON)
     try:

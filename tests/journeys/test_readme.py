@@ -1,4 +1,4 @@
-"""The session of README's "Try it by hand", pasted as one block."""
+"""The session "Try it by hand" of the README works if it is pasted into a shell as one block."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from weelo_lab.servers import Servers
 pytestmark = pytest.mark.xdist_group("lab")
 
 PICKUP = {"name": "here", "latitude": 28.6, "longitude": 77.2, "spread_km": 0}
-# 0.27 degrees of latitude: 29.9 km.
+# 0.27 degrees of latitude are 29.9 km.
 YARD = {"name": "there", "latitude": 28.87, "longitude": 77.2, "spread_km": 0, "weight": 0}
 CERTAIN = {
     "sees": 1, "accepts": 1, "half_km": 1e9, "load": 0, "spread": 0, "seconds": 7, "seconds_per_km": 0,
@@ -85,4 +85,4 @@ def test_run_writes_the_report_and_the_figures(tmp_path: Path) -> None:
     page = (out / "report.html").read_text()
     assert "What the lab does not know" in page
     assert "<svg" in page
-    assert "http" not in page  # It loads nothing.
+    assert "http" not in page  # The page loads nothing.

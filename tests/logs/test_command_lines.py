@@ -1,4 +1,4 @@
-"""Each attempt at a command is one log line, with what an operator asks for: who, what, how long, and how it ended."""
+"""Each attempt at a command is one log line with the caller's role, the subject, the duration and the result."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Lines:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
-    # This sets the present value, so that monkeypatch restores it after the test.
+    # Setting the present value makes monkeypatch restore it after the test.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     with caplog.at_level(logging.INFO, "weelo_workers"):
@@ -164,7 +164,7 @@ def test_the_line_of_a_command_costs_less_than_fifty_microseconds(
     outcome = {"status": row.status, "error": None, "replayed": False}
     root = logging.getLogger()
     handlers_before, level = root.handlers[:], root.level
-    # This sets the present value, so that monkeypatch restores it after the test.
+    # Setting the present value makes monkeypatch restore it after the test.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     written: list[str] = []
     try:

@@ -21,7 +21,7 @@ OFFERS = Origin("worker", "offers")
 
 @pytest.fixture
 def labelled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # This sets the present value, so that monkeypatch restores it after the test.
+    # Setting the present value makes monkeypatch restore it after the test.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     yield

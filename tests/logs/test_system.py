@@ -1,4 +1,4 @@
-"""A running system with logs in JSON and with traces: every line of every process is complete, and none is private."""
+"""A running system with logs in JSON and with traces: every line is complete, and none contains private data."""
 
 from __future__ import annotations
 

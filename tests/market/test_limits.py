@@ -32,7 +32,7 @@ def test_a_statement_that_takes_too_long_is_ended_and_answered_with_503(
         assert is_outage(error.value)
         blocker.rollback()
     monkeypatch.undo()
-    # The same connection is used again, and the limit is no longer in force.
+    # The next statement uses the same connection, on which the limit is no longer in force.
     assert figures(datetime.now(UTC)).total.requests == 0
 
 

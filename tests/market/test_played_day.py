@@ -158,7 +158,7 @@ def test_endpoint_and_counters_agree_with_sql_by_hand_over_a_played_day(world: W
     now = datetime.now(UTC)
     _move_some_to_the_day_before_yesterday(world)
     with world.engine.begin() as connection:
-        # This makes the rows look like those of an earlier version, which stored no ring.
+        # Without the ring the rows look like those of an earlier version, which stored none.
         connection.execute(
             text("UPDATE assignments SET ring = NULL WHERE id IN (SELECT id FROM assignments LIMIT 9)")
         )

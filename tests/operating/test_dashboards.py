@@ -173,7 +173,7 @@ def play(system: System) -> None:
     driver.give_back(assignment, "breakdown")
     customer.cancel_booking(booking)
     truck.available(False)
-    book(customer)  # expires after five seconds
+    book(customer)  # this request expires after five seconds
 
 
 def won(truck: Truck, customer: WeeloClient) -> tuple[str, str]:

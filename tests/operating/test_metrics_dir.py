@@ -77,7 +77,7 @@ def test_a_worker_executes_and_its_new_children_count(world: World, tmp_path: Pa
         eventually(lambda: "weelo_timer_late" in scrape(port), within=30)
         [child] = eventually(lambda: psutil.Process(worker.pid).children())
         shutil.rmtree(folder)
-        execute()  # the child's first command
+        execute()  # the first command of the child process
         assert scrape(port)
         shutil.rmtree(folder)
         # The child acknowledges the message of its command after the commit.

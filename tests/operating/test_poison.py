@@ -44,7 +44,7 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
         write(rows, "fleet.register_vehicle", "fleet", {"vehicle_number": None}),
         write(rows, "notifications.deliver", "notifications", {"events": 7}),
         write(rows, "notifications.push", "notifications", {"to": "everyone"}),
-        # Another version has stored an event that this one does not know.
+        # Another version has stored an event that this version does not know.
         write(
             rows,
             "notifications.deliver",
@@ -122,7 +122,7 @@ def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_
     customer = uuid4()
     asks = operated.http(Role.CUSTOMER, customer)
 
-    def deadly() -> UUID:  # see deadly/sitecustomize.py
+    def deadly() -> UUID:  # deadly/sitecustomize.py makes these commands fatal
         return UUID(f"{str(uuid4())[:-4]}dead")
 
     def event_payload(*events: str) -> dict[str, Any]:

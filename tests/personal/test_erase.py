@@ -28,7 +28,7 @@ def scene(world: World) -> Scene:
 
 
 def where(scene: Scene, *texts: str) -> dict[str, str]:
-    """Return, by table (or `redis`), the last of these texts that is found there. Upper and lower case are the same."""
+    """Return each table (or `redis`) that contains one of these texts, with such a text. Case is ignored."""
     return {
         place: each
         for place, dumped in scene.dump().items()
@@ -172,7 +172,7 @@ def test_it_is_refused_while_something_is_under_way(world: World, role: str, ste
     person = getattr(scene, role)
     row = scene.erase(person.id)
     if step == "open" and role != "customer":
-        assert row.status == "succeeded"  # an open request prevents only its customer's erasure
+        assert row.status == "succeeded"  # an open request prevents the erasure of its customer only
         return
     assert (row.status, row.error["code"]) == ("rejected", "INVALID_TRANSITION")
     thing = scene.broadcast if step == "open" else world.assignments(scene.broadcast)[0].id

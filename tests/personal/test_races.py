@@ -1,4 +1,4 @@
-"""Races of an erasure with commands that would store new data of the person: the result is that of one order or the other."""
+"""Races of an erasure with commands that would store new data of the person end as if one had followed the other."""
 
 from __future__ import annotations
 

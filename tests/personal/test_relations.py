@@ -1,4 +1,4 @@
-"""An export has the person's own relations, and nothing of what the other side has said; an erasure keeps blocks."""
+"""An export has the person's own relations, and not those that the other side has set; an erasure keeps blocks."""
 
 from __future__ import annotations
 

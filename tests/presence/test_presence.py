@@ -83,7 +83,7 @@ def test_PRES_02_who_is_silent_for_one_ttl_is_found_by_nobody_and_named_as_silen
     redis().zincrby("weelo:presence:seen", -TTL - 1, str(transporter_id))
     reach = presence.search([KINDS[0]], CENTRES[0], Reach.within(10))
     assert reach == presence.SearchResult({}, frozenset({transporter_id}))
-    # The answer UNKNOWN asks the caller to read the fleet's rows and write them to presence.
+    # After the answer UNKNOWN the caller reads the fleet's rows and writes them to presence.
     assert presence.heartbeat(transporter_id, CENTRES[0]) is presence.Absent.UNKNOWN
     assert presence.search([KINDS[0]], CENTRES[0], Reach.within(10)).near == {}
 

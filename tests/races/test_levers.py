@@ -1,4 +1,4 @@
-"""Races of an operator's lever with an accept, its timer or itself: one command acts, and the other returns the reason."""
+"""Races of a lever with an accept, a timer or the same lever: one command acts, and the other returns the reason."""
 
 from __future__ import annotations
 

@@ -96,7 +96,8 @@ for _ in $(seq 200); do sleep 0.1; done  # limited, because nothing ends it once
 """
 
 
-# With this argument, `make` takes the environment for installed: IDENTITY equals the stamp in `.venv/.installed`.
+# With this argument, `make` treats the environment as installed, because IDENTITY equals the stamp in
+# `.venv/.installed`.
 AS_STAMPED = "IDENTITY=echo installed"
 
 

@@ -140,7 +140,7 @@ def test_files_that_an_earlier_run_left_to_another_user_are_one_line(
     with pytest.raises(CommandError, match=rf"{data_dir}/metrics belongs to another user \(id 0\)"):
         DataDir.open(data_dir)
     os.chown(data_dir / "metrics", 65_534, 65_534)
-    (data_dir / "lost+found").mkdir()  # every ext4 file system has such a folder, and root owns it
+    (data_dir / "lost+found").mkdir()  # every ext4 file system has a folder lost+found, which root owns
     DataDir.open(data_dir)
 
 
@@ -227,7 +227,7 @@ def test_a_server_that_does_not_begin_keeps_no_other_waiting(data_dir: Path, beg
     postgres, valkey = Postgres(data_dir), Valkey(data_dir)
     before = postgres.pid()
     assert before is not None
-    with FileLock(valkey.home / "start.lock"):  # as if another process were starting Valkey
+    with FileLock(valkey.home / "start.lock"):  # another process that starts Valkey would hold this lock
         valkey.kill()
         up.until("embedded valkey has died")
         os.kill(before, signal.SIGKILL)

@@ -42,7 +42,7 @@ def is_refused(answer: httpx.Response, *statuses: int) -> bool:
     assert answer.headers["content-type"] == "application/problem+json", answer.text
     assert answer.status_code in (statuses or (400,)), answer.text
     assert answer.status_code != 400 or answer.json()["code"] == "VALIDATION_ERROR", answer.text
-    assert answer.elapsed.total_seconds() < 5  # an injected `pg_sleep(9)` takes longer
+    assert answer.elapsed.total_seconds() < 5  # an injected `pg_sleep(9)` would take longer
     return True
 
 

@@ -129,7 +129,7 @@ def test_a_fleet_in_a_farther_ring_is_reached_when_the_ring_grows(sandbox: Sandb
     sandbox.fleet("silent", km_north=1)
     far = sandbox.fleet("accepts", after=1, km_north=40)
     broadcast_id = sandbox.book(sandbox.customer())
-    # The ring of 50 km is searched together with that of 25 km, where no fleet is: 15 s after that of 10 km.
+    # The ring of 50 km is searched together with that of 25 km, in which there is no fleet, 15 s after that of 10 km.
     sandbox.advance(14)
     assert sandbox.log(far) == []
     sandbox.advance(4)

@@ -43,7 +43,7 @@ def test_TRYI_01_the_page_leads_to_a_completed_trip_in_under_a_minute(tmp_path: 
         running = subprocess.Popen(
             [sys.executable, "-m", "weelo_workers.cli", *arguments, "--port", str(port)],
             env=without_weelo(),
-            cwd=tmp_path,  # an empty folder, as that of a new user
+            cwd=tmp_path,  # an empty folder, as a new user has it
             stdout=file,
             stderr=subprocess.STDOUT,
         )

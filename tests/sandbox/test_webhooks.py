@@ -126,7 +126,7 @@ def test_HOOK_01_down_for_10_minutes_then_a_wrong_certificate_then_up_then_410(
         assert "webhook_disabled" in [line["event"] for line in owner.log()]
         assert [each["seq"] for each in owner.listed("succeeded")] == owner.seqs()[:arrived]
         assert [each["seq"] for each in owner.listed("failed")] == owner.seqs()[arrived:]
-        assert len(receiver.messages) == arrived + 1  # one message was answered with 410
+        assert len(receiver.messages) == arrived + 1  # the endpoint answered one message with 410
 
         receiver.status = 200
         owner.change(isActive=True)

@@ -131,7 +131,7 @@ def opens(api: Api, **options: Any) -> bool:
     ("options", "opened"),
     [
         ({"suppress_origin": True}, True),
-        ({}, True),  # the library then sends the server's own address as the origin
+        ({}, True),  # by default the library sends the server's own address as the origin
         ({"origin": ALLOWED}, True),
         ({"origin": FOREIGN}, False),
         ({"origin": "null"}, False),

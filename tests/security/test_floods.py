@@ -26,7 +26,7 @@ from weelo_api.server.worker import SlowClientSafeWorker
 
 HEAD_SECONDS, BODY_SECONDS = ImpatientWorker.head_seconds, ImpatientWorker.body_seconds
 KEEPER = "tests.security.impatient_worker.ImpatientWorker"
-THREADS = 128  # the threads of the one API process under test
+THREADS = 128  # the number of threads of the one API process under test
 CROWD = 200
 
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n"

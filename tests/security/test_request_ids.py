@@ -150,7 +150,7 @@ def test_the_lines_of_a_worker_about_a_command_name_its_request(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     factory = logging.getLogRecordFactory()
-    # This sets the present value, so that monkeypatch restores it after the test.
+    # Setting the present value makes monkeypatch restore it after the test.
     monkeypatch.setattr(logging, "_logRecordFactory", factory)
     label_records()
 

@@ -78,7 +78,7 @@ def test_SECR_01_no_secret_in_what_is_printed_or_logged(lived_in: System) -> Non
     assert shown(lived_in, "".join(lived_in.printed)) == []
     for server in (Postgres(lived_in.folder), Valkey(lived_in.folder)):
         assert shown(lived_in, server.log.read_text()) == []
-    assert "eyJ" not in "".join(lived_in.printed)  # every token begins with this
+    assert "eyJ" not in "".join(lived_in.printed)  # every token begins with these letters
 
 
 @running
@@ -266,7 +266,7 @@ def test_an_api_without_its_servers_says_so_without_the_passwords(tmp_path: Path
     output = log.read_text()
     for reason in (
         "Redis (live stream) cannot be reached",
-        "no metrics from the database",
+        "the metrics from the database cannot be read",
         "the database is not available",
     ):
         assert reason in output

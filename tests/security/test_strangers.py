@@ -42,7 +42,7 @@ BODIES: dict[str, Any] = {
 # Routes whose path argument is a value that users choose. They do not answer 404 if another user has this value: those of
 # TAKEN answer 409 with this code, those of OWNER_NOT_REVEALED answer 200 as for a value that no user has.
 TAKEN = {"PUT /vehicles/<vehicleNumber>": "VEHICLE_EXISTS", "PUT /drivers/<driverId>": "DRIVER_EXISTS"}
-# The path names another user, about whom the caller says something.
+# In these routes the path names another user, whom the caller blocks, prefers or has a contract with.
 ABOUT_OTHERS = {
     f"{method} /relations/{path}"
     for method in ("PUT", "DELETE")

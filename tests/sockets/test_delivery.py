@@ -140,8 +140,8 @@ def test_a_stream_that_begins_anew_with_an_earlier_clock_is_read_again(
     assert client.seqs(1) == [1]
     redis().delete(live_stream.STREAM_KEY)
     redis().xadd(live_stream.STREAM_KEY, {"items": "[]"}, id="5-1")
-    # This line is not in the stream, so the session reads it from the log. By then the stream reader follows the new
-    # stream, so later lines arrive through the stream.
+    # This line is not in the stream, so the session reads it from the log. Meanwhile the stream reader begins to follow
+    # the new stream, so later lines arrive through the stream.
     log_writer.write(someone)
     assert client.seqs(1, within=HEALED_WITHIN_SECONDS) == [2]
     log_writer.write_and_publish(someone)

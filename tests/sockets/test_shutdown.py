@@ -36,7 +36,7 @@ def test_silent_clients_do_not_keep_a_process_alive(migrated: None, log_writer: 
     sockets = [api.connect_as(uuid4()) for _ in range(20)]
     sockets.append(api.connect_as(user, sockopt=((socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096),)))
     log_writer.write_and_publish(user, 300, size=4_000)
-    api.connect()  # a socket that does not authenticate
+    api.connect()  # this socket does not authenticate
     assert api.stop() < GRACE_SECONDS
 
 

@@ -1,8 +1,8 @@
 """Compares every HTTP response that a test gets with docs/openapi.json. (test_documents.py compares that file with the code.)
 
-`install` hooks into httpx and into Flask's test client; raw_http.py calls `check_raw`. Every response of the API has two
-certain headers. A response without them comes from another server and is not compared. The responses of a sandbox are
-compared with the sandbox's own document, because a sandbox has further routes.
+`install` hooks into httpx and into Flask's test client; raw_http.py calls `check_raw`. A response of the API is
+recognised by two headers that every one has. Responses without them come from other servers and are not compared. The
+responses of a sandbox are compared with the sandbox's own document, because a sandbox has further routes.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Operations:
         if seen.status in OF_THE_SERVER and code == "VALIDATION_ERROR":
             return self._problem(seen, {code})
         if seen.status == 404 and "#" in (seen.target or "") and code == "NOT_FOUND":
-            return self._problem(seen, {code})  # a fragment in the target, which makes it no valid address
+            return self._problem(seen, {code})  # a target with a fragment is no valid address
         return [f"the status is not described (code {code})"]
 
     def _problem(self, seen: Answered, codes: set[str] | None) -> list[str]:
@@ -221,7 +221,7 @@ def use_own_document(url: str) -> None:
 @functools.lru_cache(maxsize=4)
 def _of_sandbox(app: flask.Flask) -> Operations | None:
     """Return the operations of an application in this process that has the routes of a sandbox; None for any other."""
-    # Imported here, because tests import this module before they set the environment.
+    # The product is imported here, because tests import this module before they set the environment.
     from weelo_api.openapi import document
 
     has_routes = any(rule.rule.startswith("/api/v1/sandbox/") for rule in app.url_map.iter_rules())

@@ -66,7 +66,7 @@ def _validator(message: str) -> Draft7Validator:
 
 @lru_cache
 def _document() -> dict[str, Any]:
-    # Imported here, because tests import this module before they set the environment.
+    # The product is imported here, because tests import this module before they set the environment.
     from weelo_api.websocket.asyncapi import document
 
     return document()

@@ -37,7 +37,7 @@ def start() -> None:
     os.environ["WEELO_TEST_FOLDER"] = str(folder)
     _stop_servers.append(lambda: shutil.rmtree(folder, ignore_errors=True))
     for variable, given, server in (
-        # These databases are deleted after the run, so fsync is not needed. The faults suite has its own servers.
+        # All databases are deleted after the run, so fsync is not needed. The faults suite has its own servers.
         ("WEELO_TEST_POSTGRES", "DATABASE_URL", Postgres(folder, {"fsync": "off"})),
         ("WEELO_TEST_REDIS", "REDIS_URL", Valkey(folder)),
     ):

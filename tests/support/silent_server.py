@@ -9,6 +9,6 @@ from contextlib import contextmanager
 
 @contextmanager
 def silent_port() -> Iterator[int]:
-    """Yield the port of such a server on 127.0.0.1."""
+    """Yield the port of a silent server on 127.0.0.1."""
     with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
         yield server.getsockname()[1]

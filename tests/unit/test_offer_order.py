@@ -30,10 +30,10 @@ def minutes_ago(minutes: float) -> datetime:
 @pytest.mark.parametrize(
     ("first", "second"),
     [
-        # Another band of 1 km: the nearer one.
+        # Of transporters in different bands of 1 km, the nearer one comes first.
         (Fleet("", 0.9, last_offered_at=NOON), Fleet("", 1.0)),
         (Fleet("", 4.0), Fleet("", 5.0, preferred=True)),
-        # The same band: the preferred one, then the one whose last offer is longer ago, then the nearer one.
+        # Within a band the preferred one comes first, then the one whose last offer is longer ago, then the nearer one.
         (Fleet("", 4.9, preferred=True, last_offered_at=NOON), Fleet("", 4.0)),
         (Fleet("", 4.9, last_offered_at=minutes_ago(2)), Fleet("", 4.0, last_offered_at=minutes_ago(1))),
         (Fleet("", 4.9), Fleet("", 4.0, last_offered_at=minutes_ago(600))),
@@ -58,7 +58,7 @@ FULL = [Fleet(f"full {km}", float(km), open_offers=5) for km in range(3)]
         # Without a soft cap only the number of offers counts.
         (NEAR, StepLimits(2), ["free 0", "free 1"], ["free 2"], []),
         (FULL, StepLimits(2), ["full 0", "full 1"], ["full 2"], []),
-        # At the soft cap: behind all others, and only if the step is thin.
+        # Transporters at the soft cap come behind all others, and get an offer only if the step is thin.
         (FULL + NEAR, StepLimits(9, 5), ["free 0", "free 1", "free 2"], [], ["full 0", "full 1", "full 2"]),
         (FULL[:1] + NEAR[1:], StepLimits(9, 6), ["full 0", "free 1", "free 2"], [], []),
         (FULL + NEAR[:1], StepLimits(9, 5, 2), ["free 0", "full 0"], [], ["full 1", "full 2"]),

@@ -17,7 +17,7 @@ from weelo_workers.contracts.statuses import AssignmentStatus, Role
 from weelo_workers.contracts.trips import DriverRefusal, Ending, GivingBack, Replacement, TruckCancellation
 from weelo_workers.lifecycles import assignment
 
-# From section 8 of the contract.
+# These codes are copied from section 8 of the contract.
 PROVIDER = [
     "breakdown",
     "driver_unavailable",

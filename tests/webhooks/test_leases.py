@@ -132,7 +132,7 @@ def test_a_line_written_while_the_lease_is_released_is_posted(
             writer = threading.Thread(target=hooks.write)
             writer.start()
             delivered.append(writer)
-            # By then the line is committed, and its delivery waits for the row that this transaction has locked.
+            # At this moment the line is committed, and its delivery waits for the row that this transaction has locked.
             eventually(partial(_waits_for_the_row, hooks))
         release(*arguments)
 

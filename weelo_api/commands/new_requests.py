@@ -1,4 +1,4 @@
-"""Refuses new bookings and orders where new ones are paused, or outside of what is served, before they are recorded."""
+"""Refuses bookings and orders whose pickup is in a paused scope or is not served, before they are recorded."""
 
 from __future__ import annotations
 

@@ -128,7 +128,8 @@ def end_trip(broadcast_id: UUID, assignment_id: UUID) -> Response | str:
 
     def make() -> Command:
         fields = {name: request.form.get(name, "").strip() for name in ("outcome", "reasonCode", "note")}
-        given = Ending.model_validate_json(json.dumps(fields))  # as the route reads its body
+        # The form is parsed as the route parses its body.
+        given = Ending.model_validate_json(json.dumps(fields))
         return EndTrip(
             assignment_id=assignment_id,
             outcome=given.outcome,
@@ -196,7 +197,8 @@ def _valid(make: Callable[[], Command]) -> Command:
 def _outcome_row(lever: str, outcome: CommandOutcome, back: str) -> Response:
     row = Response(page("outcome.html", lever=lever, refused=None, outcome=outcome, back=back))
     if outcome.status != "pending":
-        row.headers["HX-Trigger"] = "weelo-settled"  # the page then shows what has changed
+        # After an outcome, the page reloads what may have changed.
+        row.headers["HX-Trigger"] = "weelo-settled"
     return row
 
 

@@ -171,7 +171,7 @@ async def _converse(transport: WebSocketTransport, session: sessions.Session) ->
         while True:
             await transport.wait(min(look_at - loop.time(), session.seconds_left))
             while transport.next_message() is not None:
-                pass  # pages have nothing to send
+                pass  # messages are ignored, because pages have nothing to send
             is_over = session.seconds_left <= 0
             if not is_over and loop.time() >= look_at:
                 is_over = await asyncio.to_thread(_is_signed_out, session)

@@ -29,7 +29,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A drawing: its size, the axis with its ends and marks (x, text), the ring's end, and a dot for each fleet."""
+    """A drawing: its size, the ends of its axis, marks as (x, text), where the ring ends, and a dot for each fleet."""
 
     width: int
     height: int

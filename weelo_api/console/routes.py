@@ -86,8 +86,8 @@ def _admit() -> Response | None:
     if request.endpoint == "console.asset":
         return None
     if "Authorization" in request.headers:
-        # Only a session opens pages, a token does not. But a request with a token of another role gets 403, and not the
-        # redirection to the sign-in.
+        # Only a session opens pages; a token does not. Even so, a request with a token of another role gets 403 instead
+        # of the redirection to the sign-in.
         _refuse_other_roles(request.headers["Authorization"])
     g.console_session = sessions.find(request)
     if request.method not in ("GET", "HEAD", "OPTIONS"):
@@ -127,7 +127,8 @@ def _to_sign_in() -> Response:
     where = request.full_path.rstrip("?") if is_page else START
     address = f"{SIGN_IN}?next={quote(where)}"
     if request.headers.get("HX-Request") or request.headers.get("Accept") == "application/json":
-        # The browser would follow a redirect, and the sign-in would replace only a part of the page.
+        # A script asked for a part of the page. With a redirect, the sign-in page would replace only this part, so the
+        # header tells the script to load the sign-in as a whole page.
         response = problem_response(Rejected(Code.UNAUTHORIZED, f"Sign in at {SIGN_IN}.").problem())
         response.headers["HX-Redirect"] = SIGN_IN
         return response
@@ -173,7 +174,7 @@ def _unavailable(error: Exception) -> Response:
     server_errors.log_unavailable_database(error)
     g.console_session = None  # reading the session may be what failed
     detail = "The database does not answer. Load the page again in a moment."
-    # A page that is only read has submitted nothing, so the code's own title would mislead.
+    # The code's own title is about a command that was not accepted, which would mislead the reader of a page.
     title = "Not available at the moment" if request.method in ("GET", "HEAD") else None
     return _rejected(Rejected(Code.SERVICE_UNAVAILABLE, detail, {"retryAfter": 1}), title)
 

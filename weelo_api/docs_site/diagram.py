@@ -23,11 +23,11 @@ SEVERAL = "several"
 # Lengths are pixels at the drawing's natural size.
 _CHARACTER = 7.9  # the width of a character in a box
 _BOX_HEIGHT = 30
-_GAP = 34  # between the boxes of the left column
-_BETWEEN = 210  # between the columns
-_PORT = 7  # between two arrows at one side of a box
-_TOP = 54  # above the first box, for the arrow that creates it
-_LANE = 13  # between two arrows that run beside a column
+_GAP = 34  # the distance between the boxes of the left column
+_BETWEEN = 210  # the distance between the columns
+_PORT = 7  # the distance between two arrows at one side of a box
+_TOP = 54  # the room above the first box, for the arrow that creates it
+_LANE = 13  # the distance between two arrows that run beside a column
 _MARGIN = 12
 _HEAD = 7  # the length of an arrow's head
 _ROUND = 7  # the radius of a corner
@@ -80,12 +80,12 @@ class _Arrow:
 
     @property
     def heights(self) -> tuple[float, float]:
-        """The y of its two ends."""
+        """The y coordinates of the arrow's two ends."""
         return self.start.height_of((self, "start")), self.end.height_of((self, "end"))
 
     @property
     def straight(self) -> bool:
-        """Whether it leads from a box down to the next one, in the left column."""
+        """Whether the arrow leads from a box down to the next one, in the left column."""
         return not self.start.is_final and not self.end.is_final and self.end.number == self.start.number + 1
 
     @property
@@ -166,8 +166,8 @@ def _order(arrow: _Arrow, end: Literal["start", "end"]) -> tuple[int, int]:
     own, other = (arrow.start, arrow.end) if end == "start" else (arrow.end, arrow.start)
     if arrow.between_columns:
         return other.number, 0
-    # A shorter arrow runs in a lane nearer to the boxes. It does not cross the longer ones if it is attached above them,
-    # should they lead up, or below them, should they lead down.
+    # A shorter arrow runs in a lane nearer to the boxes. It crosses no longer arrow if it is attached above longer
+    # arrows that lead up, and below longer arrows that lead down.
     distance = other.number - own.number
     return (0, -distance) if distance < 0 else (1, -distance)
 

@@ -1,4 +1,4 @@
-"""Text for the pages."""
+"""Converts descriptions to HTML for the pages."""
 
 from __future__ import annotations
 

@@ -42,7 +42,10 @@ def register(app: Flask) -> None:
 
     @app.before_request
     def _refuse_other_encodings() -> None:
-        """Refuse a query that is not in UTF-8. Werkzeug reads `%FF` as these three characters, as it reads `%25FF`."""
+        """Refuse a query that is not in UTF-8.
+
+        Werkzeug would decode `%FF` to the text "%FF", and `%25FF` to the same text.
+        """
         if not _WITH_QUERIES.match(request.path):
             return
         try:

@@ -16,7 +16,7 @@ _TYPES = ("application/json", "application/problem+json", "application/javascrip
 # up a large one takes several times as long as the compression itself.
 _SMALL_BYTES = 16 * 1024
 _FOR_SMALL = (1, zlib.DEFLATED, 16 + 12, 5)
-_FOR_LARGE = (2, zlib.DEFLATED, 16 + 15, 8)  # 16: the format of gzip
+_FOR_LARGE = (2, zlib.DEFLATED, 16 + 15, 8)  # adding 16 selects the format of gzip
 
 
 def register(app: Flask) -> None:

@@ -20,7 +20,7 @@ _PREFLIGHT = {
     "Access-Control-Allow-Headers": (
         "Authorization, Content-Type, Idempotency-Key, If-None-Match, Prefer, X-Request-Id"
     ),
-    "Access-Control-Max-Age": "7200",  # seconds; browsers keep it no longer
+    "Access-Control-Max-Age": "7200",  # in seconds; browsers keep the answer no longer than this
 }
 _EXPOSED = "ETag, Idempotency-Replayed, Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 

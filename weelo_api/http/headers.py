@@ -12,7 +12,7 @@ _PRIVATE = {
 _ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    # This header is for browsers that do not know `frame-ancestors`.
+    # X-Frame-Options is for browsers that do not know `frame-ancestors`.
     "X-Frame-Options": "DENY",
 }
 

@@ -20,7 +20,8 @@ def log_rejected(rejected: Rejected) -> None:
     """Log a rejection if its status is 500 or more."""
     status = rejected.code.http_status
     if rejected.code in (Code.SERVICE_UNAVAILABLE, Code.AREA_PAUSED):
-        # Lines are limited by template. The detail is part of it, so that each detail has a rate limit of its own.
+        # The number of lines is limited per message template. The detail is part of the template, so each detail has a
+        # limit of its own.
         _log(logging.WARNING, f"a request is refused: {rejected.detail}", status=status)
     elif status >= 500:
         cause = rejected.__cause__ or rejected

@@ -116,7 +116,7 @@ def _keys() -> _Keys:
     seen = consumption()
     try:
         return _Keys(seen, count_online())
-    except ResponseError as refusal:  # Redis answers, but permits this user no scripts, for example
+    except ResponseError as refusal:  # such as a Redis that permits this user no scripts
         log.warning("transporters online cannot be counted: %s", refusal)
         return _Keys(seen, None)
 
@@ -187,7 +187,7 @@ def _begin(read: WithTimeout[Read]) -> Callable[[], Read] | None:
     try:
         return read.begin()
     except NoThread as refusal:
-        log.warning("no metrics of the system: %s", refusal)
+        log.warning("the metrics of the system cannot be read: %s", refusal)
         return None
 
 
@@ -198,5 +198,9 @@ def _wait(result: Callable[[], Read] | None, server: str) -> Read | None:
     try:
         return result()
     except (TimeoutError, RedisError, *DATABASE_ERRORS) as error:
-        log.warning("no metrics from %s: %s", server, str(error).partition("\n")[0] or "it does not answer")
+        log.warning(
+            "the metrics from %s cannot be read: %s",
+            server,
+            str(error).partition("\n")[0] or "it does not answer",
+        )
         return None

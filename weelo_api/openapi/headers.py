@@ -46,7 +46,7 @@ REQUEST_HEADERS = (
         "Idempotency-Key",
         "A key of your own for this request. If you repeat the request with the same key, it has no second effect, and "
         "the response is the outcome of the first one. Quotes around the key are not part of it.",
-        # The pattern of `commands/idempotency.py`.
+        # The same pattern as in `commands/idempotency.py`.
         {"type": "string", "pattern": r'^(?:[A-Za-z0-9:_-]{8,128}|"[A-Za-z0-9:_-]{8,128}")$'},
         "4f9c2f6e-booking-1",
         lambda route: any(Code.IDEMPOTENCY_CONFLICT in codes for codes in rejections(route).values()),
@@ -82,8 +82,8 @@ def _of_commands(route: Route, status: int) -> str | None:
         return None
     codes = rejections(route).get(status, [])
     recorded = [code for code in codes if code in outcome_codes(route)]
-    # Bodies and headers are checked before a command is stored, and an id with a slash leads to no route. So these two
-    # codes are never those of outcomes alone.
+    # VALIDATION_ERROR may also be the code of a body or header that is refused before the command is stored, and
+    # NOT_FOUND that of an unknown route (an id with a slash). So these two do not prove that a command was stored.
     if len(recorded) == len(codes) and not {Code.VALIDATION_ERROR, Code.NOT_FOUND} & set(codes):
         return ALWAYS
     return SOMETIMES if recorded else None

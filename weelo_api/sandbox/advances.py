@@ -28,7 +28,7 @@ class ClockState:
 
 
 def clock() -> ClockState:
-    """Return the time of the sandbox, and whether a request to move the clock is not finished."""
+    """Return the time of the sandbox, and whether a request to move the clock is unfinished."""
     with autocommit_engine().connect() as connection:
         unfinished = select(ADVANCES.c.id).where(ADVANCES.c.ended_at.is_(None)).exists()
         now, offset, moving = connection.execute(

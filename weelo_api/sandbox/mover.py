@@ -87,7 +87,7 @@ def move(heartbeats: Heartbeats) -> bool:
 
 
 def _begin(connection: Connection, advance: Row[tuple[object, ...]]) -> timedelta:
-    """Store the begin and the target of the advance, and return the target: the present offset plus its seconds."""
+    """Store the start and the target of the advance, and return the target: the present offset plus its seconds."""
     target: timedelta = connection.execute(
         update(ADVANCES)
         .where(ADVANCES.c.id == advance.id)

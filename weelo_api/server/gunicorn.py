@@ -23,10 +23,11 @@ wsgi_app = "weelo_api.server.gunicorn:start()"
 worker_class = "weelo_api.server.worker.SlowClientSafeWorker"
 logger_class = "weelo_api.server.logger.GunicornLogger"
 workers = 2
-threads = 200  # started on demand; a request that waits for an outcome occupies one thread
+threads = 200  # threads start on demand; a request that waits for an outcome occupies one
 worker_connections = 3_000
 backlog = 2_048
-# This is longer than the idle timeout of common load balancers, so that these close idle connections first.
+# This time is longer than the idle timeout of common load balancers, so that load balancers close idle connections
+# first.
 keepalive = 75
 timeout = 30
 graceful_timeout = 5
@@ -35,7 +36,7 @@ graceful_timeout = 5
 preload_app = True
 # Workers send heartbeats to the arbiter through a file. On a file system in memory this never waits for a disk.
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
-control_socket_disable = True  # otherwise several servers on one machine would share one control socket
+control_socket_disable = True  # if enabled, servers on one machine would share one control socket
 accesslog = None
 # The paths under `/devices` contain an FCM token, which may have 4,096 characters.
 limit_request_line = 8_190
@@ -46,14 +47,16 @@ forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
-FILE_LIMITS = (65_536, 24_576, 10_240)  # if the system refuses the hard limit, these are tried in this order
+# If the system refuses the hard limit, these limits are tried in this order.
+FILE_LIMITS = (65_536, 24_576, 10_240)
 POLL_SECONDS = 0.1
 CLOSE_WITHIN_SECONDS = 3.0
 
 
 def start() -> Flask:
     """Prepare the arbiter's process and return the application. gunicorn calls this once, before the first fork."""
-    os.environ.pop("SCRIPT_NAME", None)  # otherwise every path would have to begin with this variable's value
+    # Gunicorn would require every path to begin with this variable's value.
+    os.environ.pop("SCRIPT_NAME", None)
     bootstrap.start_server("api", always_share_metrics=True)
     from weelo_api import create_app
 

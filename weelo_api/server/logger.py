@@ -1,4 +1,4 @@
-"""gunicorn's log lines, in the format of all others."""
+"""Writes gunicorn's log lines in the format of all other log lines."""
 
 from __future__ import annotations
 

@@ -42,7 +42,8 @@ class Parameters(BaseModel):
     ) -> JsonSchemaValue:
         schema = handler(core_schema)
         for parameter in tidy(handler.resolve_ref_schema(schema))["properties"].values():
-            # flask-openapi3 copies these to the parameter, where OpenAPI has another form for several examples.
+            # flask-openapi3 copies these examples to the parameter, where OpenAPI has another form for several
+            # examples.
             if examples := parameter.pop("examples", None):
                 parameter["example"] = examples[0]
         return schema
@@ -166,7 +167,7 @@ def primary_session() -> Iterator[Session]:
 
 
 def json_or_404(thing: dict[str, Any] | None, code: Code) -> Response:
-    """Return the object as JSON. Raises Rejected(code) if it is None."""
+    """Return the object as JSON. Raises Rejected(code) for None."""
     if thing is None:
         raise Rejected(code)
     return jsonify(thing)
@@ -178,7 +179,10 @@ def has_tag(tag: str) -> bool:
 
 
 def tagged(found: TaggedView | None, code: Code) -> Response:
-    """Return the view with its ETag, or 304 without a body if the client has it. Raises Rejected(code) if it is None."""
+    """Return `found` with its ETag, or 304 without a body if the client has it.
+
+    Raises Rejected(code) if `found` is None.
+    """
     if found is None:
         raise Rejected(code)
     response = Response(status=304) if found.view is None else jsonify(found.view)

@@ -21,7 +21,7 @@ api = blueprint("devices")
 
 
 class ByToken(Parameters):
-    """The path of a phone."""
+    """A path with the push token of a phone."""
 
     token: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{8,4096}$")]
     """The FCM registration token of the app on the phone."""

@@ -36,13 +36,13 @@ api = blueprint("fleet")
 
 
 class ByVehicleNumber(Parameters):
-    """The path of a vehicle."""
+    """A path with the number of a vehicle."""
 
     vehicle_number: VehicleNumber
 
 
 class ByDriverId(Parameters):
-    """The path of a driver."""
+    """A path with the id of a driver."""
 
     driver_id: DriverId
 

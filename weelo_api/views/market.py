@@ -37,5 +37,5 @@ def figures(query: MarketQuery) -> Response:
     with replica_session() as session:
         areas = policies.scopes(session) if query.area is not None else ()
     of = market.window(query.from_, query.to, query.area, now, areas)
-    with replica_session() as session:  # the figures set the isolation of a transaction of their own
+    with replica_session() as session:  # the query of the figures sets the isolation level of its transaction
         return jsonify(market.figures(session, of, now).json_dict())

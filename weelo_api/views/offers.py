@@ -47,7 +47,7 @@ api = blueprint("offers")
 
 
 class ByTransporter(ById):
-    """The path of an offer: the id of a broadcast, and the user id of a transporter."""
+    """A path with the id of a broadcast and the user id of a transporter."""
 
     transporter_id: TransporterId
 

@@ -35,13 +35,13 @@ api = blueprint("relations")
 
 
 class ByTransporterId(Parameters):
-    """The path of a transporter."""
+    """A path with the id of a transporter."""
 
     transporter_id: TransporterId
 
 
 class ByCustomerId(Parameters):
-    """The path of a customer."""
+    """A path with the id of a customer."""
 
     customer_id: CustomerId
 
@@ -54,7 +54,7 @@ class ReasonQuery(Query):
 
 
 class ByPair(Parameters):
-    """The path of a customer and a transporter."""
+    """A path with the ids of a customer and a transporter."""
 
     customer_id: CustomerId
     transporter_id: TransporterId
@@ -75,7 +75,7 @@ def set_by_customer(path: ByTransporterId, body: CustomersRelation) -> Response:
 @allow(Role.CUSTOMER)
 @submits(RemoveByCustomer)
 def remove_by_customer(path: ByTransporterId) -> Response:
-    """Neither block nor prefer a transporter any more."""
+    """Stop blocking or preferring a transporter."""
     return submit(RemoveByCustomer(customer_id=caller().id, transporter_id=path.transporter_id))
 
 
@@ -94,7 +94,7 @@ def set_by_transporter(path: ByCustomerId, body: TransportersRelation) -> Respon
 @allow(Role.TRANSPORTER)
 @submits(RemoveByTransporter)
 def remove_by_transporter(path: ByCustomerId) -> Response:
-    """Block a customer no more."""
+    """Stop blocking a customer."""
     return submit(RemoveByTransporter(transporter_id=caller().id, customer_id=path.customer_id))
 
 
@@ -113,7 +113,7 @@ def relations(query: Paging) -> Response:
 @allow(Role.ADMIN)
 @submits(SetByOperator)
 def set_by_operator(path: ByPair, body: Contract) -> Response:
-    """Record that the two have a contract. A block of one of them prevails."""
+    """Record that the two have a contract. A block by one of them prevails."""
     command = SetByOperator(
         customer_id=path.customer_id,
         transporter_id=path.transporter_id,

@@ -53,7 +53,7 @@ CLOCK_DIFFERENCE = timedelta(minutes=2)
 
 
 class ByTripId(Parameters):
-    """The path of a trip."""
+    """A path with the id of a trip."""
 
     trip_id: TripId
 

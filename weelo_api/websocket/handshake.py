@@ -11,7 +11,7 @@ from weelo_workers.contracts.rejections import Code
 
 VERSION = "13"
 
-_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # the base64 form of 16 bytes
+_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # 24 characters are the base64 form of 16 bytes
 _NEEDED = {
     "HTTP_HOST": "localhost",
     "HTTP_UPGRADE": "websocket",

@@ -32,7 +32,7 @@ class InboundLimits:
     """Counts received frames and bytes. `refused` is the close code once a limit is exceeded, and None before.
 
     Fragments count as frames, because each of them costs the server as much as a frame, even an empty one. Control
-    frames are counted separately, so that answers to our pings cost a client none of its frames.
+    frames are counted separately, so that answers to our pings do not count towards the client's limit on frames.
     """
 
     def __init__(self) -> None:

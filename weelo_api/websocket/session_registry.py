@@ -23,7 +23,7 @@ EVERY_SECONDS = 0.25
 BATCH_WINDOW_SECONDS = 0.02  # sockets opened and closed within this time are written together
 ANNOUNCE_EVERY_SECONDS = 5.0
 # After an outage of Redis, at most this many sockets that were closed during it are removed from Redis. The entries of
-# further ones expire there.
+# the other closed sockets expire in Redis.
 MAX_REMEMBERED = 10_000
 
 

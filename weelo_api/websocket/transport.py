@@ -225,7 +225,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         # wsproto delivers a frame in pieces as they arrive. Only the last piece counts as a frame.
         if event.frame_finished:
             self._limits.count_frame()
-        if data:  # otherwise a message of empty fragments, which has no size, could grow without end
+        if data:  # empty fragments have no size, so a message of them could grow without end
             self._message.append(data)
         if event.message_finished and not self._limits.refused:
             self._inbox.append("".join(self._message) if isinstance(data, str) else b"".join(self._message))

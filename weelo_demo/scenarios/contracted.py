@@ -12,11 +12,12 @@ TITLE = "The contracted transporter comes first, then the rings"
 
 
 def play(act: Act) -> str:
-    """Another transporter is nearer, and gets the offer at once when the contracted one has declined."""
+    """Check that a nearer transporter gets the offer as soon as the contracted one has declined."""
     customer, operator = act.customer(), act.operator()
     nearest, contracted = act.transporters(LCV, CONNAUGHT_PLACE, 2)
     act.watch(nearest, contracted)
-    customer.client.register_device(f"phone-of-{customer.id}", "android")  # the server knows the customer
+    # A contract needs a stored customer, and a user's first command stores the user.
+    customer.client.register_device(f"phone-of-{customer.id}", "android")
     act.note(operator.name, "records", f"a contract of the customer and {contracted.name}")
     operator.client.set_contract(customer.id, contracted.id, "a contract for the demo")
 

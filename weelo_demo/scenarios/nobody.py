@@ -14,7 +14,7 @@ TITLE = "One that nobody takes expires, and disappears everywhere"
 
 
 def play(act: Act) -> str:
-    """Check that at the deadline the customer gets the reason, and all transporters with an offer the withdrawal."""
+    """Check that at the deadline the customer gets the reason, and transporters with an offer get the withdrawal."""
     customer = act.customer()
     transporters = act.transporters(OPEN, MEERUT, LISTENERS)
     act.watch(transporters[0])

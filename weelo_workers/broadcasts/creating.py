@@ -105,7 +105,7 @@ def _request_columns(request: BroadcastRequest) -> dict[str, Any]:
 
 
 def _as_asked(command: Creation) -> dict[str, Any]:
-    """Return the request without default values, so that a field that a new version adds does not change it."""
+    """Return the request without default values, so that it equals the same request stored before a field was added."""
     return command.request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 

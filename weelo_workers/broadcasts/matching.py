@@ -95,7 +95,7 @@ class MatchResult:
     def keep_first(self, limits: StepLimits) -> bool:
         """Keep the candidates to whom the step offers, and exclude the others until the next step.
 
-        The candidates are in order afterwards. Return whether any was excluded.
+        Afterwards the candidates are sorted by that order. Return whether any was excluded.
         """
         choice = choose(self.candidates, limits)
         self.candidates = choice.chosen
@@ -221,7 +221,7 @@ PLACES = (
 
 
 def of_places(km_by_transporter: Mapping[UUID, float | None]) -> dict[str, Any]:
-    """Return the parameters of a query that reads PLACES."""
+    """Return the parameters for PLACES (ids of transporters and their distances) in a query."""
     return {"places_ids": list(km_by_transporter), "places_km": list(km_by_transporter.values())}
 
 

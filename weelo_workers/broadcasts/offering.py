@@ -179,7 +179,7 @@ def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
 
 
 class BroadcastStep(NamedTuple):
-    """A step of the ladder of one broadcast. `round`: how often its rings had started again."""
+    """A step of the ladder of one broadcast. `round`: how many times its rings had started again."""
 
     broadcast_id: UUID
     round: int

@@ -145,7 +145,7 @@ def _offer_within(
 
 
 def _limits(policy: Policy, this: Ring) -> StepLimits:
-    """Return how many offers this step makes. The contract of a transporter outranks the soft cap."""
+    """Return the limits on the offers of this step. Step 0, for contracted transporters, has no soft cap."""
     return StepLimits(
         at_most=policy.max_offers_per_step,
         soft_cap=None if this.is_for_contracted else policy.soft_open_offers,

@@ -34,7 +34,7 @@ def widen(command: WidenBroadcast, uow: UnitOfWork) -> None:
         return
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     if broadcast.status != BroadcastStatus.CREATED and not searching(slots):
-        # All open slots are on hold, so there is nothing to offer. This ring is tried again later.
+        # All open slots are on hold, so none can be offered. This ring is tried again later.
         uow.send(command, at=uow.now + timedelta(seconds=broadcast.policy.radius_step_seconds))
         return
     offer_in_rings(uow, broadcast, slots, searched)

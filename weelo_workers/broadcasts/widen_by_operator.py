@@ -1,4 +1,4 @@
-"""Handler: an operator has a broadcast offered in its next ring before the timer of that ring is due."""
+"""Handler: offer a broadcast in its next ring before the timer of that ring is due, for an operator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def widen_by_operator(command: WidenByOperator, uow: UnitOfWork) -> BroadcastVie
     unlocked = uow.session.get(Broadcast, command.broadcast_id)
     searched: SearchedRings = ()
     if unlocked is not None:
-        # As for the timer: the result of a search before the lock is still valid under the lock.
+        # As in `widen`, the result of a search before the lock is still valid under the lock.
         searched = search_rings(uow, unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
     broadcast = lock_any_broadcast(uow, command.broadcast_id)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)

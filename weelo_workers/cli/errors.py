@@ -45,7 +45,7 @@ def _refusal_of_the_system(problem: Exception) -> str | None:
 
     if isinstance(problem, CannotPrint):
         return f"standard output cannot be written: {problem.strerror}"
-    if isinstance(problem, BlockingIOError):  # fork raises this error at the limit of processes.
+    if isinstance(problem, BlockingIOError):  # `fork` raises this class of error at the limit of processes.
         return f"the operating system refuses another process: {problem.strerror} (see ulimit -u)"
     if isinstance(problem, OSError) and (problem.filename or problem.errno in SCARCE):
         where = f"{problem.filename}: " if problem.filename else ""

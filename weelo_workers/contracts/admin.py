@@ -100,7 +100,7 @@ class StuckBecause(DescribedEnum):
 
 
 class Contact(Wire):
-    """A customer, as far as the customer's token named them."""
+    """A customer with the name and the phone number from the customer's token. What the token lacked is null."""
 
     id: CustomerId
     name: Annotated[str | None, Field(examples=["Asha Verma"])]
@@ -224,7 +224,7 @@ class OpenOfferView(Wire):
 
 
 class AnswerKind(DescribedEnum):
-    """How a transporter's answer to an offer ended."""
+    """What came of a transporter's answer to an offer."""
 
     ACCEPTED = "accepted", "The transporter got the trucks that it asked for."
     DECLINED = "declined", "The transporter declined."
@@ -272,7 +272,7 @@ class TransporterDetailsView(TransporterSummaryView):
 
 
 class StuckSubject(DescribedEnum):
-    """What does not move."""
+    """The kind of thing that does not move."""
 
     BROADCAST = "broadcast", "A broadcast."
     ASSIGNMENT = "assignment", "An assignment."

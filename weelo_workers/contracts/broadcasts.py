@@ -211,7 +211,7 @@ class WidenBroadcast(Command, name="broadcasts.widen", queue=TIMERS):
     """Timer: offer the broadcast in the next step. `step` counts from 1; 0 is the step of the contracted transporters. A step
     is not made a second time.
 
-    `round`: how many new rounds the broadcast had had when this timer was set.
+    `round`: the number of new rounds of the broadcast when this timer was set.
     """
 
     broadcast_id: UUID
@@ -241,8 +241,8 @@ class OfferLate(Command, name="broadcasts.offer_late", queue=FLEET, priority=1):
     """Make a late offer of a broadcast to a transporter who was not within reach when its steps were made.
 
     The command is on the queue `fleet`, so that commands that create broadcasts do not wait behind late offers. It has
-    priority 1, so that it waits for transporters who come online, but not for the hundreds of commands that the end of
-    a surge sends.
+    priority 1: it waits behind the commands of transporters who come online, but not behind the hundreds of commands
+    that the end of a surge sends.
 
     `then`: further broadcasts to offer to this transporter afterwards, nearest first. Each command sends the next one,
     so that one transporter does not fill the queue.
@@ -515,7 +515,7 @@ class CancelResult(Wire):
 
 
 class CancelTruckResult(Wire):
-    """The cancelled truck, and its broadcast: it goes on with one truck less, or is cancelled with its last truck."""
+    """The cancelled truck, and its broadcast, which goes on with one truck less or is cancelled with the last one."""
 
     broadcast: BroadcastView
     """The broadcast after the truck was cancelled."""
@@ -524,7 +524,7 @@ class CancelTruckResult(Wire):
 
 
 class TransitionDetails(Wire):
-    """Why and how a transition happened. Only the fields that the transition has are present; there may be others."""
+    """Why and how a transition happened. Only the fields of this transition are present; there may be further ones."""
 
     model_config = ConfigDict(extra="allow")
 

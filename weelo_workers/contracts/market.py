@@ -22,7 +22,7 @@ Share = Annotated[float, Field(examples=[0.82])]
 
 
 class Spread(Wire):
-    """How long it took, over the requests for which it happened."""
+    """The median and the 95th percentile of a duration, over the requests that have it."""
 
     requests: Count
     """For how many requests it has happened."""
@@ -54,7 +54,7 @@ class ExpiredSlots(Wire):
 
 
 class LostAccepts(Wire):
-    """How many accepts came too late, with one code."""
+    """How many accepts came too late and were rejected with one code."""
 
     code: Annotated[str, Field(examples=["BROADCAST_FILLED"])]
     """The code of the rejection."""

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.delivery import EventEnvelope
 
-Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]  # the range of PostgreSQL's bigint
+Seq = Annotated[int, Field(ge=0, le=2**63 - 1)]  # the positive range of PostgreSQL's bigint
 
 
 class DeliverEvents(Command, name="notifications.deliver"):

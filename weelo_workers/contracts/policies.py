@@ -1,4 +1,4 @@
-"""The contract of policies: how far, how fast and to how many broadcasts of a scope are offered, and where new ones are refused."""
+"""The contract of policies: how far, how fast and to how many transporters broadcasts are offered."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class PolicyDraft(Request):
 
 
 class PreviewedPolicy(PolicyDraft):
-    """A version of a policy of which the effect is to be shown."""
+    """A version of a policy whose effect is to be shown."""
 
     reason: PolicyReason | None = None
     """It has no effect in a preview."""

@@ -14,7 +14,7 @@ from weelo_workers.contracts.wire import CustomerId, Request, Timestamp, Transpo
 
 
 class RelationKind(DescribedEnum):
-    """What one side has said about the other."""
+    """How one side has marked the other."""
 
     BLOCKED = "blocked", "No offer is made to the pair, and the transporter cannot take trucks."
     PREFERRED = (
@@ -28,14 +28,14 @@ class RelationKind(DescribedEnum):
 
 
 class CustomersRelation(Request):
-    """What the customer says about a transporter."""
+    """How the customer marks a transporter."""
 
     relation: Literal["blocked", "preferred"]
-    """It replaces what the customer has said before."""
+    """It replaces the customer's earlier mark of this transporter."""
 
 
 class TransportersRelation(Request):
-    """What the transporter says about a customer."""
+    """How the transporter marks a customer."""
 
     relation: Literal["blocked"]
     """Always `blocked`."""
@@ -65,7 +65,7 @@ class SetByCustomer(
 class RemoveByCustomer(
     Command, name="relations.remove_by_customer", queue=OFFERS, rejects=(Code.TRANSPORTER_NOT_FOUND,)
 ):
-    """Neither block nor prefer a transporter any more."""
+    """Stop blocking or preferring a transporter."""
 
     customer_id: UUID
     transporter_id: UUID
@@ -82,7 +82,7 @@ class SetByTransporter(Command, name="relations.set_by_transporter", queue=OFFER
 class RemoveByTransporter(
     Command, name="relations.remove_by_transporter", queue=OFFERS, rejects=(Code.NOT_FOUND,)
 ):
-    """Block a customer no more."""
+    """Stop blocking a customer."""
 
     transporter_id: UUID
     customer_id: UUID

@@ -189,7 +189,7 @@ class EndedBecause(DescribedEnum):
 
 
 class VehicleStatus(DescribedEnum):
-    """Whether a vehicle can take a slot."""
+    """Whether a vehicle can be assigned to a slot."""
 
     AVAILABLE = "available", "It is on no live assignment."
     ON_TRIP = "on_trip", "It is on a live assignment."

@@ -31,7 +31,8 @@ def rfc3339(moment: datetime) -> str:
 
 
 def _without_nul(text: str) -> str:
-    # PostgreSQL's text cannot hold NUL. Validation refuses it, because otherwise the command would fail.
+    # PostgreSQL's type text cannot contain the character NUL. Validation refuses NUL, because otherwise the command
+    # would fail.
     if "\x00" in text:
         raise ValueError("must not contain NUL characters")
     return text

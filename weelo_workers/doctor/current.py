@@ -31,7 +31,10 @@ _SEEN_HERE = frozenset({"database", "beat-not-sweeping", "worker-not-consuming"}
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check has found. `detail`: one line per finding. `checked_at`: when beat ran it; None if it was looked at now."""
+    """What a check has found. `detail`: one line per finding.
+
+    `checked_at`: when beat ran it; None if it ran just now.
+    """
 
     check: str
     detail: str
@@ -66,7 +69,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """What PostgreSQL has: the stored findings, and the time since the last sweep (None: never)."""
+    """The rows read from PostgreSQL: the stored findings, and the time since the last sweep (None: never)."""
 
     stored: list[FailingCheck]
     sweep_seconds: float | None

@@ -31,7 +31,7 @@ STATEMENT_SECONDS = 60.0
 
 
 def examine(examination: Examination | None = None, checks: Iterable[Check] | None = None) -> list[Result]:
-    """Return the results of all checks that could be run. A check that needs one with a finding is left out.
+    """Return the results of all checks that could be run. A check is left out if a check that it needs has a finding.
 
     If a check itself fails, for example because a statement takes too long, that is its finding.
     """
@@ -57,5 +57,5 @@ def examine(examination: Examination | None = None, checks: Iterable[Check] | No
 
 
 def in_order(checks: Iterable[Check]) -> list[Check]:
-    """Return the checks in an order in which each comes after those that it needs, because these need fewer."""
+    """Return the checks, each after those that it needs. Sorting by the number of needed checks has this result."""
     return sorted(checks, key=lambda each: (len(each.needs), each.name))

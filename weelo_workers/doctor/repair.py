@@ -71,7 +71,7 @@ def _send(using: Repairs, commands: Sequence[Command]) -> Iterable[str]:
     with using.engine.begin() as connection:
         ids = [mailbox.send(connection, command) for command in commands]
     for command_id, command in zip(ids, commands, strict=True):
-        with suppress(BrokerUnavailable):  # otherwise the sweep executes the command
+        with suppress(BrokerUnavailable):  # without a wake-up, the sweep executes the command
             using.waker.wake(WakeUp(command_id, command.name, command.queue))
         about = ", ".join(f"{field}={value}" for field, value in _ids(command).items())
         yield f"sent {command.name} {command_id} ({about})"
@@ -118,7 +118,7 @@ _ASSIGNMENTS = text("""
 
 
 def _begin_searches(using: Repairs, result: Result) -> Iterable[str]:
-    """Send the searches that no command will begin, and sweep once for those that an overdue command will begin."""
+    """Send the missing commands that begin a search, and sweep once to execute those that exist and are overdue."""
     with using.engine.connect() as connection:
         rows = connection.execute(_SLOTS, {"ids": _broken(connection, result.check.name)}).all()
     yield from _send(
@@ -143,7 +143,7 @@ _SLOTS = text(f"""
 
 
 def _retry(using: Repairs, result: Result) -> Iterable[str]:
-    """Retry what the finding names, as `weelo mailbox retry` does."""
+    """Retry the commands that the finding names, as `weelo mailbox retry` does."""
     listed = failures.parked if result.check.name == "commands-parked" else failures.failing
     with using.engine.connect() as connection:
         ids = [row.id for row in listed(connection, MAX_ROWS)]

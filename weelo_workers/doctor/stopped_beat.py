@@ -1,6 +1,6 @@
 """The log lines of a beat that has stopped: one when it is noticed, and one when beat sweeps again.
 
-A stopped process cannot log, so the workers of the queue `timers` look after beat.
+A stopped process cannot log, so the workers of the queue `timers` watch beat.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ LOOK_EVERY_SECONDS = 5.0
 
 
 class StoppedBeatLog:
-    """Knows whether beat sweeps, and logs the changes."""
+    """Stores whether beat sweeps, and logs the changes."""
 
     def __init__(self) -> None:
         self._was_late = self._is_logged = False
 
     def note(self, seconds: float | None) -> None:
-        """Take note of the time since the last sweep; None if there was none, as in a system that starts."""
+        """Record the time since the last sweep (None: there was none, as in a system that starts), and log a change."""
         why = late_sweep(seconds) if seconds is not None else None
-        # After an outage of the database a single look may come before the next sweep.
+        # Beat counts as stopped only after two late observations in a row: one observation may be made after an outage
+        # of the database ends and before beat sweeps again.
         if why and self._was_late and not self._is_logged:
             self._is_logged = True
             log.warning("%s; lost messages and late timers are not executed", why)
@@ -42,7 +43,7 @@ class StoppedBeatLog:
 
 
 def start_watching() -> None:
-    """Start a thread that looks every few seconds whether beat sweeps, for as long as the process runs."""
+    """Start a thread that checks every few seconds whether beat sweeps, for as long as the process runs."""
     # A connection of its own: the thread may wait for a database that hangs.
     engine = connect(
         settings().database_url, pool_size=1, isolation="AUTOCOMMIT", sandbox=settings().is_sandbox
@@ -57,7 +58,7 @@ def _watch(engine: Engine) -> None:
             with forking.delayed(), engine.connect() as connection:
                 seconds = seconds_since_sweep(connection)
         except DATABASE_ERRORS:
-            pass  # its outage is logged, and explains why beat does not sweep
+            pass  # the database's outage is logged elsewhere, and explains why beat does not sweep
         else:
             seen.note(seconds)
         time.sleep(LOOK_EVERY_SECONDS)

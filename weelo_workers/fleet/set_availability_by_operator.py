@@ -32,7 +32,8 @@ def set_availability_by_operator(command: SetAvailabilityByOperator, uow: UnitOf
     uow.session.execute(insert(Transporter).values(id=command.transporter_id).on_conflict_do_nothing())
     transporter = uow.lock(Transporter, command.transporter_id)
     assert transporter is not None
-    # One that wants offers and is silent gets none. A success would hide that the app has to be opened.
+    # A transporter who wants offers but whose app is silent gets none. A success would hide that the app has to be
+    # opened.
     if not reachable:
         raise Rejected(Code.TRANSPORTER_SILENT)
     if transporter.is_available == command.is_available:

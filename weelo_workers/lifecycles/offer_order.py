@@ -47,8 +47,8 @@ class StepLimits:
     """How many offers a step makes.
 
     `at_most`: the largest number. `soft_cap`: transporters with this many open offers wait (None: no soft cap).
-    `fill_to`: with fewer transporters below the soft cap than this, the step is thin, and those at the cap fill it up to
-    this number, but at least to one.
+    `fill_to`: the step is thin if fewer transporters than this are below the soft cap. Transporters at the cap then
+    fill it up to this number, and at least to one.
     """
 
     at_most: int

@@ -32,7 +32,10 @@ class Reach:
         return cls(inf)
 
     def covers(self, km: float | None) -> bool:
-        """Return whether a transporter `km` from the pickup is within reach. None, a distance not known, is the farthest."""
+        """Return whether a transporter `km` from the pickup is within reach.
+
+        None (unknown) counts as the farthest distance.
+        """
         return (inf if km is None else km) <= self._km
 
     @property

@@ -26,7 +26,10 @@ REPORT_OUTAGES_THEMSELVES = ("up", "cli")
 
 
 class _LineHandler(logging.Handler):
-    """Passes each formatted record to a function. By this class `configure` recognises the handler that it made earlier."""
+    """Passes each formatted record to a function.
+
+    `configure` recognises the handler that it made earlier by its class.
+    """
 
     def __init__(self, write: Callable[[str], None]) -> None:
         super().__init__()
@@ -43,7 +46,7 @@ _kind = "python"
 
 
 def process_kind() -> str:
-    """Return the kind of this process, as `configure` was given it."""
+    """Return the kind of this process, as passed to `configure`."""
     return _kind
 
 

@@ -1,4 +1,4 @@
-"""The fields that are added to every log line of the work at hand, such as the id of the command that is executed."""
+"""The fields that are added to every log line of the current work, such as the id of the command being executed."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def extra(**fields: Any) -> dict[str, Any]:
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:
-    """Return all fields of a record: those of the work at hand, those of this line, and at the end the request's id."""
+    """Return all fields of a record: those of the current work, those of this line, and at the end the request's id."""
     bound: Fields = getattr(record, "bound", _NONE)
     own: Fields = getattr(record, "fields", _NONE)
     fields = {name: value for name, value in {**bound, **own}.items() if value is not None}
@@ -53,7 +53,7 @@ def fields_of(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def label_records() -> None:
-    """Make every log record keep the fields of the work at hand, and its request's id as `request_id` (None without one).
+    """Make every log record keep the fields of the current work, and its request's id as `request_id` (or None).
 
     The fields are added when a record is made, because a handler may format it in another thread. Calling this function
     again has no further effect.

@@ -124,7 +124,8 @@ def _offered(row: Broadcast, record: dict[str, Any], _: Transaction) -> Iterator
 
 
 def _taken(row: Broadcast, record: dict[str, Any], _: Transaction) -> Iterator[Count]:
-    # Each of the two times is set only once. So if it equals the time of this transition, this transition has set it.
+    # `first_won_at` and `filled_at` are each set only once. So if one equals the time of this transition, this
+    # transition has set it.
     at: datetime = record["at"]
     seconds = max(0.0, (at - row.created_at).total_seconds())
     if row.first_won_at == at:
@@ -201,13 +202,13 @@ COUNTED: dict[tuple[str, str], Rule] = {
 
 NOT_COUNTED: frozenset[tuple[str, str]] = frozenset(
     {
-        # Instead of these transitions, the transitions of the broadcast's slots are counted: each slot expires or is
-        # cancelled.
+        # Not counted: the transitions of the broadcast's slots, each of which expires or is cancelled, are counted
+        # instead.
         ("broadcast", broadcasts.EXPIRE.name),
         ("broadcast", broadcasts.CANCEL.name),
         ("broadcast", broadcasts.LAPSE.name),
         ("broadcast", broadcasts.CANCEL_LAST_TRUCK.name),
-        # Instead of these, the transition of the lost assignment is counted.
+        # Not counted: the transition of the lost assignment is counted instead.
         ("broadcast", broadcasts.REOPEN_SOME.name),
         ("broadcast", broadcasts.REOPEN_ALL.name),
         ("broadcast", broadcasts.LOSE_TRUCK.name),
@@ -216,14 +217,14 @@ NOT_COUNTED: frozenset[tuple[str, str]] = frozenset(
         ("broadcast", broadcasts.LOSE_ONLY_TRUCK_WHILE_OPEN.name),
         ("broadcast", broadcasts.LOSE_TRUCK_AFTER_EXPIRY.name),
         ("truck_request", slots.REOPEN.name),
-        # Instead of these, the cancellation of the assignment's slot is counted.
+        # Not counted: the cancellation of the assignment's slot is counted instead.
         ("assignment", assignments.CANCEL.name),
         ("assignment", assignments.CANCEL_TRUCK.name),
         ("assignment", assignments.REPORT_NO_SHOW.name),
         ("assignment", assignments.END_FAILED.name),
-        # Instead of this, the creation of the slot's assignment is counted.
+        # Not counted: the creation of the slot's assignment is counted instead.
         ("truck_request", slots.ASSIGN.name),
-        # These transitions change no figure.
+        # Not counted: the following transitions change no figure.
         ("broadcast", broadcasts.ACTIVATE.name),
         ("broadcast", broadcasts.NONE_UNDER_WAY.name),
         ("broadcast", broadcasts.SET_OUT.name),

@@ -58,5 +58,8 @@ class BeatHeartbeats:
 
 
 def late_after_seconds() -> float:
-    """Return after how many seconds without a sweep beat counts as stopped. One sweep takes up to five pauses."""
+    """Return after how many seconds without a sweep beat counts as stopped.
+
+    One sweep may last as long as five pauses between sweeps.
+    """
     return 10.0 + 5 * settings().sweep_seconds

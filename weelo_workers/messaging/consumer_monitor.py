@@ -48,7 +48,7 @@ class ConsumerMonitor:
             self._ticked_at = now
 
     def held(self) -> dict[Queue, float]:
-        """Return for each queue how long (seconds) its oldest message has waited for a child process; 0 without one."""
+        """Return, by queue, how long (seconds) its oldest message has waited for a child process; 0 if none waits."""
         now = time.monotonic()
         with self._lock:
             return {

@@ -40,7 +40,8 @@ def missing_right(client: Redis, *, presence: bool = True, broker: bool = True) 
     except NoPermissionError as refusal:
         return f"{refusal}; a user with these rights suffices: {NEEDED}"
     except ResponseError as refusal:
-        if "unknown command" in str(refusal).lower():  # The command was renamed or disabled.
+        # This error means that the command was renamed or disabled.
+        if "unknown command" in str(refusal).lower():
             return str(refusal).partition(",")[0]
     return None
 

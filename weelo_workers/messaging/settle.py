@@ -20,7 +20,7 @@ _EMPTY_OUTCOME = {"result": None, "error": None, "replayed": False}
 def settle(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any], *, swept: bool) -> None:
     """Store the outcome in the row, publish it to the caller if there is one, and audit a command of operators.
 
-    `swept`: whether the sweep executed it.
+    `swept`: whether the sweep executed the command.
     """
     if uow.caller:
         uow.publish(

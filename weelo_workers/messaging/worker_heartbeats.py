@@ -63,8 +63,8 @@ def report(
                 )
                 pipe.sadd(_INDEX, member)
             for queue in accepted:
-                # This only renews an existing record. The first one also proves that the database answers
-                # (`record_consumption`).
+                # Only an existing record is renewed here. `record_consumption` makes the first one, which also proves
+                # that the database answers.
                 pipe.set(f"{_CONSUMED}{queue}", 1, ex=CONSUMPTION_TTL_SECONDS, xx=True)
             pipe.execute()
     except RedisError:

@@ -45,7 +45,7 @@ class Listed:
 
     @property
     def series(self) -> tuple[str, ...]:
-        """The names of its series."""
+        """The names of the metric's series."""
         if self.kind != "histogram":
             return (self.name,)
         return tuple(f"{self.name}_{part}" for part in ("bucket", "sum", "count"))

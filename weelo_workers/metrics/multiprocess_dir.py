@@ -70,7 +70,7 @@ def make_again_if_deleted() -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as problem:
-        log.warning("METRICS_DIR: it cannot be made again: %s", problem)
+        log.warning("METRICS_DIR: the directory cannot be made again: %s", problem)
 
 
 def _temporary() -> Path:

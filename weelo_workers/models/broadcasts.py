@@ -279,7 +279,7 @@ class Offer(Base):
 
     @property
     def ring(self) -> str:
-        """The name of the ring that made this offer."""
+        """The name of the ring in which this offer was made."""
         return ring_name(self.step, last_step=self.last_step)
 
     __table_args__ = (
@@ -360,6 +360,7 @@ class TransitionRecord(Base):
 
     __table_args__ = (
         Index("history_of_a_broadcast", "broadcast_id", "id"),
-        # For the market figures, which need to know why slots ended (queries/market.py). Few transitions end a slot.
+        # This index serves the market figures, which read why slots ended (queries/market.py). Few transitions end a
+        # slot.
         Index("history_of_ended_slots", "broadcast_id", postgresql_where=text(ENDS_A_SLOT)),
     )

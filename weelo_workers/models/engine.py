@@ -255,7 +255,7 @@ class _Outages:
 
 def _note_the_time(raw: Any, record: ConnectionPoolEntry) -> None:
     record.info["idle since"] = time.monotonic()
-    if raw is not None:  # None: the connection was lost
+    if raw is not None:  # None means that the connection was lost
         raw.limit_seconds = raw.usual_limit_seconds
 
 
@@ -348,4 +348,4 @@ def drop_inherited_connections() -> None:
         if cached.cache_info().currsize:
             cached().dispose(close=False)
             cached.cache_clear()
-    _server_at.cache_clear()  # a thread of the parent may have held the lock of such a server
+    _server_at.cache_clear()  # a thread of the parent may have held a lock of this state

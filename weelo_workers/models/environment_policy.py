@@ -20,8 +20,8 @@ def environment_policy() -> Policy:
 def resolved_policy(*stored: Mapping[str, Any]) -> Policy:
     """Return the policy of these stored values, keyed in camel case. Earlier ones take precedence over later ones.
 
-    Values that none of them has are those of the environment. Without any REOFFER_SECONDS, a new search lasts as long as
-    the first one, as by the settings.
+    Values that none of them has are those of the environment. Without any REOFFER_SECONDS, a new search lasts as long
+    as the first one.
     """
     values: dict[str, Any] = {}
     for each in reversed(stored):

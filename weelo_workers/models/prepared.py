@@ -24,8 +24,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 _OPTION = "prepared"
 
 PARAMETERS = {
-    # By this parameter a session of our own is recognised. PostgreSQL accepts any name with a dot, and a pooler that
-    # shares sessions refuses or drops it.
+    # This parameter shows whether the connection has a server session of its own. PostgreSQL accepts any name with a
+    # dot, and a pooler that shares sessions refuses or drops it.
     "weelo.own_session": "on",
     # By default PostgreSQL may plan a prepared statement anew at each execution, for the values of its parameters (a
     # custom plan).
@@ -117,7 +117,7 @@ class PreparedStatements:
         return found.execute, parameters
 
     def _begin_anew(self, context: ExceptionContext) -> None:
-        """Have the connections replaced if a prepared statement cannot be used any more. The command is then repeated."""
+        """Replace the connections if a prepared statement cannot be used any more. The command is then repeated."""
         error = context.original_exception
         code = getattr(error, "pgcode", None)
         if code == _MISSING:

@@ -1,4 +1,4 @@
-"""What a customer and a transporter have said about each other, and contracts between them."""
+"""How customers and transporters have marked each other, and the contracts between them."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ def grant_roles(connection: Connection, chosen: Settings) -> None:
             if role is not None:
                 _begin_with_nothing(cursor, role, schema)
                 _on_tables(cursor, "SELECT", tables, role, schema)
-                _on_tables(cursor, "SELECT", ["alembic_version"], role, schema)  # read by `is_at_head`
+                # `is_at_head` reads this table.
+                _on_tables(cursor, "SELECT", ["alembic_version"], role, schema)
                 _set_defaults(cursor, role, schema)
         if api is not None:
             _on_tables(cursor, "INSERT", API_INSERTS, api, schema)
@@ -93,7 +94,10 @@ def _may(cursor: Any, statement: sql.Composed) -> bool:
 
 
 def _begin_with_nothing(cursor: Any, role: str, of: str) -> None:
-    """Revoke all rights, also those of PUBLIC: by default it may create temporary tables, and any before PostgreSQL 15."""
+    """Revoke all rights, also those of PUBLIC.
+
+    By default PUBLIC may create temporary tables, and before PostgreSQL 15 all tables.
+    """
     database = sql.Identifier(cursor.connection.info.dbname)
     schema, name = sql.Identifier(of), sql.Identifier(role)
     for statement in (

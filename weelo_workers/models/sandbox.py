@@ -46,10 +46,10 @@ ADVANCES = Table(
     # Advances are executed one after another in this order.
     Column("position", BigInteger, Identity(always=True), nullable=False, unique=True),
     Column("seconds", Double, nullable=False),
-    # Both are null until the advance begins. `target` is the offset at its end.
+    # The next two columns are null until the advance begins. `target` is the offset at its end.
     Column("began_at", DateTime(timezone=True)),
     Column("target", Interval),
-    # Both are null until the clock has reached the target and everything due has been executed.
+    # The next two columns are null until the clock has reached the target and everything due has been executed.
     Column("ended_at", DateTime(timezone=True)),
     Column("timers_executed", BigInteger),
 )

@@ -61,13 +61,13 @@ class WatchedConnection(extensions.connection):  # type: ignore[misc]
         self.server: Server | None = None
         self.usual_limit_seconds = self.limit_seconds = LIMIT_SECONDS
         """How many seconds one wait may last: usually, and in the present transaction."""
-        # The waiting thread writes these.
+        # The waiting thread writes the following attributes.
         self.waits = self.answers = 0
         self._is_waiting = False
         # While the lock is held, the wait does not end, so the socket's number still belongs to this connection.
         self._lock = threading.Lock()
-        # The watching thread writes these: what it saw at its last look. It counts looks and not seconds, so that a
-        # wait does not become older while this process itself is stopped.
+        # The watching thread writes the following attributes: what it saw at its last look. It counts looks and not
+        # seconds, so that a wait does not become older while this process itself is stopped.
         self._wait_seen = self._looks = self._answers_seen = 0
 
     def begin_wait(self) -> None:
@@ -185,5 +185,5 @@ def watch(connection: WatchedConnection, server: Server, limit_seconds: float) -
     _watch.add(connection)
 
 
-# After a fork the thread is not there any more, and its lock may be held for ever.
+# A forked child process does not have the thread, and may have a copy of the lock that is never released.
 os.register_at_fork(after_in_child=_watch.begin_anew)

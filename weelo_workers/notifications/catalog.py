@@ -42,7 +42,7 @@ To = TypeVar("To", bound=Recipients)
 
 
 # --- the fields of an event that audiences and pushes read ------------------------------------------------
-# Only the fields of the next classes are validated when an event is written. So a worker can write an event that
+# Only the fields of the following classes are validated when an event is written. So a worker can write an event that
 # another version of this program has stored with further fields.
 
 

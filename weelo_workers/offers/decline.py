@@ -20,9 +20,9 @@ from weelo_workers.queries.open_offers import open_offers_of
 def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
     """Mark the offer as declined, and release the transporter's hold on the broadcast.
 
-    If all transporters with the offer have declined it now, the next step follows at once. The broadcast's lock makes one
-    of them the last one.
-    Declining again, or after the broadcast has ended, succeeds. Raises Rejected(BROADCAST_NOT_FOUND) without an offer.
+    If all transporters with the offer have declined it now, the next step follows at once. The broadcast's lock makes
+    one of them the last one. Declining again, or after the broadcast has ended, succeeds. Raises
+    Rejected(BROADCAST_NOT_FOUND) if the caller has no offer.
     """
     broadcast, offer, others_may_take_it = lock_offer_to_decline(
         uow, command.broadcast_id, command.transporter_id
@@ -47,7 +47,7 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
         uow.after_commit(partial(presence.unmark_full, command.transporter_id))
         if not others_may_take_it:
             broadcast_transitions.send_next_step(uow, broadcast)
-    # The system may have declined for the transporter before. Now they have declined it themselves.
+    # If the system had declined for the transporter earlier, the offer now counts as declined by the transporter.
     offer.may_be_offered_again = False
     hold = open_hold(uow, command.broadcast_id, command.transporter_id)
     if hold is not None:

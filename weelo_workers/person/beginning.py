@@ -52,9 +52,8 @@ def begin(command: ErasePerson, uow: UnitOfWork, *, first: str) -> Erasure | Non
     # Commands that assign a truck lock its driver and its vehicle. So once these locks are taken, each such command
     # either is finished, and its assignment is found below, or waits, and will find the driver off duty.
     vehicles = uow.session.scalars(select(Vehicle.id).where(Vehicle.transporter_id == person)).all()
-    uow.lock_in_order(
-        Vehicle, vehicles, Driver, [person]
-    )  # in the same order as in those commands, to avoid a deadlock
+    # Those commands lock in the same order, so no deadlock is possible.
+    uow.lock_in_order(Vehicle, vehicles, Driver, [person])
     # Waiting commands are searched for first. If one ends between the two queries, the second query finds what it has
     # created.
     waiting = select(exists().where(_is_waiting(person, uow.command_id)))

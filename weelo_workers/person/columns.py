@@ -18,7 +18,7 @@ from weelo_workers.person.replacements import (
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of a table. Every column is in exactly one of the first three."""
+    """The columns of a table. Every column is in exactly one of the first three fields."""
 
     kept: frozenset[str]
     """Ids, times, states and numbers, which stay."""

@@ -33,8 +33,8 @@ def erase(command: ErasePerson, uow: UnitOfWork) -> None:
         return
     if erasure.part != REDIS:
         work(erasure, uow, _NAMES)
-        # The data in Redis are removed after this commit, when no process can read the old rows any more and store them
-        # there.
+        # The data in Redis are removed after this commit, because before it a process could still copy old rows to
+        # Redis.
         uow.continue_later()
         return
     try:

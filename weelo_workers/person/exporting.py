@@ -30,8 +30,9 @@ _READ_EVENTS = (
 def export(connection: Connection, person: UUID) -> dict[str, Any]:
     """Return `{person, at, tables: {table: [row]}}`, ready for JSON. Tables without a row of the person are left out.
 
-    A row has all its columns, in the order of the table. `events` are those that the person has received, and those with
-    the person's data. What others have said about the person is left out (`withheld.py`). The tables are read one after another, so a row that changes meanwhile may be as before or after.
+    A row has all its columns, in the order of the table. `events` are those that the person has received, and those
+    with the person's data. How other users have marked the person is left out (`withheld.py`). The tables are read one
+    after another, so a row that changes meanwhile may be as before or after.
     """
     at: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
     tables: dict[str, dict[str, Any]] = {}

@@ -58,7 +58,7 @@ KEPT = frozenset(
 PERSONAL: Mapping[type[BaseModel], Mapping[str, Replacement]] = {
     wire.Place: {"latitude": COARSE, "longitude": COARSE, "address": WORD},
     trips.Waypoint: {"lat": COARSE, "lng": COARSE},
-    # requests, commands
+    # Fields of requests and commands.
     broadcasts.BroadcastRequest: {"goods_type": NOTHING, "notes": NOTHING},
     broadcasts.CancelBroadcast: {"reason": NOTHING},
     broadcasts.CatchUp: {"latitude": COARSE, "longitude": COARSE},
@@ -80,7 +80,7 @@ PERSONAL: Mapping[type[BaseModel], Mapping[str, Replacement]] = {
     fleet.ForgetDevice: {"token": WORD},
     webhooks.NewWebhook: {"url": ADDRESS_OF_NOTHING, "description": NOTHING},
     webhooks.WebhookChanges: {"url": ADDRESS_OF_NOTHING, "description": NOTHING},
-    # events, results
+    # Fields of events and results.
     broadcasts.NewBroadcast: {"goods_type": NOTHING, "pickup_distance_km": WHOLE_KM},
     broadcasts.BroadcastView: {"goods_type": NOTHING, "notes": NOTHING},
     trips.AssignmentView: {"vehicle_number": PLATE},
@@ -130,7 +130,7 @@ The driver of an assignment is not its person: the assignment has only the drive
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a model. `nested`: the model of the objects in it, if it has objects."""
+    """A field of a model. `nested`: the model of the objects that the field contains; None if it contains none."""
 
     name: str
     nested: type[BaseModel] | None

@@ -186,8 +186,8 @@ _THEIR_ASSIGNMENTS = select(Assignment.id).where(_THEIR_TRUCKS)
 _ASSIGNMENTS_TO_THEM = select(Assignment.id).where(Assignment.broadcast_id.in_(_THEIR_BROADCASTS))
 _THEIR_WEBHOOKS = select(Webhook.id).where(Webhook.user_id == PERSON)
 
-# If the broadcast of an event is purged already, the log shows whose it was: only its customer's log has its
-# `broadcast_state_changed`.
+# If the broadcast of an event is purged already, its customer is found by the logs: `broadcast_state_changed` is in the
+# log of the customer only.
 _line, _state = aliased(LogLine), aliased(EventRecord)
 _SAME_BROADCAST = EventRecord.data["broadcastId"].astext == _state.data["broadcastId"].astext
 _ABOUT_THEIR_BROADCAST = case(

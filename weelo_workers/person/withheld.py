@@ -1,4 +1,4 @@
-"""Leaves out of an export what another person has said about the person: who blocks or prefers them.
+"""Leaves out of an export how another user has marked the person: who blocks or prefers them.
 
 These rows have ids and times only, and an erasure changes nothing in them.
 """
@@ -34,5 +34,5 @@ def shown(table: str, row: dict[str, Any], person: UUID) -> dict[str, Any] | Non
         case "mailbox" if row["name"] in SECRET:
             return row if row["caller_id"] == person else None
         case "events" if row["event"] == "command_settled" and row["data"].get("command") in SECRET:
-            return None  # those that the person has read are added later
+            return None  # the events that the person has received are added later
     return row

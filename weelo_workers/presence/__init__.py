@@ -275,7 +275,7 @@ def position(transporter_id: UUID) -> Point | None:
 
 @dataclass(frozen=True, slots=True)
 class TransporterState:
-    """What presence has about one transporter.
+    """The data of presence about one transporter.
 
     `last_heartbeat_at`: None if the transporter is offline. `is_online`: whether the last heartbeat is within the TTL.
     `position`: the position of the last heartbeat; None if it is not known.

@@ -224,9 +224,9 @@ return {complete(alive_since), found, silent, on_the_road(kinds, lon, clamped(la
 )
 
 # Arguments: kinds (JSON), longitude, latitude, the minimum number of results, the widest radius in km, whether to
-# include transporters without a position, the TTL in seconds, the limit on busy transporters. Returns what SEARCH
-# returns, and as the last but one element the radius in km within which every match was found; '' if there are no
-# matches beyond it. The radius doubles until it holds enough, so the cost depends on how many are wanted.
+# include transporters without a position, the TTL in seconds, the limit on busy transporters. Returns the values that
+# SEARCH returns. Before the last one, it inserts the radius in km within which every match was found ('' if there are
+# no matches beyond that radius). The radius doubles until it holds enough, so the cost depends on how many are wanted.
 NEAREST = (
     _SEARCH
     + """
@@ -399,7 +399,7 @@ return 1
 """
 )
 
-# Arguments: broadcast, seconds, transporters.
+# Arguments: the id of a broadcast, seconds, ids of transporters. Snoozes the broadcast for these transporters.
 SNOOZE = (
     _COMMON
     + """

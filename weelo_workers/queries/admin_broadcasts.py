@@ -58,7 +58,7 @@ def broadcasts(session: Session, wanted: BroadcastFilter, page_request: PageRequ
 
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """The step of a search that its timer would make next. `round`: how many new rounds there were."""
+    """The next step of a search, which its timer would make. `round`: the number of new rounds so far."""
 
     step: int
     round: int
@@ -115,7 +115,7 @@ def _matches(text: str, since: datetime | None) -> ColumnElement[bool]:
             or_(*(address.icontains(text, autoescape=True) for address in addresses)),
         )
     )
-    # Each way uses an index of its own. One condition with OR would read the whole table.
+    # Each of the separate queries uses an index of its own. One condition with OR would read the whole table.
     return Broadcast.id.in_(union(*ways).subquery().select())
 
 

@@ -107,8 +107,8 @@ _OF_TRUCKS = text(f"""
      GROUP BY 1, 2, 3, 4, 5, 6
 """)
 
-# The transition by which a slot ended does not show why. This shows in the transition of the slot's assignment or of
-# the whole broadcast that the same command has made.
+# The transition by which a slot ended does not show why it ended. The reason is in another transition that the same
+# command has made: that of the slot's assignment, or of the whole broadcast.
 _OF_ENDS = text(f"""
     {_REQUESTS},
     ends AS MATERIALIZED (

@@ -64,7 +64,7 @@ def not_delivered() -> ColumnElement[bool]:
         )
     )
     will_be_delivered = exists().where(
-        active(MailboxRow),  # a parked command delivers nothing
+        active(MailboxRow),  # a parked command is left out, because it delivers nothing
         MailboxRow.queue == WEBHOOKS,
         MailboxRow.payload["webhook_id"].astext == cast(Webhook.id, Text),
     )
@@ -77,7 +77,10 @@ def not_delivered() -> ColumnElement[bool]:
 
 
 def _has_timer(field: str, row_id: Any, names: tuple[str, ...]) -> Exists:
-    """Return the condition that a timer of one of these names is stored for the row. A parked one is reported by itself."""
+    """Return the condition that a timer of one of these names is stored for the row.
+
+    A parked timer is reported separately.
+    """
     return exists().where(
         unsettled(MailboxRow),
         MailboxRow.queue == TIMERS,

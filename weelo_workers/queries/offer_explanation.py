@@ -65,8 +65,8 @@ def explain(
 ) -> WhyView | None:
     """Return the explanation; None if there is no such broadcast.
 
-    `acked`: the last `seq` that the app has acknowledged; None if it is not known. `for_transporter`: the transporter
-    reads it, and does not learn of a block.
+    `acked`: the last `seq` that the app has acknowledged; None if it is not known. `for_transporter`: the explanation
+    is for the transporter, who must not learn of a block.
     """
     broadcast = session.get(Broadcast, broadcast_id)
     if broadcast is None:
@@ -113,7 +113,7 @@ def _sentence(reason: NotOffered, broadcast: Broadcast, passed: Sequence[PassedO
     if reason in _UNTIL_NEXT_STEP and _is_open(broadcast):
         return _UNTIL_NEXT_STEP[reason]
     if reason == PassedOverBecause.TOO_MANY_OFFERS and passed and passed[-1].distance_km is None:
-        return "they had too many open offers"  # without distances, all offers count against a new one
+        return "they had too many open offers"  # if no distances are known, all open offers count
     return SENTENCES.get(reason, "")
 
 
@@ -173,7 +173,7 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
 def _seen(seq: int | None, acked: int | None) -> tuple[str, bool | None]:
     """Return in words and as a value whether the transporter has seen the offer. `seq`: the offer's line in their log."""
     if seq is None:
-        return "too long ago to know whether seen", None  # the line has been deleted
+        return "too long ago to know whether seen", None  # the offer's log line was purged
     if acked is None:
         return "not known whether seen: Redis does not answer", None
     return ("seen", True) if acked >= seq else ("not seen yet", False)

@@ -32,7 +32,7 @@ class Page:
         return [each.json_dict() if isinstance(each, Wire) else each for each in self.views]
 
     def json(self) -> bytes:
-        """Return the page as JSON. This is faster than the way through `items`."""
+        """Return the page as JSON. This is faster than encoding `items`."""
         return to_json({"items": self.views, "nextCursor": self.next_cursor}, by_alias=True)
 
 

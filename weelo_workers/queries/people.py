@@ -1,4 +1,4 @@
-"""Names and phones of users."""
+"""Queries of the names and phone numbers of users."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weelo_workers.models import User
 
 
 class Person(NamedTuple):
-    """A user as the claims of their token named them."""
+    """A user with the name and the phone number from the claims of their token."""
 
     name: str | None
     phone: str | None

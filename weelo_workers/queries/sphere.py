@@ -12,7 +12,7 @@ from weelo_workers.models import Broadcast
 
 
 def _number(value: float) -> ColumnElement[float]:
-    """Return a constant that is part of the statement's text, so that PostgreSQL computes with it when it plans."""
+    """Return the number as a constant in the statement's text, so that PostgreSQL can use its value while planning."""
     return literal_column(f"{value!r}::float8", Float())
 
 

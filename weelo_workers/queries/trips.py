@@ -1,4 +1,4 @@
-"""Queries of trips."""
+"""Queries of a driver's trips."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def _recorded(webhook: Webhook) -> Any:
 
 
 def _undelivered(webhook: Webhook) -> Any:
-    """Return the query of the lines after the cursor. Only for the first of these lines attempts may have been made."""
+    """Return the query of the lines after the cursor. Only the first of these lines can have had attempts."""
     first = (
         select(func.min(LogLine.seq))
         .join(EventRecord, EventRecord.id == LogLine.event_id)

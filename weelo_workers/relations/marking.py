@@ -30,7 +30,7 @@ def ensure_transporter(uow: UnitOfWork, transporter_id: UUID) -> None:
 def lock_relation(uow: UnitOfWork, customer_id: UUID, transporter_id: UUID) -> Relation:
     """Lock and return the relation of the pair, after inserting one without a mark if there is none.
 
-    It is the last lock of a transaction, after those of broadcasts and transporters.
+    This lock is the last one of a transaction, after the locks of broadcasts and transporters.
     """
     pair = {"customer_id": customer_id, "transporter_id": transporter_id}
     uow.session.execute(insert(Relation).values(**pair).on_conflict_do_nothing())
@@ -42,7 +42,7 @@ def lock_relation(uow: UnitOfWork, customer_id: UUID, transporter_id: UUID) -> R
 
 
 def set_mark(uow: UnitOfWork, relation: Relation, mark: str) -> datetime:
-    """Set this column to the present time, unless it is set. Return the time that it has."""
+    """Set this column to the present time, unless it is set. Return the time in the column."""
     since: datetime | None = getattr(relation, mark)
     if since is None:
         since = uow.now

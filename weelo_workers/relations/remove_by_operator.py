@@ -12,7 +12,7 @@ from weelo_workers.relations.marking import ensure_customer, ensure_transporter,
 def remove_by_operator(command: RemoveByOperator, uow: UnitOfWork) -> RelationView:
     """Remove the contract; repeating it succeeds. What the two sides have set stays.
 
-    Raises Rejected: NOT_FOUND without such a customer, TRANSPORTER_NOT_FOUND.
+    Raises Rejected: NOT_FOUND for an unknown customer, TRANSPORTER_NOT_FOUND.
     """
     ensure_customer(uow, command.customer_id)
     ensure_transporter(uow, command.transporter_id)

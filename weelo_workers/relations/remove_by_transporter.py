@@ -11,7 +11,7 @@ from weelo_workers.relations.marking import ensure_customer, lock_relation
 
 @handles(RemoveByTransporter)
 def remove_by_transporter(command: RemoveByTransporter, uow: UnitOfWork) -> RelationView:
-    """Remove the transporter's block; repeating it succeeds. Raises Rejected(NOT_FOUND) without such a customer."""
+    """Remove the transporter's block; repeating it succeeds. Raises Rejected(NOT_FOUND) for an unknown customer."""
     ensure_customer(uow, command.customer_id)
     relation = lock_relation(uow, command.customer_id, command.transporter_id)
     unblock(uow, relation, "blocked_by_transporter_at")

@@ -12,7 +12,7 @@ from weelo_workers.relations.marking import ensure_customer, ensure_transporter,
 def set_by_operator(command: SetByOperator, uow: UnitOfWork) -> RelationView:
     """Store the contract; repeating it succeeds. A block of the pair stays, and prevails.
 
-    Raises Rejected: NOT_FOUND without such a customer, TRANSPORTER_NOT_FOUND.
+    Raises Rejected: NOT_FOUND for an unknown customer, TRANSPORTER_NOT_FOUND.
     """
     ensure_customer(uow, command.customer_id)
     ensure_transporter(uow, command.transporter_id)

@@ -11,7 +11,7 @@ from weelo_workers.relations.marking import ensure_customer
 
 @handles(SetByTransporter)
 def set_by_transporter(command: SetByTransporter, uow: UnitOfWork) -> RelationView:
-    """Store the block; repeating it succeeds. Raises Rejected(NOT_FOUND) without such a customer."""
+    """Store the block; repeating it succeeds. Raises Rejected(NOT_FOUND) for an unknown customer."""
     ensure_customer(uow, command.customer_id)
     since = block(uow, command.customer_id, command.transporter_id, "blocked_by_transporter_at")
     return RelationView(

@@ -1,4 +1,4 @@
-"""Withdraws the offer of a broadcast to one transporter."""
+"""Withdraws the offer of a broadcast that one transporter has."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def withdraw(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> Non
         uow.publish(
             OfferWithdrawn(**broadcast_header(broadcast)), ToTransporter(transporter_id=transporter_id)
         )
-        # The offer has left room for another one.
+        # The withdrawn offer leaves room for another one in the transporter's list.
         uow.send(CatchUp(transporter_id=transporter_id))
         uow.after_commit(partial(presence.unmark_full, transporter_id))
         if not has_open_offer(uow.session, broadcast.id):

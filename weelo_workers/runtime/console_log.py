@@ -1,4 +1,4 @@
-"""One log of many processes: their own log lines, unchanged, and lines about them; on a terminal with a colour per process."""
+"""One log of many processes: their log lines, unchanged, and lines about the processes. On a terminal in colours."""
 
 from __future__ import annotations
 

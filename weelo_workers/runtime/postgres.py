@@ -59,7 +59,7 @@ SETTINGS: Mapping[str, str] = {
     "log_error_verbosity": "terse",
     # The amounts of data are small, so no processes for reading ahead are started.
     "io_method": "sync",
-    # This server subscribes to no other server. With 0 it does not start the launcher of these workers either.
+    # This server subscribes to no other server. With 0 it does not start the launcher of subscription workers either.
     "max_logical_replication_workers": "0",
     "jit": "off",  # The wheel has no LLVM, and the queries here are too short to gain from JIT.
 }

@@ -104,7 +104,8 @@ def metrics_ports(options: Options, first: int | None) -> dict[str, int]:
         return {name: first + number for number, name in enumerate(names)}
     ports: set[int] = set()
     while len(ports) < len(names):
-        # The processes that listen at the other two ports are started later, so these are still free.
+        # The ports of the API and of Flower are still free, because both are started later, so they have to be left out
+        # here.
         ports |= {free_port()} - {options.port, options.flower_port}
     return dict(zip(names, sorted(ports), strict=True))
 

@@ -65,7 +65,7 @@ def spawn(registry: ChildRegistry) -> subprocess.Popen[bytes]:
 def main() -> None:
     path, supervisor = sys.argv[1:]
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # These signals are meant for the supervisor. The reaper waits for the supervisor's end.
+        # These signals are meant for the supervisor, so the reaper ignores them and waits for the supervisor's end.
         signal.signal(signum, signal.SIG_IGN)
     sys.stdin.buffer.read()
     ChildRegistry(Path(path)).end(int(supervisor))

@@ -235,7 +235,7 @@ class Supervisor:
         running = {child.program.name: child.process for child in children if child.process is not None}
         for process in running.values():
             with suppress(ProcessLookupError):
-                # Only the leader of the session gets the signal. It stops its own children.
+                # Only the leader of the session gets the signal, because the leader stops its own children.
                 process.send_signal(signal.SIGTERM)
         while any(process.poll() is None for process in running.values()) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)

@@ -27,7 +27,7 @@ def are_on() -> bool:
 def span(
     name: str, kind: Kind, attributes: Attributes, *, parent: str | None = None
 ) -> AbstractContextManager[None]:
-    """Return a context manager that makes a span for a step of the trace at hand. An exception in its block is recorded.
+    """Return a context manager that makes a span for a step of the current trace. Exceptions in its block are recorded.
 
     `parent`: the `traceparent` to continue, for a step whose trace began in another process. `attributes`: must not
     contain names, phone numbers, places, texts or tokens. An attribute that is None is left out.
@@ -52,7 +52,7 @@ def begin_command(name: str, sender: str | None, attributes: Attributes, *, is_t
 
 
 def end_command(error: BaseException | None = None) -> None:
-    """End the span of the attempt at hand, if it has begun one. `error`: why it failed."""
+    """End the span of the current attempt, if one has begun. `error`: why it failed."""
     if are_on():
         from weelo_workers.tracing import spans  # noqa: PLC0415
 
@@ -60,7 +60,7 @@ def end_command(error: BaseException | None = None) -> None:
 
 
 def annotate(attributes: Attributes) -> None:
-    """Add attributes to the span at hand. An attribute that is None is left out."""
+    """Add attributes to the current span. An attribute that is None is left out."""
     if are_on():
         from weelo_workers.tracing import spans  # noqa: PLC0415
 
@@ -68,7 +68,7 @@ def annotate(attributes: Attributes) -> None:
 
 
 def traceparent() -> str | None:
-    """Return the `traceparent` of the span at hand, to be stored with what it causes; None outside of a trace."""
+    """Return the `traceparent` of the current span, to be stored with what the span causes; None outside of a trace."""
     if not are_on():
         return None
     from weelo_workers.tracing import spans  # noqa: PLC0415

@@ -78,10 +78,10 @@ def continue_without(
     because: EndedBecause | None,
     why: dict[str, Any],
 ) -> None:
-    """Make the broadcast's transition after the slot of the lost truck has ended. If the broadcast ends, publish it.
+    """Make the broadcast's transition after the slot of the lost truck has ended.
 
-    `slots`, `assignments`: all of the broadcast, in their new states. `because`: why the slot was cancelled; None if it
-    expired.
+    If the broadcast ends, publish its end. `slots`, `assignments`: all slots and assignments of the broadcast, in their
+    new states. `because`: why the slot was cancelled; None if it expired.
     """
     left = filled(slots)
     open_slots = sum(slot.status in slot_lifecycle.OPEN for slot in slots)

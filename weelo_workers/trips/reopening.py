@@ -78,7 +78,7 @@ def _may_take_another(
 ) -> bool:
     """Return whether the fleet has a truck, free or not, of a kind that another open slot needs.
 
-    Slots on hold count. Slots that the fleet gave back do not count, so the lost one does not count either.
+    Slots on hold count. Slots that the fleet gave back do not count, and the slot that is being given back is one of them.
     """
     open_slots = [slot for slot in slots if slot.status in slot_lifecycle.OPEN]
     others, _ = split_given_back(open_slots, assignments, fleet)

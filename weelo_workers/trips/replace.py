@@ -46,7 +46,7 @@ def replace(command: ReplaceTruck, uow: UnitOfWork) -> AssignmentView:
     if vehicle_id is None and driver_id is None:
         uow.replayed = True
         return assignment_view(assignment)
-    # The truck that was won before a block stays, but the blocked fleet sends no other one.
+    # A truck that was won before the block stays, but the blocked fleet may not send another one.
     if are_blocked(uow.session, broadcast.customer_id, command.transporter_id):
         raise Rejected(Code.BLOCKED)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)

@@ -13,7 +13,7 @@ from weelo_workers.ownership import lock_assignment
 
 
 def watch_start(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment) -> None:
-    """Set the first timer after the driver has accepted: the reminder, or the limit if there is no reminder before it."""
+    """Set the first timer after the driver has accepted: the reminder, or if there is none the limit for the start."""
     limit, reminder = broadcast.policy.start_limit_seconds, broadcast.policy.start_reminder_seconds
     if reminder and (not limit or reminder < limit):
         uow.send(

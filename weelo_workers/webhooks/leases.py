@@ -36,7 +36,7 @@ LEASE_SECONDS = 20
 PORTION = 50
 """How many lines a sender reads at once."""
 
-# If the webhook's owner has changed one of these meanwhile, the holder of the lease reads its work anew.
+# If the webhook's owner has changed one of these columns meanwhile, the holder of the lease reads its work anew.
 _AS_READ = (
     "webhooks.is_active AND webhooks.url = :url AND webhooks.events = CAST(:events AS jsonb)"
     " AND webhooks.secret_version = :secret_version"
@@ -70,7 +70,8 @@ _EXTEND_AND_READ = text(f"""
 _RELEASE = text("""
     UPDATE webhooks SET lease_token = NULL, lease_until = NULL WHERE id = :webhook AND lease_token = :token
 """)
-# A check that is being executed is locked and stays. That is harmless: it finds that the lease has ended.
+# If the command is being executed, its row is locked and stays. That is harmless: the command finds no lease to
+# continue.
 _DELETE_CHECK = text(f"""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox
@@ -203,8 +204,9 @@ def take(connection: Connection, webhook_id: UUID, token: UUID, *, at_once: bool
 def next_work(connection: Connection, webhook_id: UUID, token: UUID) -> Work | None:
     """Extend the lease, and return what is to be posted. If there is nothing, release the lease and return None.
 
-    Call this in a transaction of its own, which locks the row of the webhook first. A transaction that has written a further
-    line sends a command whose handler waits for this lock: either it finds the lease free, or the line was visible here.
+    Call this in a transaction of its own, which locks the row of the webhook first. A transaction that has written a
+    further line sends a command whose handler waits for this lock. So either this function finds the line, or the
+    handler finds the lease free and takes it.
     """
     row = connection.execute(_EXTEND_AND_READ, {"webhook": webhook_id, "token": token}).one_or_none()
     if row is None:
@@ -246,7 +248,7 @@ def _after_the_cursor(connection: Connection, row: Any) -> tuple[list[Line], int
 
 
 def release(connection: Connection, webhook_id: UUID, token: UUID) -> None:
-    """Release the lease, and delete the command that was sent for its end."""
+    """Release the lease, and delete the command that would continue the delivery after the end of the lease."""
     parameters = {"webhook": webhook_id, "token": token}
     if connection.execute(_RELEASE, parameters).rowcount:
         connection.execute(_DELETE_CHECK, parameters)

@@ -253,7 +253,7 @@ async def _exchange(
 
 
 async def _read_some(response: httpcore.Response) -> None:
-    """Read the beginning of the body, because many servers log an error if the connection is closed before it is sent."""
+    """Read the beginning of the body, because many servers log an error if the connection is closed before that."""
     read = 0
     async with asyncio.timeout(BODY_SECONDS):
         async for chunk in response.aiter_stream():

@@ -1,4 +1,4 @@
-"""Handler: a user has lines of the log posted to a webhook again."""
+"""Handler: post lines of the log to a webhook again, for its owner."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.webhooks.locking import lock_own_webhook
 
-# A line that waits to be resent already gets no second record. So a caller cannot store more records than lines, while an
-# endpoint takes its time.
+# A line that waits to be resent already gets no second record. So a caller cannot store more records than there are
+# lines, however slow the endpoint is.
 _RECORD = text("""
     WITH wanted AS (
       SELECT event.id AS event_id, line.seq, event.event
@@ -31,7 +31,7 @@ _RECORD = text("""
 
 @handles(ResendLines)
 def resend(command: ResendLines, uow: UnitOfWork) -> ResendView:
-    """Record those lines of this range to whose events the webhook is subscribed, to be posted again with the same ids.
+    """Record the lines of this range that the webhook subscribes to, so that they are posted again with the same ids.
 
     The cursor does not move. Raises Rejected: WEBHOOK_NOT_FOUND, or INVALID_TRANSITION if the webhook is not active.
     """

@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DATABASE_THREADS = 4
-# Each post needs a file descriptor, and a process has a limited number. The rest of them is for the database, Redis and
-# look-ups.
+# Each post needs a file descriptor, and a process has a limited number. Posts get this share; the other file
+# descriptors are for the database, Redis and look-ups.
 MOST_POSTS_AT_ONCE = 2_000
 SHARE_OF_FILES = 0.5
 # Webhooks that have failed before get this share of the posts at once, because each of them may wait for 10 s. The

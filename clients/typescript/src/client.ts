@@ -20,7 +20,7 @@ export interface ClientOptions {
   wait?: number;
   /** For how many seconds a request is repeated if there is no response, or one that may be repeated (default 15). */
   retryFor?: number;
-  /** By default the global `fetch`. */
+  /** The function that sends requests, by default the global `fetch`. */
   fetch?: RetryOptions["fetch"];
 }
 

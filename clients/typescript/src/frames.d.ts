@@ -693,7 +693,7 @@ export interface components {
         };
         /**
          * CancelTruckResult
-         * @description The cancelled truck, and its broadcast: it goes on with one truck less, or is cancelled with its last truck.
+         * @description The cancelled truck, and its broadcast, which goes on with one truck less or is cancelled with the last one.
          */
         CancelTruckResult: {
             /** @description The cancelled truck. */
@@ -1507,7 +1507,7 @@ export interface components {
         };
         /**
          * RelationKind
-         * @description What one side has said about the other.
+         * @description How one side has marked the other.
          *
          *     - `blocked`: No offer is made to the pair, and the transporter cannot take trucks.
          *     - `preferred`: The customer's offers reach this transporter first, among those who are equally near.
@@ -2384,7 +2384,7 @@ export interface components {
         UnfilledBecause: "no_transporter_online" | "nobody_free" | "nobody_accepted";
         /**
          * VehicleStatus
-         * @description Whether a vehicle can take a slot.
+         * @description Whether a vehicle can be assigned to a slot.
          *
          *     - `available`: It is on no live assignment.
          *     - `on_trip`: It is on a live assignment.

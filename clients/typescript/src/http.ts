@@ -62,7 +62,7 @@ export interface RetryOptions {
 }
 
 export const LONGEST_WAIT_SECONDS = 30; // the API's limit for `Prefer: wait`
-const ANSWER_SECONDS = 10; // time limit for a response, beyond the wait that the server was asked for
+const ANSWER_SECONDS = 10; // the time limit for a response, added to the wait in the request
 const FIRST_PAUSE_SECONDS = 0.1;
 const LONGEST_PAUSE_SECONDS = 2;
 

@@ -127,7 +127,7 @@ export interface paths {
         };
         get?: never;
         /**
-         * Record that the two have a contract. A block of one of them prevails
+         * Record that the two have a contract. A block by one of them prevails
          * @description For: admin.
          */
         put: operations["relationsSetByOperator"];
@@ -1085,7 +1085,7 @@ export interface paths {
         put: operations["relationsSetByTransporter"];
         post?: never;
         /**
-         * Block a customer no more
+         * Stop blocking a customer
          * @description For: transporter.
          */
         delete: operations["relationsRemoveByTransporter"];
@@ -1109,7 +1109,7 @@ export interface paths {
         put: operations["relationsSetByCustomer"];
         post?: never;
         /**
-         * Neither block nor prefer a transporter any more
+         * Stop blocking or preferring a transporter
          * @description For: customer.
          */
         delete: operations["relationsRemoveByCustomer"];
@@ -1658,7 +1658,7 @@ export interface components {
             status: "ok";
         };
         /**
-         * @description How a transporter's answer to an offer ended.
+         * @description What came of a transporter's answer to an offer.
          *
          *     - `accepted`: The transporter got the trucks that it asked for.
          *     - `declined`: The transporter declined.
@@ -2258,7 +2258,7 @@ export interface components {
              */
             transportersNotified: number;
         };
-        /** @description The cancelled truck, and its broadcast: it goes on with one truck less, or is cancelled with its last truck. */
+        /** @description The cancelled truck, and its broadcast, which goes on with one truck less or is cancelled with the last one. */
         CancelTruckResult: {
             /** @description The cancelled truck. */
             assignment: components["schemas"]["AssignmentView"];
@@ -2349,7 +2349,7 @@ export interface components {
             /** @description The trucks with their drivers. Held slots that get no truck are open to other transporters again. */
             assignments: components["schemas"]["OneTruck"][];
         };
-        /** @description A customer, as far as the customer's token named them. */
+        /** @description A customer with the name and the phone number from the customer's token. What the token lacked is null. */
         Contact: {
             /**
              * Format: uuid
@@ -2394,10 +2394,10 @@ export interface components {
          * @enum {string}
          */
         CustomerReason: "plans_changed" | "found_elsewhere" | "too_slow" | "wrong_details" | "price" | "driver_asked" | "other";
-        /** @description What the customer says about a transporter. */
+        /** @description How the customer marks a transporter. */
         CustomersRelation: {
             /**
-             * @description It replaces what the customer has said before.
+             * @description It replaces the customer's earlier mark of this transporter.
              * @enum {string}
              */
             relation: "blocked" | "preferred";
@@ -2757,7 +2757,7 @@ export interface components {
              */
             reason: string;
         };
-        /** @description How many accepts came too late, with one code. */
+        /** @description How many accepts came too late and were rejected with one code. */
         LostAccepts: {
             /**
              * @description How many accepts and confirmations of holds were rejected with it.
@@ -3810,7 +3810,7 @@ export interface components {
              */
             longitude: number;
         };
-        /** @description A version of a policy of which the effect is to be shown. */
+        /** @description A version of a policy whose effect is to be shown. */
         PreviewedPolicy: {
             /** @description Where the policy is in force. Left out: everywhere. Must be left out for `default`. */
             area?: components["schemas"]["Area"] | null;
@@ -3984,7 +3984,7 @@ export interface components {
             reasonCode?: components["schemas"]["ProviderReason"] | null;
         };
         /**
-         * @description What one side has said about the other.
+         * @description How one side has marked the other.
          *
          *     - `blocked`: No offer is made to the pair, and the transporter cannot take trucks.
          *     - `preferred`: The customer's offers reach this transporter first, among those who are equally near.
@@ -4122,7 +4122,7 @@ export interface components {
              */
             vehicleType?: string | null;
         };
-        /** @description How long it took, over the requests for which it happened. */
+        /** @description The median and the 95th percentile of a duration, over the requests that have it. */
         Spread: {
             /**
              * @description The median in seconds; null if it has happened for none.
@@ -4158,7 +4158,7 @@ export interface components {
          */
         StuckBecause: "past_deadline" | "no_expiry_timer" | "parked_command" | "failing_command" | "overdue_timer" | "idle_assignment" | "failing_webhook" | "waiting_webhook" | "late_queue" | "queue_without_worker" | "failing_check";
         /**
-         * @description What does not move.
+         * @description The kind of thing that does not move.
          *
          *     - `broadcast`: A broadcast.
          *     - `assignment`: An assignment.
@@ -4280,7 +4280,7 @@ export interface components {
              */
             version: number;
         };
-        /** @description Why and how a transition happened. Only the fields that the transition has are present; there may be others. */
+        /** @description Why and how a transition happened. Only the fields of this transition are present; there may be further ones. */
         TransitionDetails: {
             /**
              * @description The id of the driver who replaced another one.
@@ -4431,7 +4431,7 @@ export interface components {
             /** @description The vehicles, newest first, at most 200. */
             vehicles: components["schemas"]["VehicleView"][];
         };
-        /** @description What the transporter says about a customer. */
+        /** @description How the transporter marks a customer. */
         TransportersRelation: {
             /**
              * @description Always `blocked`.
@@ -4702,7 +4702,7 @@ export interface components {
             vehicleType: string;
         };
         /**
-         * @description Whether a vehicle can take a slot.
+         * @description Whether a vehicle can be assigned to a slot.
          *
          *     - `available`: It is on no live assignment.
          *     - `on_trip`: It is on a live assignment.

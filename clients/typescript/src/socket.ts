@@ -34,19 +34,19 @@ export interface SocketOptions {
    * the socket ends.
    */
   onFrame?: (frame: Frame) => void | Promise<void>;
-  /** Called if events were deleted before you received them: read your state again. The oldest event left is next. */
+  /** Called if events were deleted before you received them: read your state again. The next frame is the oldest event that is left. */
   onResync?: (oldestSeq: number) => void | Promise<void>;
   /** Called when the connection changes. `ended`: the socket does not reconnect. `reason` is the cause. */
   onState?: (state: "connected" | "disconnected" | "ended", reason: string, code?: number) => void;
-  /** By default the global WebSocket. Node 20 has none: pass the one of the package `ws`. */
+  /** The WebSocket class, by default the global one. Node 20 has none: pass the class of the package `ws`. */
   WebSocket?: WebSocketClass;
 }
 
 const ACK_SECONDS = 0.3; // well below the 3 s after which the server sends a push instead
 const CONNECT_SECONDS = 10;
-const QUIET_SECONDS = 20; // used until the server has sent its `heartbeatSeconds`
+const QUIET_SECONDS = 20; // this time applies until the server has sent its `heartbeatSeconds`
 const MAX_MISSED_HEARTBEATS = 3; // after this many heartbeat periods without a frame the connection counts as dead
-const STEADY_SECONDS = 10; // after a connection longer than this the back-off starts again at its first value
+const STEADY_SECONDS = 10; // after a longer connection the back-off starts again at its first value
 const LONGEST_PAUSE_SECONDS = 15;
 
 // After these close codes reconnecting would not help: the token is bad, expired or another user's, or newer sockets of
@@ -175,7 +175,7 @@ export class WeeloSocket {
       try {
         connection.close();
       } catch {
-        // some implementations throw if they are not connected yet
+        // some WebSockets throw if they are not connected yet
       }
     };
     const watch = setInterval(() => {

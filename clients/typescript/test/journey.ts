@@ -71,7 +71,7 @@ const customer = new WeeloClient({ baseUrl, token: variable("CUSTOMER_TOKEN"), w
 const transporter = new WeeloClient({ baseUrl, token: variable("TRANSPORTER_TOKEN"), wait: 20 });
 const driver = new WeeloClient({ baseUrl, token: variable("DRIVER_TOKEN"), wait: 20 });
 
-// The fleet.
+// Register a fleet, and take it online.
 const vehicleNumber = `KA05${Date.now().toString(36)}`;
 const vehicle = await transporter.result(
   transporter.api.PUT("/api/v1/vehicles/{vehicleNumber}", {
@@ -90,7 +90,7 @@ await transporter.result(
   transporter.api.POST("/api/v1/transporter/heartbeat", { body: { latitude: 12.98, longitude: 77.6 } }),
 );
 
-// The sockets.
+// Open the sockets of customer and transporter.
 const line = new Line(new URL(baseUrl));
 const received: Frame[] = [];
 const states: string[] = [];

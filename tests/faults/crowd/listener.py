@@ -80,7 +80,7 @@ class Listener:
     def is_cut_off(self) -> None:
         """Shut the reference client's socket down, whatever the client is doing."""
         line = self.channel._socket if self.channel is not None else None
-        with suppress(OSError, AttributeError):  # the client may have closed it already
+        with suppress(OSError, AttributeError):  # the client may have closed the socket already
             line.sock.shutdown(socket.SHUT_RDWR)
 
     def accept(self, booking: str) -> object:

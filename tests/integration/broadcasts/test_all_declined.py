@@ -38,7 +38,8 @@ def test_RADI_01_the_last_of_those_who_decline_brings_the_next_ring(world: World
     world.drain()
     assert world.told_at(broadcast)[far.id] == 2
     assert timers(world, broadcast) == [2, 3]
-    world.fire(WidenBroadcast(broadcast_id=broadcast, step=2))  # the ordinary timer
+    # The timer of the next ring, which the early step has made obsolete.
+    world.fire(WidenBroadcast(broadcast_id=broadcast, step=2))
     assert step(world, broadcast) == 2
 
 
@@ -81,7 +82,7 @@ def test_a_hold_or_a_won_truck_keeps_the_ring(world: World, by: str) -> None:
     world.decline(other, broadcast)
     world.drain()
     assert step(world, broadcast) == 1
-    if by == "hold":  # its holder declines, too
+    if by == "hold":  # the holder of the slots declines, too
         world.decline(holder, broadcast)
         world.drain()
         assert step(world, broadcast) == 2
@@ -138,5 +139,5 @@ def test_finding_the_last_one_costs_no_statement(world: World) -> None:
         event.remove(world.engine, "before_cursor_execute", note)
     reads = [each for each in texts if "offers" in each or "read_offer_to_decline" in each]
     assert sum("read_offer_to_decline" in each for each in reads) >= 1
-    # Besides: the open offers of the transporter, and the update of the declined one.
+    # The two other statements read the open offers of the transporter, and update the declined offer.
     assert len([each for each in reads if not each.startswith("PREPARE") and "read_offer" not in each]) == 2

@@ -187,7 +187,7 @@ def test_requests_that_offers_of_the_last_town_prevent_hide_no_farther_ones_from
     with_settings(monkeypatch, max_open_offers=1, radius_steps_km="25", min_offers_per_step=0)
     fleet = world.fleet(km_north=0)
     old = world.broadcast(1)
-    # One heartbeat asks for at most 20 late offers.
+    # One heartbeat causes at most 20 late offers.
     refused = [world.broadcast(1, at=place(38)) for _ in range(20)]
     beyond = world.broadcast(1, at=place(82.5))
     for km in (9, 58, 58):
@@ -290,7 +290,7 @@ def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after
 def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is_not_missed(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    # This makes presence look older than one TTL. Only then does a transporter who is missing in it count as offline.
+    # Presence is made to look older than one TTL. Only in such a presence does a missing transporter count as offline.
     redis().set("weelo:presence:since", 1)
     if step == "at the last step":
         world.fleet(km_north=70)

@@ -147,7 +147,7 @@ def play(world: World, fleets: Sequence[Fleet], requests: int, on_the_road: int)
 
 
 def end(world: World, broadcast: UUID) -> None:
-    """Let the broadcast be over and its truck be free again, without the commands in between."""
+    """End the broadcast and free its truck, without executing the commands in between."""
     with world.engine.begin() as connection:
         connection.exec_driver_sql(
             "UPDATE assignments SET status = 'completed' WHERE broadcast_id = %s", (broadcast,)
@@ -167,11 +167,11 @@ def compare(
 ) -> None:
     # Presence outlives the test, because each fleet sends one heartbeat only.
     with_settings(monkeypatch, max_offers_per_step=PER_STEP, presence_ttl_seconds=3_600)
-    # All in one band of 1 km, at different distances.
+    # All fleets are in one band of 1 km, at different distances.
     equal = [world.fleet(km_north=1.05 + 0.8 * n / fleets) for n in range(fleets)]
     world.drain()
     inequality, fill_rate = play(world, equal, requests, on_the_road)
-    # Bands of a millimetre: only the distance counts.
+    # With bands of a millimetre, only the distance counts.
     monkeypatch.setattr(offer_order, "BAND_KM", 1e-6)
     inequality_without, fill_rate_without = play(world, equal, requests, on_the_road)
     record("Gini of offers, and by distance only", (inequality, inequality_without))

@@ -1,4 +1,4 @@
-"""Vehicles, drivers, availability."""
+"""Vehicles, drivers and availability of a fleet, as its commands change them."""
 
 from __future__ import annotations
 

@@ -194,7 +194,7 @@ def test_a_timer_handed_back_before_its_time_has_not_been_tried(world: World) ->
 
 
 def lost_sight_of(world: World, monkeypatch: pytest.MonkeyPatch) -> UUID:
-    """Return an overdue timer that still has the crash mark of an attempt that did not crash.
+    """Return an overdue timer that still has the crash mark of an attempt that did not crash its process.
 
     The attempt could not remove the mark, because the database had become unreachable.
     """
@@ -442,7 +442,7 @@ def test_a_timer_that_kills_is_tried_less_and_less_often_but_never_given_up(
 ) -> None:
     monkeypatch.setitem(handlers._handlers, "broadcasts.expire", handlers._handlers["broadcasts.cancel"])
     timer = write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
-    for lost in range(11):  # the first attempt sets no crash mark, so there is one mark less than attempts
+    for lost in range(11):  # the first attempt sets no crash mark, so there is one mark fewer than attempts
         with suppress(Killed):
             sweep(world.bus, seconds=1)
         assert (row_of(world, timer).crashes, len(cancel_kills)) == (lost, lost + 1)

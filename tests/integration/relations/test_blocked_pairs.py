@@ -90,7 +90,7 @@ def test_no_catch_up_offers(world: World, customer: UUID, by: Side) -> None:
 
 @both_sides
 def test_no_late_offer_is_made(world: World, customer: UUID, by: Side) -> None:
-    """A heartbeat within the reach of a broadcast causes this command, and so does the end of a full list."""
+    """Late offers are made after a heartbeat near the pickup, and when a transporter's full list has room again."""
     fleet = world.fleet()
     block(world, by, customer, fleet)
     broadcast = world.broadcast(1, customer=customer)

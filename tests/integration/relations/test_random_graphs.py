@@ -1,4 +1,4 @@
-"""Random relations, fleets and moments: whatever happens in whatever order, no path tells or serves a blocked pair."""
+"""Random relations, fleets and moments: no order of events leads to an offer or an assignment to a blocked pair."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class Graph:
         return any((side, fleet.id) in self.blocks for side in SIDES)
 
     def offers_told(self, fleet: Fleet) -> list[Any]:
-        """Return what the fleet was told about the customer's requests, except about trucks of its own."""
+        """Return the events that the fleet got about the customer's requests, except those about its own trucks."""
         known = {str(each) for each in self.broadcasts}
         about = [each for each in self.world.events_of(fleet.id) if each.get("broadcastId") in known]
         return [

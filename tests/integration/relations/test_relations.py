@@ -119,7 +119,7 @@ def test_the_list_has_pages(world: World) -> None:
 
 def test_unknown_ids_are_refused_with_404(world: World) -> None:
     customer, fleet, unknown = new_customer(world), world.fleet(online=False), Fleet(uuid4())
-    stranger = Fleet(customer)  # a customer's id is no transporter's
+    stranger = Fleet(customer)  # this id belongs to a customer, so no transporter has it
     for other in (unknown, stranger):
         assert set_by_customer(world, customer, other).error["code"] == "TRANSPORTER_NOT_FOUND"
         assert unblock(world, "customer", customer, other).error["code"] == "TRANSPORTER_NOT_FOUND"

@@ -83,7 +83,7 @@ def _with_id_by_kind(schema: dict[str, Any]) -> None:
     """Require `bookingId` of a booking and `orderId` of an order, and forbid the other, which is never sent."""
     for name in ("bookingId", "orderId"):
         field = schema["properties"][name]
-        if "anyOf" in field:  # null stands for the absent one in the model, and never leaves the server
+        if "anyOf" in field:  # the absent id is null in the model, and is left out of what the server sends
             [kind] = [each for each in field.pop("anyOf") if each != {"type": "null"}]
             field.update(kind)
     schema["required"] = [name for name in schema["required"] if name not in ("bookingId", "orderId")]

@@ -25,14 +25,14 @@ AGAIN_AFTER_SECONDS = 1.0  # Presence is written some milliseconds after the com
     remedy="`weelo doctor --repair` copies their rows to presence again",
 )
 def presence_differs(examination: Examination) -> Iterator[str]:
-    """Find transporters, in a random sample of 500, who may be left out of rings or offered requests wrongly."""
+    """Find transporters, in a random sample of 500, who may be left out of rings, or get offers that do not fit."""
     if found := differing(examination):
         yield f"presence: {len(found)} of at most {SAMPLE} transporters have other kinds of trucks there than in their rows"
 
 
 def differing(examination: Examination) -> list[UUID]:
     """Return the transporters of a random sample whose presence and rows differ, and still differ after a second."""
-    with suppress(RedisError):  # the check `redis` reports it
+    with suppress(RedisError):  # the check `redis` reports an unavailable Redis
         suspects = _differing(examination, overview.sample(SAMPLE))
         if suspects:
             time.sleep(AGAIN_AFTER_SECONDS)

@@ -18,7 +18,7 @@ LEAST_MINUTES = 2
     remedy="look at the credentials of FCM, the network and Firebase's status page; phones with a closed app get no offers",
 )
 def fcm_away(_look: Examination) -> Iterator[str]:
-    """Find that FCM has accepted fewer than half of the pushes for some minutes."""
+    """Find out whether FCM has accepted fewer than half of the pushes for some minutes."""
     recent = push_results.recent()
     total = recent.accepted + recent.failed
     if (

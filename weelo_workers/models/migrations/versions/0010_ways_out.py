@@ -70,7 +70,7 @@ def upgrade() -> None:
                         WHERE t.broadcast_id = a.broadcast_id AND t.subject_id = a.id
                           AND t.name = 'decline' AND t.cause = 'trips.expire_assignment')
     """)
-    # These two texts were written by the system. If a driver wrote the same text, it does not say more than the status.
+    # These two texts were written by the system. If a driver wrote the same text, the text adds nothing to the status.
     op.execute("""
         UPDATE assignments SET note = NULL
          WHERE (status = 'cancelled' AND note = 'customer_cancelled') OR (status = 'driver_declined' AND note = 'declined')
@@ -131,7 +131,7 @@ def downgrade() -> None:
     op.drop_index("assignments_given_back", table_name="assignments")
     op.drop_constraint("an_assignment_has_a_known_reason", "assignments", type_="check")
     op.drop_constraint("an_assignment_has_a_known_status", "assignments", type_="check")
-    # The earlier version knows no other states in which a truck does not come.
+    # For a truck that does not come, the earlier version knows only the statuses that are set here.
     op.execute("UPDATE assignments SET status = 'driver_declined' WHERE status = 'given_back'")
     op.execute("UPDATE assignments SET status = 'cancelled' WHERE status IN ('customer_no_show', 'failed')")
     op.execute("UPDATE assignments SET note = 'customer_cancelled' WHERE status = 'cancelled'")

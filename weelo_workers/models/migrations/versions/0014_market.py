@@ -24,12 +24,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'rejected' AND queue = 'offers'"),
     )
-    # All commands wait for the table of broadcasts from here until the migration ends, so the indexes are made before. Of
-    # finished broadcasts, which may be millions, nothing is written: the figures of seconds leave them out.
+    # From here until the migration ends, all commands wait for the table of broadcasts, so the indexes were made
+    # earlier. Finished broadcasts may be millions, so their rows are not written, and figures about durations leave
+    # them out.
     op.add_column("broadcasts", sa.Column("first_won_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("broadcasts", sa.Column("filled_at", sa.DateTime(timezone=True), nullable=True))
     # While old and new workers run side by side, an old one does not set these times. If it has assigned the first trucks
-    # of a broadcast, and a new one further trucks, the figures have the time of these.
+    # of a broadcast, and a new one further trucks, the figures use the time of the further trucks.
     op.execute("""
         UPDATE broadcasts b
            SET first_won_at = (SELECT min(at) FROM transitions t
@@ -38,7 +39,7 @@ def upgrade() -> None:
                              WHERE t.broadcast_id = b.id AND subject = 'broadcast' AND name = 'take_last')
          WHERE b.status NOT IN ('completed', 'cancelled', 'expired')
     """)
-    # In older rows it is null, and the figures read the offer.
+    # In older rows this column is null, and the figures read the ring from the offer.
     op.add_column("assignments", sa.Column("ring", sa.Text(), nullable=True))
 
 
