@@ -39,7 +39,8 @@ def routes(*, with_a_body: bool) -> list[tuple[str, str, str]]:
         if not rule.rule.startswith("/api/v1/"):
             continue  # the console's routes take forms, not JSON
         if method and ("body" in inspect.signature(view).parameters) == with_a_body:
-            path = re.sub(r"<[^>]+>", str(uuid4()), rule.rule.replace("<vehicleNumber>", "KA01AB1234"))
+            path = rule.rule.replace("<vehicleNumber>", "KA01AB1234").replace("<scope>", "default")
+            path = re.sub(r"<[^>]+>", str(uuid4()), path)
             found.append((method, path, min(view.roles)))
     return sorted(found, key=lambda each: (re.sub(r"[0-9a-f-]{36}", "{}", each[1]), each[0]))
 
