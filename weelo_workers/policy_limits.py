@@ -54,8 +54,7 @@ def contradiction(
     if contracted_lasts_too_long(contracted_first_seconds, broadcast_timeout_seconds):
         return (
             ("contracted_first_seconds", "broadcast_timeout_seconds"),
-            f"contracted transporters would have the offer for {contracted_first_seconds:g} s, so no ring would follow "
-            f"before the deadline ({broadcast_timeout_seconds:g} s)",
+            f"no ring would follow the {contracted_first_seconds:g} s of contracted transporters before the deadline ({broadcast_timeout_seconds:g} s)",
         )
     return None
 

@@ -234,8 +234,7 @@ def test_the_deadline_must_leave_time_for_a_ring_after_the_contracted_transporte
         json=version(contractedFirstSeconds=60, broadcastTimeoutSeconds=60),
     ).get_json()
     assert refused["errors"][0]["message"] == (
-        "impossible in the scope delhi: contracted transporters would have the offer for 60 s, "
-        "so no ring would follow before the deadline (60 s)"
+        "impossible in the scope delhi: no ring would follow the 60 s of contracted transporters before the deadline (60 s)"
     )
     # The scope takes its deadline from default now, so a shorter deadline there would contradict it.
     put(operator, "delhi", version(contractedFirstSeconds=60))

@@ -102,7 +102,10 @@ class OfferAnswer(DescribedEnum):
 
     ACCEPTED = "accepted", "The transporter got a slot, and still has it or has completed its trip."
     DECLINED = "declined", "The transporter declined the broadcast."
-    WITHDRAWN = "withdrawn", "The offer was withdrawn, because the customer or the transporter has blocked the other."
+    WITHDRAWN = (
+        "withdrawn",
+        "The offer was withdrawn, because the customer or the transporter has blocked the other.",
+    )
 
 
 class UnfilledBecause(DescribedEnum):
