@@ -281,6 +281,22 @@ def test_a_block_withdraws_the_open_offer_and_the_hold(world: World, customer: U
 
 
 @both_sides
+def test_a_truck_lost_right_after_the_block_is_not_announced_to_the_blocked_fleet(
+    world: World, customer: UUID, by: Side
+) -> None:
+    fleet, winner = world.fleet(), world.fleet()
+    broadcast = world.broadcast(1, customer=customer)
+    world.accept(winner, broadcast)
+    world.drivers_accept(broadcast)
+    world.drain()
+    before = told(world, fleet, broadcast)
+    block(world, by, customer, fleet)
+    world.give_back(world.assignments(broadcast)[0])
+    world.drain()
+    assert told(world, fleet, broadcast) == before
+
+
+@both_sides
 def test_the_operators_list_says_withdrawn_also_after_a_decline(
     world: World, customer: UUID, by: Side
 ) -> None:
