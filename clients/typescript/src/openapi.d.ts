@@ -3591,7 +3591,7 @@ export interface components {
              */
             broadcastTimeoutSeconds?: number | null;
             /**
-             * @description For this long a new request is offered only to the customer's contracted transporters, in seconds. 0: not at all.
+             * @description For this long a new request is offered only to the customer's contracted transporters, in seconds. 0: not at all. Must be less than `broadcastTimeoutSeconds`.
              * @example 30
              */
             contractedFirstSeconds?: number | null;

@@ -284,6 +284,7 @@ class Graph:
         return self.world.rows(query, broadcasts=self.broadcasts)
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("first", "count"),
     [(0, 15), *(pytest.param(first, 100, marks=pytest.mark.long) for first in range(0, 1_000, 100))],
