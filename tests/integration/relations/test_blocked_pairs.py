@@ -294,6 +294,8 @@ def test_a_truck_lost_right_after_the_block_is_not_announced_to_the_blocked_flee
     world.give_back(world.assignments(broadcast)[0])
     world.drain()
     assert told(world, fleet, broadcast) == before
+    (withdrawn,) = world.rows("SELECT from_status, to_status FROM transitions WHERE name = 'withdraw'")
+    assert tuple(withdrawn) == ("offered", "withdrawn"), "the fleet has not declined it"
 
 
 @both_sides
