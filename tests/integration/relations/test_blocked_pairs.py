@@ -25,8 +25,6 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.environment_policy import environment_policy
 from weelo_workers.queries import broadcasts
 from weelo_workers.queries.offer_explanation import explain
-from weelo_workers.queries.pages import PageRequest
-from weelo_workers.queries.recipients import recipients
 
 STEP = environment_policy().radius_step_seconds + 1
 
@@ -278,48 +276,6 @@ def test_a_block_withdraws_the_open_offer_and_the_hold(world: World, customer: U
     block(world, by, customer, fleet)
     world.drain()
     assert told(world, fleet, broadcast).count("offer_withdrawn") == 1
-
-
-@both_sides
-def test_a_truck_lost_right_after_the_block_is_not_announced_to_the_blocked_fleet(
-    world: World, customer: UUID, by: Side
-) -> None:
-    fleet, winner = world.fleet(), world.fleet()
-    broadcast = world.broadcast(1, customer=customer)
-    world.accept(winner, broadcast)
-    world.drivers_accept(broadcast)
-    world.drain()
-    before = told(world, fleet, broadcast)
-    block(world, by, customer, fleet)
-    world.give_back(world.assignments(broadcast)[0])
-    world.drain()
-    assert told(world, fleet, broadcast) == before
-    (withdrawn,) = world.rows("SELECT from_status, to_status FROM transitions WHERE name = 'withdraw'")
-    assert tuple(withdrawn) == ("offered", "withdrawn"), "the fleet has not declined it"
-
-
-@both_sides
-def test_the_operators_list_says_withdrawn_also_after_a_decline(
-    world: World, customer: UUID, by: Side
-) -> None:
-    silent, declining, winner = (world.fleet() for _ in range(3))
-    broadcast = world.broadcast(2, customer=customer)
-    world.decline(declining, broadcast)
-    world.accept(winner, broadcast)
-    for fleet in (silent, declining, winner):
-        block(world, by, customer, fleet)
-    with Session(world.engine) as session:
-        page = recipients(session, broadcast, PageRequest(10, None))
-    assert page is not None
-    listed = {
-        UUID(each["transporterId"]): (each["offered"], each["answer"], each["reason"], each["declinedAt"])
-        for each in page.items
-    }
-    assert listed == {
-        silent.id: (True, "withdrawn", "blocked", None),
-        declining.id: (True, "withdrawn", "blocked", None),
-        winner.id: (True, "accepted", "blocked", None),
-    }
 
 
 @both_sides
