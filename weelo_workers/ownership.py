@@ -17,7 +17,7 @@ from weelo_workers.lifecycles.ladder import ring_name
 from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TruckRequest
 from weelo_workers.models.prepared import prepared
-from weelo_workers.queries.open_offers import open_offer_exists
+from weelo_workers.queries.open_offers import kept_out, open_offer_exists
 from weelo_workers.queries.relations import are_blocked, is_blocked
 
 
@@ -39,20 +39,27 @@ def lock_any_broadcast(uow: UnitOfWork, broadcast_id: UUID) -> Broadcast:
     return broadcast
 
 
-def lock_offer_to_decline(
-    uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID
-) -> tuple[Broadcast, Offer, bool]:
-    """Return the broadcast, its offer to this transporter, and whether another transporter may still take the broadcast.
+@dataclass(frozen=True, slots=True)
+class OfferToDecline:
+    """An offer of a locked broadcast."""
 
-    Raises Rejected(BROADCAST_NOT_FOUND) without an offer.
-    """
+    broadcast: Broadcast
+    offer: Offer
+    others_may_take_it: bool
+    """Whether another transporter may still take the broadcast."""
+    is_kept_out: bool
+    """Whether another open broadcast passed the transporter over for lack of room."""
+
+
+def lock_offer_to_decline(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> OfferToDecline:
+    """Return this transporter's offer of the broadcast. Raises Rejected(BROADCAST_NOT_FOUND) without an offer."""
     broadcast = uow.lock(Broadcast, broadcast_id)
     found = uow.session.execute(
         _TO_DECLINE, {"broadcast": broadcast_id, "own": transporter_id}, execution_options=AS_IT_IS_NOW
     ).one_or_none()
     if broadcast is None or found is None:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
-    return broadcast, found.Offer, found.others_may_take_it
+    return OfferToDecline(broadcast, found.Offer, found.others_may_take_it, found.is_kept_out)
 
 
 _TO_DECLINE = (
@@ -61,6 +68,7 @@ _TO_DECLINE = (
         open_offer_exists(bindparam("broadcast", type_=Uuid()), besides=bindparam("own", type_=Uuid())).label(
             "others_may_take_it"
         ),
+        kept_out(bindparam("own", type_=Uuid())).label("is_kept_out"),
     )
     .where(
         Offer.broadcast_id == bindparam("broadcast", type_=Uuid()),

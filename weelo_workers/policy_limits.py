@@ -38,6 +38,7 @@ def contradiction(
     last_step_max_km: float,
     radius_step_seconds: float,
     broadcast_timeout_seconds: float,
+    contracted_first_seconds: float,
 ) -> tuple[tuple[str, str], str] | None:
     """Return which two values contradict each other, by their names, and why; None if none do."""
     if last_step_is_too_short(last_step_max_km, radius_steps_km):
@@ -50,7 +51,17 @@ def contradiction(
             ("broadcast_timeout_seconds", "radius_step_seconds"),
             f"the deadline ({broadcast_timeout_seconds:g} s) would be shorter than a step ({radius_step_seconds:g} s)",
         )
+    if contracted_lasts_too_long(contracted_first_seconds, broadcast_timeout_seconds):
+        return (
+            ("contracted_first_seconds", "broadcast_timeout_seconds"),
+            f"no ring would follow the {contracted_first_seconds:g} s of contracted transporters before the deadline ({broadcast_timeout_seconds:g} s)",
+        )
     return None
+
+
+def contracted_lasts_too_long(contracted_first_seconds: float, broadcast_timeout_seconds: float) -> bool:
+    """Return whether the broadcast would expire before the first ring follows the step of contracted transporters."""
+    return contracted_first_seconds >= broadcast_timeout_seconds
 
 
 def last_step_is_too_short(last_step_max_km: float, radius_steps_km: tuple[float, ...]) -> bool:

@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     soft_open_offers: policy_limits.SoftOpenOffers = 10_000
     """Transporters with fewer open offers than this come first. The others get an offer only if a step has fewer candidates than `MIN_OFFERS_PER_STEP` otherwise. At least as large as `MAX_OPEN_OFFERS`: no soft cap."""
     contracted_first_seconds: policy_limits.ContractedFirstSeconds = 0.0
-    """For this long a new request is offered only to the transporters who have a contract with its customer, if one of them is online with a free truck. The rings follow afterwards, or at once when all of them have declined. 0: the rings begin at once."""
+    """For this long a new request is offered only to the transporters who have a contract with its customer, if one of them is online with a free truck. The rings follow afterwards, or at once when all of them have declined. 0: the rings begin at once. Must be less than `BROADCAST_TIMEOUT_SECONDS`."""
     served_areas_only: bool = False
     """`true`: a booking or an order with a pickup outside every area of a policy is refused (422 `NOT_SERVED`)."""
     sweep_seconds: Annotated[float, Field(gt=0, le=60)] = 1.0
@@ -279,6 +279,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 "LAST_STEP_MAX_KM: must be 0 (no limit) or at least the last of RADIUS_STEPS_KM, "
                 f"{self.radius_steps_km[-1]:g}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _rings_follow_before_the_deadline(self) -> Self:
+        deadline = self.broadcast_timeout_seconds
+        if policy_limits.contracted_lasts_too_long(self.contracted_first_seconds, deadline):
+            raise ValueError(
+                f"CONTRACTED_FIRST_SECONDS: must be less than BROADCAST_TIMEOUT_SECONDS, {deadline:g}, "
+                "so that a ring follows before the deadline"
             )
         return self
 

@@ -160,6 +160,12 @@ def test_each_change_is_in_the_audit_log(world: World, operator: Operator) -> No
         ),
         ("delhi", version(broadcastTimeoutSeconds=5), "settings.broadcastTimeoutSeconds"),
         ("delhi", version(radiusStepSeconds=600), "settings.radiusStepSeconds"),
+        ("delhi", version(contractedFirstSeconds=120), "settings.contractedFirstSeconds"),
+        (
+            "delhi",
+            version(contractedFirstSeconds=60, broadcastTimeoutSeconds=60),
+            "settings.contractedFirstSeconds",
+        ),
         ("delhi", version(lastStepMaxKm=9, radiusStepsKm=[5, 10]), "settings.lastStepMaxKm"),
         ("delhi", version(lastStepMaxKm=74), "settings.lastStepMaxKm"),
         ("delhi", version(maxOffersPerStep=0), "settings.maxOffersPerStep"),
@@ -216,6 +222,29 @@ def test_a_version_of_default_that_makes_another_scope_impossible_is_refused(
     assert response.status_code == 400
     assert "delhi" in response.get_json()["detail"]
     assert world.value("SELECT count(*) FROM policy_versions") == 1
+
+
+def test_the_deadline_must_leave_time_for_a_ring_after_the_contracted_transporters(
+    world: World, operator: Operator
+) -> None:
+    put(operator, "delhi", version(contractedFirstSeconds=60, broadcastTimeoutSeconds=61))
+    refused = operator.ask(
+        "PUT",
+        "/admin/policies/delhi",
+        json=version(contractedFirstSeconds=60, broadcastTimeoutSeconds=60),
+    ).get_json()
+    assert refused["errors"][0]["message"] == (
+        "impossible in the scope delhi: no ring would follow the 60 s of contracted transporters before the deadline (60 s)"
+    )
+    # The scope takes its deadline from default now, so a shorter deadline there would contradict it.
+    put(operator, "delhi", version(contractedFirstSeconds=60))
+    shorter = operator.ask(
+        "PUT", "/admin/policies/default", json=version(area=None, broadcastTimeoutSeconds=60)
+    )
+    assert (shorter.status_code, shorter.get_json()["errors"][0]["field"]) == (
+        400,
+        "settings.broadcastTimeoutSeconds",
+    )
 
 
 def test_what_became_impossible_after_it_was_recorded_is_rejected_when_it_is_executed(

@@ -17,6 +17,7 @@ from tests.support.sources import (
     handled_commands,
     handler_files,
     import_all_contracts,
+    imported_names,
     name_of,
     public_functions,
     python_files,
@@ -92,6 +93,14 @@ def test_a_handler_neither_begins_nor_ends_a_transaction(path: Path) -> None:
     """The bus opens and ends sessions and transactions."""
     others = {"Session", "begin_nested", "close", "commit", "connect", "engine", "read_engine", "rollback"}
     assert not [ast.unparse(call) for call in calls(path) if name_of(call.func) in others]
+
+
+@pytest.mark.parametrize("path", INSIDE_A_TRANSACTION, ids=_id)
+def test_no_handler_reads_the_settings(path: Path) -> None:
+    """Handlers use the policy of the broadcast instead, so processes with different settings decide the same."""
+    from_environment = {"Settings", "settings", "environment_policy", "resolved_policy", "getenv"}
+    assert not from_environment & imported_names(path)
+    assert not [ast.unparse(call) for call in calls(path) if name_of(call.func) in from_environment]
 
 
 @pytest.mark.parametrize("path", [*INSIDE_A_TRANSACTION, *python_files(*RULES)], ids=_id)

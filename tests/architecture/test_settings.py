@@ -171,6 +171,7 @@ BAD_VALUES = [
     ("MAX_OPEN_OFFERS", "0"),
     ("SOFT_OPEN_OFFERS", "0"),
     ("CONTRACTED_FIRST_SECONDS", "-1"),
+    ("CONTRACTED_FIRST_SECONDS", "120"),  # as long as BROADCAST_TIMEOUT_SECONDS
     ("SERVED_AREAS_ONLY", "sometimes"),
     ("LAST_STEP_MAX_KM", "-1"),
     ("LAST_STEP_MAX_KM", "74"),  # this limit is less than the radius of the last ring, 75 km

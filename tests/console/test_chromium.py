@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from tests.support.api_process import Api
 from tests.support.people import Truck, book
+from tests.support.relations import new_customer, set_by_operator
 from tests.support.servers import CONSOLE, own_database, own_redis
 from tests.support.sources import ROOT
 from tests.support.system import System
@@ -200,6 +201,30 @@ def test_the_counts_of_a_broadcast_follow_its_tables(browser: Browser, api: Api,
         page.locator('#trucks-count:text-is("1")').wait_for()
         assert page.locator("#asked-count").text_content() == "1"
         assert page.locator("#timeline-count").text_content() != before
+
+
+def test_an_operator_records_a_contract_and_deletes_it(browser: Browser, api: Api, world: World) -> None:
+    fleet, customer = world.fleet(), new_customer(world)
+    name_fleet(world, fleet.id)
+    with signed_in(browser, api) as visit:
+        page = visit.page
+        page.goto(f"{visit.origin}/console/policies")
+        page.get_by_label("Customer").fill(str(customer))
+        page.get_by_role("button", name="Show contracts").click()
+        page.get_by_text("This customer has no contract.").wait_for()
+        page.get_by_label("Fleet").fill(str(fleet.id)[:8])
+        page.get_by_label("Reason, for the history").fill("from April on")
+        page.get_by_role("button", name="Record contract").click()
+        page.locator("#outcomes .pending, #outcomes .applied").first.wait_for()
+        world.drain()
+        row = page.locator("#contracts tr", has_text=HINDI)
+        row.wait_for()
+        row.locator("summary").click()
+        row.get_by_label("Reason, for the history").fill("it has ended")
+        row.get_by_role("button", name="Delete contract now").click()
+        page.locator("#outcomes .pending, #outcomes .applied").first.wait_for()
+        eventually(lambda: world.drain() > 0)
+        page.get_by_text("This customer has no contract.").wait_for()
 
 
 def test_a_fleet_shows_the_lever_that_it_needs_next(browser: Browser, api: Api, world: World) -> None:
@@ -387,6 +412,8 @@ def test_every_page_fits_its_window_light_and_dark(
     name_fleet(world, fleet.id)
     world.fleet(km_north=8)
     broadcast_id = world.broadcast(2)
+    customer = world.customer_of(broadcast_id)
+    set_by_operator(world, customer, fleet)
     world.accept(fleet, broadcast_id)
     world.broadcast()
     with signed_in(browser, api, viewport) as visit:
@@ -400,6 +427,9 @@ def test_every_page_fits_its_window_light_and_dark(
             "queues": "/queues",
             "stuck": "/stuck",
             "audit": "/audit",
+            "policies": "/policies",
+            "policy": "/policies/default",
+            "customer": f"/customers/{customer}",
         }.items():
             visit.page.goto(f"{visit.origin}/console{path}")
             visit.page.wait_for_selector('#live[data-state="live"]')
@@ -414,7 +444,7 @@ def test_every_page_fits_its_window_light_and_dark(
                 assert unreadable(visit) == [], f"{name}, {scheme}"
             assert backgrounds[0] != backgrounds[1]
             assert set(visit.dead_anchors) <= {"#"}, "only the buttons of the map"
-            if name in ("fleets", "fleet", "why"):
+            if name in ("fleets", "fleet", "why", "customer"):
                 assert HINDI in visit.page.inner_text("main")
 
 

@@ -84,9 +84,23 @@ def test_relations_are_shown_to_both_sides_pages_and_escaped(world: World, opera
     assert f"/console/customers/{customer}" in of_fleet and "Asha Verma" in of_fleet
     assert f"/console/fleets/{fleet.id}" in of_customer and "<script>alert" not in of_customer
     assert f"/console/customers/{customer}" in operator.get(f"/broadcasts/{broadcast_id}")
-    [cells] = re.findall(r"<tbody>\s*<tr>(.*?)</tr>", of_customer, re.DOTALL)
+    table = of_customer.partition('aria-label="Relations"')[2]
+    [cells] = re.findall(r"<tbody>\s*<tr>(.*?)</tr>", table, re.DOTALL)
     assert [("<time" in cell) for cell in cells.split("</td>")[1:5]] == [True, False, False, True]
     assert operator.client.get(f"/console/customers/{uuid4()}").status_code == 404
+
+
+def test_a_withdrawn_offer_is_shown_as_withdrawn_with_its_reason(world: World, operator: Operator) -> None:
+    fleet = world.fleet()
+    broadcast_id = booked(world, "Asha Verma")
+    set_by_customer(world, world.customer_of(broadcast_id), fleet)
+    page = operator.get(f"/broadcasts/{broadcast_id}")
+    assert '<span class="outcome withdrawn">withdrawn</span> the customer and they block one another' in page
+    assert "withdrawn, blocked" in page, "the fleet in the drawing of the moment"
+    assert "<dt>withdrawn</dt><dd>1</dd>" in page
+    assert "withdrawn: the customer and they block one another" in operator.get(
+        f"/broadcasts/{broadcast_id}/fleets/{fleet.id}"
+    )
 
 
 def test_the_list_filters_and_searches(world: World, operator: Operator) -> None:

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.orm import Session
 
+from tests.support.relations import set_by_customer
 from tests.support.world import World
 from weelo_workers.contracts.statuses import BroadcastStatus
 from weelo_workers.queries.past_moments import FleetState, History, history
@@ -72,6 +73,33 @@ def test_every_moment_shows_what_was_known_then(world: World) -> None:
     assert all(slot.vehicle_number is None for slot in found.at(ended).slots)
     # An earlier moment is shown as it was, also after the end.
     assert found.at(taken).status is BroadcastStatus.PARTIALLY_FILLED
+
+
+def test_a_withdrawn_offer_was_asked_or_declined_before_and_is_withdrawn_since(world: World) -> None:
+    silent, declining, winner = (world.fleet() for _ in range(3))
+    broadcast_id = world.broadcast(2)
+    customer = world.customer_of(broadcast_id)
+    world.decline(declining, broadcast_id)
+    world.accept(winner, broadcast_id)
+    before = now(world)
+    for fleet in (silent, declining, winner):
+        set_by_customer(world, customer, fleet)
+    after = now(world)
+
+    found = history_of(world, broadcast_id)
+    assert states(found, before) == {
+        silent.id: FleetState.ASKED,
+        declining.id: FleetState.DECLINED,
+        winner.id: FleetState.WON,
+    }
+    assert states(found, after) == {
+        silent.id: FleetState.WITHDRAWN,
+        declining.id: FleetState.WITHDRAWN,
+        winner.id: FleetState.WON,
+    }
+    reasons = {each.transporter_id: each.reason for each in found.at(after).fleets}
+    assert reasons == {silent.id: "blocked", declining.id: "blocked", winner.id: None}
+    assert found.at(after).count(FleetState.WITHDRAWN) == 2
 
 
 def test_the_last_moment_is_the_present_state(world: World) -> None:

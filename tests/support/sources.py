@@ -81,6 +81,16 @@ def calls(path: Path) -> Iterator[ast.Call]:
     return (node for node in ast.walk(syntax(path)) if isinstance(node, ast.Call))
 
 
+def imported_names(path: Path) -> set[str]:
+    """Return the names that a file imports from other modules."""
+    return {
+        alias.name
+        for node in ast.walk(syntax(path))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+
+
 def name_of(expression: ast.expr) -> str:
     """Return `handles` for `handles` and for `bus.handles`, and an empty string for an expression without a name."""
     match expression:

@@ -331,23 +331,6 @@ def fleet(fleet_id: UUID) -> str:
     return page("fleet.html", fleet=found, audit=audit.items, levers=levers, relations=relations, names=names)
 
 
-@api.get("/customers/<uuid:customer_id>")
-def customer(customer_id: UUID) -> str:
-    """One customer: the fleets that they block or prefer, that block them, or with which they have a contract."""
-    with replica_session() as session:
-        relations = relations_of(session, customer_id, Role.CUSTOMER, RELATIONS_SHOWN)
-        names = people(session, [customer_id, *(each.transporter_id for each in relations)])
-    if customer_id not in names:
-        raise Rejected(Code.NOT_FOUND)
-    return page(
-        "customer.html",
-        customer_id=customer_id,
-        person=names[customer_id],
-        relations=relations,
-        names=names,
-    )
-
-
 # --- the system -----------------------------------------------------------------------------------------
 
 

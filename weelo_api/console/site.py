@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 # These modules add their routes to the blueprint.
-from weelo_api.console import health, levers, live, map_data, pages, policies, routes  # noqa: F401
+from weelo_api.console import customers, health, levers, live, map_data, pages, policies, routes  # noqa: F401
 
 
 def register(app: Flask) -> None:

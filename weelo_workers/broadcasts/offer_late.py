@@ -13,7 +13,7 @@ from weelo_workers.contracts.statuses import PassedOverBecause
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
-from weelo_workers.queries.open_offers import in_last_step, open_offers_of
+from weelo_workers.queries.open_offers import in_last_step, largest_cap, open_offers_of
 
 # The duration of a snooze, after a transporter could not take a broadcast.
 SNOOZE_SECONDS = 60.0
@@ -46,7 +46,8 @@ def _leave_out_of_heartbeats(
     no_room = any(each.because == PassedOverBecause.TOO_MANY_OFFERS for each in late.excluded)
     if no_room and here is not None and not in_last_step(broadcast):
         km = pickup_of(broadcast).km_to(here)
-        if _list_is_full_beyond(uow, transporter_id, here, km, cap=broadcast.policy.max_open_offers):
+        # This limit is for the broadcasts of all policies, so the largest of their caps decides.
+        if _list_is_full_beyond(uow, transporter_id, here, km, cap=largest_cap(uow.session, broadcast)):
             uow.after_commit(partial(presence.mark_full, transporter_id, km, SNOOZE_SECONDS))
     offered = uow.session.get(Offer, (broadcast.id, transporter_id)) is not None
     leave_out = presence.mark_offered if offered else presence.snooze

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from uuid import UUID
 
 from sqlalchemy import func, or_, select, update
 
 from weelo_workers import broadcast_transitions, presence
-from weelo_workers.broadcasts.matching import Candidate, already_offered
+from weelo_workers.broadcasts.matching import Candidate, already_offered, search_contracted
 from weelo_workers.broadcasts.offering import offer_to, with_room
+from weelo_workers.broadcasts.offering_late import offer_late_to
 from weelo_workers.contracts.broadcasts import ReofferBroadcast
 from weelo_workers.contracts.statuses import TruckRequestStatus
 from weelo_workers.lifecycles import broadcast as lifecycle
@@ -18,15 +20,18 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold, Offer
 from weelo_workers.queries.open_offers import has_open_offer
+from weelo_workers.queries.relations import contracted_transporters
 
 
 @handles(ReofferBroadcast)
 def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
     """Offer the slot again, unless it has been taken since it was reopened, and send the next step.
 
-    If the slot is on hold, it is offered when the hold ends. The first step of a new round is sent in any case, because
-    no other command sends it.
+    In step 0 the slot is also offered to contracted transporters who came online while no slot was open. If the slot is on
+    hold, it is offered when the hold ends. The first step of a new round is sent in any case, because no other command
+    sends it.
     """
+    contracted = _contracted_without_offer(uow, command)
     broadcast = uow.lock(Broadcast, command.broadcast_id)
     if broadcast is None or broadcast.status not in lifecycle.OPEN:
         return
@@ -46,8 +51,23 @@ def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
         _renew(uow, broadcast, candidates)
     if candidates:
         offer_to(uow, broadcast, slots, candidates)
+    if searching and contracted:
+        offer_late_to(uow, broadcast.id, contracted)
     if not broadcast.has_begun or (searching and not command.new_round):
         uow.send(broadcast_transitions.next_step(broadcast), at=_not_before(uow, broadcast))
+
+
+def _contracted_without_offer(uow: UnitOfWork, command: ReofferBroadcast) -> dict[UUID, float | None]:
+    """Return the contracted transporters online without an offer, with their distances; none if this is not step 0.
+
+    Called before anything is locked, because Redis may be slow to answer. A new round makes step 0 again, which finds
+    these transporters by itself.
+    """
+    unlocked = None if command.new_round else uow.session.get(Broadcast, command.broadcast_id)
+    if unlocked is None or not unlocked.is_for_contracted:
+        return {}
+    found = contracted_transporters(uow.session, unlocked.customer_id, without_offer_of=unlocked.id)
+    return search_contracted(found, unlocked).near if found else {}
 
 
 def _not_before(uow: UnitOfWork, broadcast: Broadcast) -> datetime | None:

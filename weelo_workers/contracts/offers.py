@@ -309,7 +309,7 @@ class RecipientView(Wire):
     reason: PassedOverBecause | None
     """Why the transporter was passed over, or `blocked` if the offer was withdrawn; null if they have an offer."""
     answer: OfferAnswer | None
-    """What the transporter answered to the offer; null if there is no answer."""
+    """What the transporter answered to the offer, or `withdrawn`; null if there is no answer."""
     declined_at: Timestamp | None
     """When the transporter declined; null if they did not."""
     decline_reason_code: ReasonCode | None

@@ -95,7 +95,7 @@ class PolicySettings(Request):
     contracted_first_seconds: Annotated[policy_limits.ContractedFirstSeconds | None, Field(examples=[30])] = (
         None
     )
-    """For this long a new request is offered only to the customer's contracted transporters, in seconds. 0: not at all."""
+    """For this long a new request is offered only to the customer's contracted transporters, in seconds. 0: not at all. Must be less than `broadcastTimeoutSeconds`."""
     hold_seconds: Annotated[policy_limits.HoldSeconds | None, Field(examples=[90])] = None
     """How long a transporter may hold slots, in seconds."""
     driver_accept_seconds: Annotated[policy_limits.DriverAcceptSeconds | None, Field(examples=[45])] = None

@@ -98,10 +98,14 @@ class NotOfferedBecause(DescribedEnum):
 
 
 class OfferAnswer(DescribedEnum):
-    """A transporter's answer to an offer."""
+    """What became of an offer."""
 
     ACCEPTED = "accepted", "The transporter got a slot, and still has it or has completed its trip."
     DECLINED = "declined", "The transporter declined the broadcast."
+    WITHDRAWN = (
+        "withdrawn",
+        "The offer was withdrawn, because the customer or the transporter has blocked the other.",
+    )
 
 
 class UnfilledBecause(DescribedEnum):

@@ -24,9 +24,8 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
     one of them the last one. Declining again, or after the broadcast has ended, succeeds. Raises
     Rejected(BROADCAST_NOT_FOUND) if the caller has no offer.
     """
-    broadcast, offer, others_may_take_it = lock_offer_to_decline(
-        uow, command.broadcast_id, command.transporter_id
-    )
+    locked = lock_offer_to_decline(uow, command.broadcast_id, command.transporter_id)
+    broadcast, offer = locked.broadcast, locked.offer
     if offer.declined_at is None:
         open_offers = open_offers_of(uow.session, command.transporter_id, uow.now)
         had_room = len(open_offers) < broadcast.policy.max_open_offers
@@ -41,11 +40,12 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
             after="declined",
             why=broadcast_transitions.reason_details(command.reason_code, command.reason),
         )
-        if not had_room:
-            # The transporter now has room for broadcasts that were not offered to them while their list was full.
+        if locked.is_kept_out or not had_room:
+            # The transporter now has room for broadcasts that were not offered to them while their list was full. By the
+            # cap of another policy it may have been full although this broadcast's cap left room.
             uow.send(CatchUp(transporter_id=command.transporter_id))
         uow.after_commit(partial(presence.unmark_full, command.transporter_id))
-        if not others_may_take_it:
+        if not locked.others_may_take_it:
             broadcast_transitions.send_next_step(uow, broadcast)
     # If the system had declined for the transporter earlier, the offer now counts as declined by the transporter.
     offer.may_be_offered_again = False

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import select
 
 from weelo_workers import broadcast_transitions
-from weelo_workers.contracts.broadcasts import TrucksRemainingUpdate
+from weelo_workers.contracts.broadcasts import OfferPassedOver, TrucksRemainingUpdate
 from weelo_workers.contracts.offers import HoldExpired, HoldView
 from weelo_workers.contracts.recipients import ToTransporter
 from weelo_workers.contracts.statuses import HoldStatus, TruckRequestStatus
@@ -17,6 +17,7 @@ from weelo_workers.lifecycles.lifecycle import Transition
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Hold, TruckRequest
 from weelo_workers.queries.open_offers import in_last_step
+from weelo_workers.queries.relations import contracted_transporters
 from weelo_workers.queries.slots import searching
 from weelo_workers.queries.views import broadcast_header
 
@@ -62,9 +63,15 @@ def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckReq
     Transporters who came within reach during the hold have no offer. Usually the next ring or one of their heartbeats
     causes an offer. In the last step neither is certain, so the command for one more portion is sent, which makes
     offers only to transporters without one. If a round has not begun because all slots were on hold, the same command
-    begins it.
+    begins it. In step 0 heartbeats cause no offers, so the contracted transporters without an offer are looked for.
     """
     uow.advance_all(slots, slot_lifecycle.RELEASE)
+    if slots and broadcast.is_for_contracted:
+        without_offer = contracted_transporters(
+            uow.session, broadcast.customer_id, without_offer_of=broadcast.id
+        )
+        if without_offer:
+            uow.send(OfferPassedOver(broadcast_id=broadcast.id, transporter_ids=tuple(sorted(without_offer))))
     if slots and (in_last_step(broadcast) or not broadcast.has_begun):
         uow.send(broadcast_transitions.next_step(broadcast))
 

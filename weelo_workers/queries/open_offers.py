@@ -42,6 +42,8 @@ from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.relations import is_blocked
 from weelo_workers.queries.sphere import half_chord_squared, half_chord_squared_of
 
+_offered = aliased(Offer)
+
 # A broadcast whose slots are reopened repeatedly outlives its timeout, but rarely by more than this. Offers older than
 # the timeout plus this time are not read, so old rows cost nothing.
 _REOPENED_FOR = timedelta(hours=1)
@@ -142,6 +144,31 @@ def _open_at(now: datetime) -> dict[str, datetime]:
     return {"now": now, "offered_since": reopened_since - longest, "reopened_since": reopened_since}
 
 
+def largest_cap(session: Session, broadcast: Broadcast) -> int:
+    """Return the largest cap on open offers that any policy has: of this broadcast, a stored version or the environment."""
+    stored = session.scalar(select(func.max(PolicyVersion.settings["maxOpenOffers"].as_integer())))
+    return max(broadcast.policy.max_open_offers, environment_policy().max_open_offers, stored or 0)
+
+
+def kept_out(transporter_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Return the condition that an open broadcast passed this transporter over for lack of room and is not offered to them."""
+    return (
+        exists()
+        .where(
+            PassedOver.transporter_id == transporter_id,
+            is_in(PassedOver.reason, {PassedOverBecause.TOO_MANY_OFFERS}),
+            Broadcast.id == PassedOver.broadcast_id,
+            is_in(Broadcast.status, OPEN),
+        )
+        .where(
+            ~exists().where(
+                _offered.broadcast_id == PassedOver.broadcast_id,
+                _offered.transporter_id == PassedOver.transporter_id,
+            )
+        )
+    )
+
+
 def has_open_offer(session: Session, broadcast_id: UUID) -> bool:
     """Return whether some transporter has an offer of this broadcast and has not declined it (`open_offer_exists`)."""
     return bool(session.scalar(select(open_offer_exists(literal(broadcast_id, Uuid())))))
@@ -224,7 +251,6 @@ def keeps_out_any(session: Session, broadcast_id: UUID, now: datetime) -> bool:
     return bool(session.scalar(_KEEPS_OUT_ANY, {"broadcast": broadcast_id, "now": now}))
 
 
-_offered = aliased(Offer)
 _KEPT_OUT = (
     select(PassedOver.transporter_id, PassedOver.broadcast_id)
     .join(Offer, Offer.transporter_id == PassedOver.transporter_id)

@@ -12,7 +12,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from weelo_workers.contracts.statuses import BroadcastStatus, TransitionSubject
+from weelo_workers.contracts.statuses import BroadcastStatus, PassedOverBecause, TransitionSubject
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.ladder import CONTRACTED_STEP
 from weelo_workers.models import Assignment, Broadcast, Offer, PassedOver, TransitionRecord, TruckRequest
@@ -26,6 +26,8 @@ class FleetState(StrEnum):
     PASSED_OVER = "passed_over"
     ASKED = "asked"
     DECLINED = "declined"
+    WITHDRAWN = "withdrawn"
+    """The offer was withdrawn, because the customer or the fleet has blocked the other."""
     WON = "won"
     LOST = "lost"
     """The fleet had a truck on the broadcast, and has none any more."""
@@ -38,7 +40,7 @@ class FleetAtMoment:
     distance_km: float | None
     step: int
     reason: str | None
-    """Why the fleet was passed over; None if it was asked."""
+    """Why the fleet was passed over, or its offer was withdrawn; None otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class History:
         changed: set[datetime] = {self.created_at, *(each.at for each in self.transitions)}
         for offer in self.offers:
             changed |= {offer.first_offered_at or offer.offered_at, offer.offered_at}
-            changed |= {offer.declined_at} if offer.declined_at else set()
+            changed |= {each for each in (offer.declined_at, offer.withdrawn_at) if each}
         return sorted(changed)
 
     def at(self, moment: datetime) -> Moment:
@@ -135,9 +137,9 @@ class History:
             if (offer.first_offered_at or offer.offered_at) > moment:
                 continue
             asked.add(offer.transporter_id)
-            yield FleetAtMoment(
-                offer.transporter_id, _state(offer, moment, had, has), offer.distance_km, offer.step, None
-            )
+            state = _state(offer, moment, had, has)
+            because = PassedOverBecause.BLOCKED if state is FleetState.WITHDRAWN else None
+            yield FleetAtMoment(offer.transporter_id, state, offer.distance_km, offer.step, because)
         newest: dict[UUID, PassedOver] = {}
         for row in self.passed_over:
             if row.at <= moment and row.transporter_id not in asked:
@@ -153,6 +155,8 @@ def _state(offer: Offer, moment: datetime, had: set[UUID], has: set[UUID]) -> Fl
         return FleetState.WON
     if offer.transporter_id in had:
         return FleetState.LOST
+    if offer.withdrawn_at is not None and offer.withdrawn_at <= moment:
+        return FleetState.WITHDRAWN
     if offer.declined_at is not None and offer.declined_at <= moment:
         return FleetState.DECLINED
     return FleetState.ASKED

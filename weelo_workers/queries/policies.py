@@ -266,6 +266,7 @@ def _check_values(scope: str, settings: Mapping[str, Any], policy: Policy) -> No
         last_step_max_km=policy.last_step_max_km,
         radius_step_seconds=policy.radius_step_seconds,
         broadcast_timeout_seconds=policy.broadcast_timeout_seconds,
+        contracted_first_seconds=policy.contracted_first_seconds,
     )
     if found is None:
         return

@@ -36,8 +36,8 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
         func.coalesce(Offer.first_offered_at, Offer.offered_at).label("at"),
         case((Offer.withdrawn_at.is_not(None), PassedOverBecause.BLOCKED.value)).label("reason"),
         case((Offer.withdrawn_at.is_(None), Offer.declined_at)).label("declined_at"),
-        Offer.decline_reason_code,
-        Offer.decline_note,
+        case((Offer.withdrawn_at.is_(None), Offer.decline_reason_code)).label("decline_reason_code"),
+        case((Offer.withdrawn_at.is_(None), Offer.decline_note)).label("decline_note"),
     ).where(Offer.broadcast_id == broadcast_id)
     passed_over = select(
         PassedOver.transporter_id,
@@ -75,7 +75,6 @@ def recipients(session: Session, broadcast_id: UUID, page_request: PageRequest) 
 
 
 def _view(row: Any) -> RecipientView:
-    declined = OfferAnswer.DECLINED if row.declined_at is not None else None
     return RecipientView(
         transporter_id=row.transporter_id,
         offered=row.offered,
@@ -83,9 +82,18 @@ def _view(row: Any) -> RecipientView:
         pickup_distance_km=row.distance_km,
         at=row.at,
         reason=None if row.reason is None else PassedOverBecause(row.reason),
-        answer=OfferAnswer.ACCEPTED if row.trucks_won else declined,
+        answer=_answer(row),
         declined_at=row.declined_at,
         decline_reason_code=stored_code(row.decline_reason_code),
         decline_note=row.decline_note,
         trucks_won=row.trucks_won,
     )
+
+
+def _answer(row: Any) -> OfferAnswer | None:
+    """Return what became of the offer. A truck that the transporter has won stays, although the offer was withdrawn."""
+    if row.trucks_won:
+        return OfferAnswer.ACCEPTED
+    if row.offered and row.reason == PassedOverBecause.BLOCKED:
+        return OfferAnswer.WITHDRAWN
+    return OfferAnswer.DECLINED if row.declined_at is not None else None

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, aliased
 
 from weelo_workers.contracts.relations import RelationKind, RelationView
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.models import Relation
+from weelo_workers.models import Offer, Relation
 from weelo_workers.queries.pages import Page, PageRequest
 
 _pair = aliased(Relation)
@@ -51,14 +51,26 @@ def blocked_transporters(session: Session, customer_id: UUID) -> set[UUID]:
 
 
 def contracted_transporters(
-    session: Session, customer_id: UUID, among: Collection[UUID] | None = None
+    session: Session,
+    customer_id: UUID,
+    among: Collection[UUID] | None = None,
+    *,
+    without_offer_of: UUID | None = None,
 ) -> set[UUID]:
-    """Return the transporters who have a contract with this customer and are not blocked. `among`: only of these."""
+    """Return the transporters who have a contract with this customer and are not blocked.
+
+    `among`: only of these. `without_offer_of`: only those to whom this broadcast was not offered.
+    """
     query = select(_pair.transporter_id).where(
         _pair.customer_id == customer_id, _pair.contracted_at.is_not(None), ~_BLOCKS
     )
     if among is not None:
         query = query.where(_pair.transporter_id.in_(among))
+    if without_offer_of is not None:
+        offered = exists().where(
+            Offer.broadcast_id == without_offer_of, Offer.transporter_id == _pair.transporter_id
+        )
+        query = query.where(~offered)
     return set(session.scalars(query))
 
 

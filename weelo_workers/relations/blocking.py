@@ -1,17 +1,17 @@
 """Blocks a pair: sets the mark and withdraws what is on offer. Removing a block offers open broadcasts again.
 
-A block and an accept, a hold or an offer exclude each other by two locks. A block locks the customer's open broadcast
-first, as an accept does, and then the row of the transporter, as every new offer does. So what commits first decides:
-a truck that was won before the block stays; after the block, each statement finds it.
+A block and an accept, a hold or an offer exclude each other by two locks. A block first locks the customer's broadcasts
+that are open, or that a lost truck may open again, as an accept does, and then the row of the transporter, as every new
+offer does. So what commits first decides: a truck that was won before the block stays; after the block, each statement
+finds it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import exists, or_, select
+from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers.contracts.broadcasts import CatchUp
@@ -29,19 +29,21 @@ def block(uow: UnitOfWork, customer_id: UUID, transporter_id: UUID, mark: str) -
 
     A customer who blocks a transporter no longer prefers them.
     """
-    broadcast = _lock_open_broadcast(uow, customer_id)
+    broadcasts = _lock_broadcasts(uow, customer_id, transporter_id)
     uow.session.execute(insert(Transporter).values(id=transporter_id).on_conflict_do_nothing())
     uow.lock(Transporter, transporter_id)
     relation = lock_relation(uow, customer_id, transporter_id)
     if mark == Relation.blocked_by_customer_at.key:
         relation.preferred_at = None
     since = set_mark(uow, relation, mark)
-    if broadcast is not None:
+    for broadcast in broadcasts:
         withdraw(uow, broadcast, transporter_id)
-    for other_id in _others_offered(uow, customer_id, transporter_id, broadcast):
-        # The broadcast was opened, or is reopened, by a transaction that did not wait for this one. Its row must not be
-        # locked after that of the transporter.
-        uow.send(WithdrawOffer(broadcast_id=other_id, transporter_id=transporter_id))
+    locked = {broadcast.id for broadcast in broadcasts}
+    for other_id in uow.session.scalars(_offered(customer_id, transporter_id)):
+        # The broadcast was offered by a transaction that did not wait for this one. Its row must not be locked after that
+        # of the transporter.
+        if other_id not in locked:
+            uow.send(WithdrawOffer(broadcast_id=other_id, transporter_id=transporter_id))
     return since
 
 
@@ -63,22 +65,21 @@ def _blocks(relation: Relation) -> bool:
     return bool(relation.blocked_by_customer_at or relation.blocked_by_transporter_at)
 
 
-def _lock_open_broadcast(uow: UnitOfWork, customer_id: UUID) -> Broadcast | None:
-    found = uow.session.scalar(
-        select(Broadcast.id).where(Broadcast.customer_id == customer_id, Broadcast.status.in_(OPEN))
-    )
-    return None if found is None else uow.lock(Broadcast, found)
+def _lock_broadcasts(uow: UnitOfWork, customer_id: UUID, transporter_id: UUID) -> list[Broadcast]:
+    """Lock and return the customer's open broadcast, and those that are offered to the transporter and may be opened again."""
+    is_open = select(Broadcast.id).where(Broadcast.customer_id == customer_id, Broadcast.status.in_(OPEN))
+    ids = {*uow.session.scalars(is_open), *uow.session.scalars(_offered(customer_id, transporter_id))}
+    found = [uow.lock(Broadcast, each) for each in sorted(ids)]
+    return [each for each in found if each is not None]
 
 
-def _others_offered(
-    uow: UnitOfWork, customer_id: UUID, transporter_id: UUID, known: Broadcast | None
-) -> Sequence[UUID]:
-    """Return the customer's other broadcasts that are, or may be opened again, with an offer to the transporter."""
+def _offered(customer_id: UUID, transporter_id: UUID) -> Select[UUID]:
+    """Return a query for the customer's broadcasts that are offered to the transporter, and are open or may be opened again."""
     may_go_on = or_(
         Broadcast.status.not_in(FINAL),
         exists().where(Assignment.broadcast_id == Broadcast.id, Assignment.status.in_(LIVE)),
     )
-    query = (
+    return (
         select(Broadcast.id)
         .join(Offer, Offer.broadcast_id == Broadcast.id)
         .where(
@@ -89,4 +90,3 @@ def _others_offered(
         )
         .order_by(Broadcast.id)
     )
-    return [each for each in uow.session.scalars(query) if known is None or each != known.id]

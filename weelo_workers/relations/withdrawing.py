@@ -31,7 +31,8 @@ def withdraw(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> Non
     offer = uow.session.get(Offer, (broadcast.id, transporter_id), populate_existing=True)
     if offer is None or offer.withdrawn_at is not None:
         return
-    was_open = offer.declined_at is None and broadcast.status in OPEN
+    was_declined = offer.declined_at is not None
+    was_open = not was_declined and broadcast.status in OPEN
     offer.withdrawn_at = uow.now
     offer.declined_at = offer.declined_at or uow.now
     offer.may_be_offered_again = False
@@ -40,7 +41,7 @@ def withdraw(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> Non
         broadcast.id,
         (TransitionSubject.OFFER, transporter_id),
         WITHDRAW,
-        before="offered" if was_open else "declined",
+        before="declined" if was_declined else "offered",
         after="withdrawn",
         why={},
     )

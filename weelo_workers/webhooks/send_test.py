@@ -19,7 +19,6 @@ from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import WebhookDelivery
 from weelo_workers.randomness import new_id
-from weelo_workers.settings import settings
 from weelo_workers.webhooks.locking import lock_own_webhook, read_own_webhook
 from weelo_workers.webhooks.sending import sender
 
@@ -51,11 +50,9 @@ def send_test(command: SendTest, uow: UnitOfWork) -> WebhookTestView:
 def _post_and_record(command: SendTest, uow: UnitOfWork) -> WebhookTestView:
     webhook = read_own_webhook(uow, command.webhook_id, command.user_id)
     versions = webhook_secrets.signing_versions(webhook.secret_version, webhook.old_secrets, uow.now)
-    key = settings().webhook_key
-    secrets = [webhook_secrets.secret(key, webhook.id, version) for version in versions]
     event_id = new_id()
     frame = frame_of_test(event_id, webhook.id, rfc3339(uow.now))
-    attempt = sender().post_now(webhook.url, secrets, str(event_id), frame)
+    attempt = sender().post_now(webhook.url, webhook.id, versions, str(event_id), frame)
     # The webhook may have been deleted meanwhile, with its records.
     webhook = lock_own_webhook(uow, command.webhook_id, command.user_id)
     uow.add(

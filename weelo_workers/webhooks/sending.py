@@ -10,7 +10,7 @@ import logging
 import resource
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, TypeVar
@@ -65,9 +65,14 @@ class Sender:
         """Begin to post what this webhook has not received. The caller has taken the lease with this token."""
         self._loop.call_soon_threadsafe(self._begin, webhook_id, token)
 
-    def post_now(self, url: str, secrets: list[str], message_id: str, body: dict[str, Any]) -> Attempt:
-        """Post one message, wait until the attempt has ended, and return the attempt."""
-        posting = self._post(url, secrets, message_id, body)
+    def post_now(
+        self, url: str, webhook_id: UUID, versions: Sequence[int], message_id: str, body: dict[str, Any]
+    ) -> Attempt:
+        """Post one message, wait until the attempt has ended, and return the attempt.
+
+        `versions`: of the secrets that sign the message.
+        """
+        posting = self._post(url, _secrets(webhook_id, versions), message_id, body)
         return asyncio.run_coroutine_threadsafe(posting, self._loop).result()
 
     def _begin(self, webhook_id: UUID, token: UUID) -> None:
@@ -95,10 +100,7 @@ class Sender:
         taken leaves its lines to the holder, and only `next_work` finds them before the lease is released. `extended`: a
         time (monotonic clock) just before the lease was last extended.
         """
-        secrets = [
-            webhook_secrets.secret(settings().webhook_key, webhook_id, version)
-            for version in work.secret_versions
-        ]
+        secrets = _secrets(webhook_id, work.secret_versions)
         for line in work.lines:
             if line.body is None:
                 await self._record_purged(webhook_id, token, line)
@@ -171,6 +173,12 @@ class Sender:
         return await self._loop.run_in_executor(
             self._database, partial(_in_transaction, function, *arguments)
         )
+
+
+def _secrets(webhook_id: UUID, versions: Sequence[int]) -> list[str]:
+    """Return these versions of the webhook's secret, with which a message is signed."""
+    key = settings().webhook_key
+    return [webhook_secrets.secret(key, webhook_id, version) for version in versions]
 
 
 def _posts_at_once() -> int:

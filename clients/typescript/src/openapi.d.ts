@@ -3181,13 +3181,14 @@ export interface components {
          */
         NotOfferedBecause: "no_truck_of_this_kind" | "out_of_radius" | "contracted_first" | "not_yet" | "came_too_late" | "position_unknown";
         /**
-         * @description A transporter's answer to an offer.
+         * @description What became of an offer.
          *
          *     - `accepted`: The transporter got a slot, and still has it or has completed its trip.
          *     - `declined`: The transporter declined the broadcast.
+         *     - `withdrawn`: The offer was withdrawn, because the customer or the transporter has blocked the other.
          * @enum {string}
          */
-        OfferAnswer: "accepted" | "declined";
+        OfferAnswer: "accepted" | "declined" | "withdrawn";
         /** @description A broadcast as one transporter sees it. */
         OfferView: {
             /** @description The broadcast, without the slots that others have on hold. */
@@ -3590,7 +3591,7 @@ export interface components {
              */
             broadcastTimeoutSeconds?: number | null;
             /**
-             * @description For this long a new request is offered only to the customer's contracted transporters, in seconds. 0: not at all.
+             * @description For this long a new request is offered only to the customer's contracted transporters, in seconds. 0: not at all. Must be less than `broadcastTimeoutSeconds`.
              * @example 30
              */
             contractedFirstSeconds?: number | null;
@@ -3927,7 +3928,7 @@ export interface components {
         };
         /** @description A transporter to whom a broadcast was offered, or whom a step of the search passed over. */
         RecipientView: {
-            /** @description What the transporter answered to the offer; null if there is no answer. */
+            /** @description What the transporter answered to the offer, or `withdrawn`; null if there is no answer. */
             answer: components["schemas"]["OfferAnswer"] | null;
             /**
              * Format: date-time

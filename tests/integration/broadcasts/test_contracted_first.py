@@ -236,6 +236,59 @@ def test_a_hold_that_ends_in_step_0_does_not_end_it(world: World, customer: UUID
     assert stranger.id not in world.told_at(broadcast)
 
 
+@pytest.mark.parametrize("ends", ["released", "expired"])
+def test_a_contracted_fleet_that_comes_online_while_all_slots_are_held_gets_the_offer_when_the_hold_ends(
+    world: World, customer: UUID, ends: str
+) -> None:
+    holder, stranger = contracted(world, customer), world.fleet()
+    late, far = (contracted(world, customer, online=False) for _ in range(2))
+    broadcast = world.broadcast(1, customer=customer)
+    hold = world.hold(holder, broadcast)
+    with world.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE holds SET expires_at = now() + interval '5 s'")
+        connection.exec_driver_sql(
+            "UPDATE mailbox SET due_at = now() + interval '5 s' WHERE name = 'offers.expire_hold'"
+        )
+    for fleet, km in ((late, 1), (far, 400)):
+        world.set_availability(fleet, online=True)
+        world.heartbeat(fleet, km)
+        world.drain()
+        world.tick(2)  # the second look of CatchUp
+    assert world.told_at(broadcast) == {holder.id: 0}, "there is nothing to take"
+    if ends == "released":
+        world.release_hold(holder, hold.result["holdId"])
+        world.drain()
+    else:
+        world.tick(2)
+    assert world.slots(broadcast) == ["searching"]
+    assert world.told_at(broadcast) == {holder.id: 0, late.id: 0, far.id: 0}
+    world.tick(SECONDS)
+    assert world.told_at(broadcast)[stranger.id] == 1
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_a_contracted_fleet_that_comes_online_while_all_slots_are_filled_gets_the_offer_when_a_truck_is_lost(
+    world: World, customer: UUID, others: bool
+) -> None:
+    winner, stranger = contracted(world, customer), world.fleet()
+    if others:
+        contracted(world, customer)
+    late = contracted(world, customer, online=False)
+    broadcast = world.broadcast(1, customer=customer)
+    world.accept(winner, broadcast)
+    world.set_availability(late, online=True)
+    world.heartbeat(late, 400)
+    world.drain()
+    assert late.id not in world.told_at(broadcast)
+    (assignment,) = world.assignments(broadcast)
+    world.answer(assignment, yes=False)
+    world.drain()
+    assert world.told_at(broadcast)[late.id] == 0
+    assert stranger.id not in world.told_at(broadcast), "a contracted fleet has the offer"
+    world.tick(SECONDS)
+    assert world.told_at(broadcast)[stranger.id] == 1
+
+
 @pytest.mark.parametrize("others", [False, True])
 def test_a_driver_who_declines_in_step_0_ends_it_only_if_no_contracted_fleet_has_the_offer(
     world: World, customer: UUID, others: bool

@@ -119,25 +119,33 @@ def test_gini() -> None:
     assert gini([0, 0, 0, 8]) == pytest.approx(0.75)
 
 
-def play(world: World, fleets: Sequence[Fleet], requests: int, on_the_road: int) -> tuple[float, float]:
+def play(
+    world: World, fleets: Sequence[Fleet], requests: int, on_the_road: int, rests: int
+) -> tuple[float, float]:
     """Create requests at one place, one after another. Return the Gini coefficient of the offers, and the fill rate.
 
-    Each fleet that gets an offer accepts it with a probability of 0.3; the others do not answer. Its truck is free again
-    after `on_the_road` further requests.
+    Each fleet that gets an offer accepts it with a probability of 0.3. One that does not accept rests, and answers none of
+    the next `rests` requests. The truck of one that accepts is free again after `on_the_road` further requests.
     """
     with world.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM broadcasts")
     dice = Random(1)
     offers: Counter[UUID] = Counter({fleet.id: 0 for fleet in fleets})
-    by_id = {fleet.id: fleet for fleet in fleets}
+    awake_from: Counter[UUID] = Counter()
     filled: list[UUID] = []
-    for _ in range(requests):
+    for number in range(requests):
         broadcast = UUID(world.book(uuid4()).result["id"])
-        told = sorted(world.told_at(broadcast), key=str)
-        offers.update(told)
-        willing = [each for each in told if dice.random() < 0.3]
+        told = world.told_at(broadcast)
+        offers.update(told.keys())
+        willing: list[Fleet] = []
+        for fleet in fleets:
+            if fleet.id in told and awake_from[fleet.id] <= number:
+                if dice.random() < 0.3:
+                    willing.append(fleet)
+                else:
+                    awake_from[fleet.id] = number + 1 + rests
         if willing:
-            assert world.accept(by_id[willing[0]], broadcast).status == "succeeded"
+            assert world.accept(willing[0], broadcast).status == "succeeded"
             filled.append(broadcast)
         else:
             end(world, broadcast)
@@ -164,28 +172,32 @@ def compare(
     fleets: int,
     requests: int,
     on_the_road: int,
+    rests: int,
 ) -> None:
     # Presence outlives the test, because each fleet sends one heartbeat only.
     with_settings(monkeypatch, max_offers_per_step=PER_STEP, presence_ttl_seconds=3_600)
     # All fleets are in one band of 1 km, at different distances.
     equal = [world.fleet(km_north=1.05 + 0.8 * n / fleets) for n in range(fleets)]
     world.drain()
-    inequality, fill_rate = play(world, equal, requests, on_the_road)
+    inequality, fill_rate = play(world, equal, requests, on_the_road, rests)
     # With bands of a millimetre, only the distance counts.
     monkeypatch.setattr(offer_order, "BAND_KM", 1e-6)
-    inequality_without, fill_rate_without = play(world, equal, requests, on_the_road)
+    inequality_without, fill_rate_without = play(world, equal, requests, on_the_road, rests)
     record("Gini of offers, and by distance only", (inequality, inequality_without))
     record("fill rate, and by distance only", (fill_rate, fill_rate_without))
     assert inequality < 0.2
     assert inequality_without > 0.4
     assert fill_rate > 0.5
     assert fill_rate >= fill_rate_without
+    assert fill_rate_without < 0.6, (
+        "by distance only, the same fleets get each request, and many of them rest"
+    )
 
 
 def test_equal_fleets_get_equally_many_offers(
     world: World, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
-    compare(world, monkeypatch, record_property, fleets=10, requests=12, on_the_road=2)
+    compare(world, monkeypatch, record_property, fleets=10, requests=12, on_the_road=2, rests=2)
 
 
 @pytest.mark.long
@@ -193,4 +205,4 @@ def test_equal_fleets_get_equally_many_offers(
 def test_a_hundred_equal_fleets_get_equally_many_of_a_thousand_requests(
     world: World, monkeypatch: pytest.MonkeyPatch, record_property: Record
 ) -> None:
-    compare(world, monkeypatch, record_property, fleets=100, requests=1_000, on_the_road=10)
+    compare(world, monkeypatch, record_property, fleets=100, requests=1_000, on_the_road=10, rests=10)

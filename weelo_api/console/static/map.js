@@ -60,7 +60,7 @@ window.weeloMaps = (() => {
 
   const statusColor = status => color(status === "partially_filled" ? "partial" : ["fully_filled", "in_progress", "completed"].includes(status)
     ? "won" : ["cancelled", "expired"].includes(status) ? "over" : "new");
-  const fleetColor = state => color({ asked: "new", declined: "declined", won: "won", lost: "partial" }[state] ?? "over");
+  const fleetColor = state => color({ asked: "new", declined: "declined", withdrawn: "declined", won: "won", lost: "partial" }[state] ?? "over");
 
   // --- the live map -----------------------------------------------------------------------------------
   function live(element) {
