@@ -24,7 +24,7 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from weelo_workers.contracts.statuses import BroadcastKind
 from weelo_workers.contracts.vehicle_kinds import catalogue_names
@@ -123,7 +123,7 @@ _OPEN_FOR_FLEET = (
     )
     .correlate(Broadcast)
 )
-_SLOT: list[tuple[str, ColumnElement[Any]]] = [
+_SLOT: list[tuple[str, InstrumentedAttribute[Any]]] = [
     ("id", TruckRequest.id),
     ("requestNumber", TruckRequest.request_number),
     ("vehicleType", TruckRequest.vehicle_type),
