@@ -149,9 +149,14 @@ def send_next_step(uow: UnitOfWork, broadcast: Broadcast) -> None:
         uow.send(next_step(broadcast))
 
 
-def request_backfill(uow: UnitOfWork, broadcast: Broadcast) -> None:
-    """Send Backfill if transporters with an offer of this ended broadcast had no room for other requests."""
-    if keeps_out_any(uow.session, broadcast.id, uow.now):
+def request_backfill(uow: UnitOfWork, broadcast: Broadcast, keeps_out_others: bool | None = None) -> None:
+    """Send Backfill if transporters with an offer of this ended broadcast had no room for other requests.
+
+    `keeps_out_others`: whether there are such transporters; it is read if it is None.
+    """
+    if keeps_out_others is None:
+        keeps_out_others = keeps_out_any(uow.session, broadcast.id, uow.now)
+    if keeps_out_others:
         uow.send(Backfill(broadcast_id=broadcast.id))
 
 

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    ColumnElement,
     Select,
     Table,
     Uuid,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     event as sqlalchemy_event,
     false,
     func,
+    literal_column,
     select,
 )
 from sqlalchemy.exc import IntegrityError
@@ -52,6 +54,9 @@ _TRANSITIONS = cast(Table, TransitionRecord.__table__)
 AS_IT_IS_NOW = {"populate_existing": True}
 """Execution options that make a query replace the values of rows which the session read before a lock."""
 
+# A constant of the text: `prepared(after=…)` has no values for other parameters than those of its caller.
+_ZERO: ColumnElement[int] = literal_column("0")
+
 _OWNER = "unit of work"
 """The key under which a session knows its unit of work."""
 
@@ -80,14 +85,14 @@ def _locking(model: type[Base]) -> Select[Any, datetime]:
 
 
 @lru_cache(maxsize=4)
-def _locking_in_order(first: type[Base], second: type[Base]) -> Select[Any, Any, datetime]:
+def locking_in_order(first: type[Base], second: type[Base]) -> Select[Any, Any, datetime]:
     """Return the statement that locks rows by `ids`, then rows of the other model by `then`.
 
     Each row of its result has a row of one model, nulls in place of the other model, and the time after the lock.
     """
     locked = _locked(first, "ids").cte("locked")
     # This condition makes PostgreSQL lock all rows of the first model before it locks any of the second.
-    after = _locked(second, "then").where(select(func.count()).select_from(locked).scalar_subquery() >= 0)
+    after = _locked(second, "then").where(select(func.count()).select_from(locked).scalar_subquery() >= _ZERO)
     one, other = aliased(first, locked), aliased(second, after.cte("locked_then"))
     statement = select(one, other, func.clock_timestamp()).join(other, false(), full=True)
     return statement.execution_options(**prepared(f"lock_{first.__tablename__}_{second.__tablename__}"))
@@ -174,7 +179,7 @@ class UnitOfWork:
     ) -> tuple[list[Row], list[Other]]:
         """Lock and return rows of two models by one statement: those of `first` in id order, then those of `second`."""
         found = self.session.execute(
-            _locking_in_order(first, second),
+            locking_in_order(first, second),
             {"ids": list(ids), "then": list(then)},
             execution_options=AS_IT_IS_NOW,
         ).all()
@@ -184,6 +189,11 @@ class UnitOfWork:
         those = [other for _, other, _ in found if other is not None]
         self._known += [*these, *those]
         return these, those
+
+    def note_locked(self, now: datetime, *rows: Base) -> None:
+        """Note rows that a query of the handler has locked. `now`: the database's time after the lock."""
+        self._now = now
+        self._known += rows
 
     def add(self, *rows: Base) -> None:
         """Insert rows at once, so that a violated constraint raises here."""

@@ -15,6 +15,7 @@ from sqlalchemy import (
     Double,
     Row,
     ScalarSelect,
+    Select,
     Uuid,
     bindparam,
     cast,
@@ -224,24 +225,36 @@ def keeps_out_any(session: Session, broadcast_id: UUID, now: datetime) -> bool:
     return bool(session.scalar(_KEEPS_OUT_ANY, {"broadcast": broadcast_id, "now": now}))
 
 
+def keeps_out_others(broadcast_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Return the condition `keeps_out_any` in SQL. It has the parameter `now`."""
+    return _kept_out(broadcast_id).exists()
+
+
 _offered = aliased(Offer)
-_KEPT_OUT = (
-    select(PassedOver.transporter_id, PassedOver.broadcast_id)
-    .join(Offer, Offer.transporter_id == PassedOver.transporter_id)
-    .join(Broadcast, Broadcast.id == PassedOver.broadcast_id)
-    .where(
-        Offer.broadcast_id == bindparam("broadcast"),
-        Offer.declined_at.is_(None),
-        is_in(PassedOver.reason, {PassedOverBecause.TOO_MANY_OFFERS}),
-        is_in(Broadcast.status, OPEN),
-        Broadcast.expires_at > bindparam("now", type_=DateTime(timezone=True)),
-        ~exists().where(
-            _offered.broadcast_id == PassedOver.broadcast_id,
-            _offered.transporter_id == PassedOver.transporter_id,
-        ),
-        ~is_blocked(Broadcast.customer_id, PassedOver.transporter_id),
+
+
+def _kept_out(broadcast_id: ColumnElement[UUID]) -> Select[UUID, UUID]:
+    own_offer, other = aliased(Offer), aliased(Broadcast)
+    return (
+        select(PassedOver.transporter_id, PassedOver.broadcast_id)
+        .join(own_offer, own_offer.transporter_id == PassedOver.transporter_id)
+        .join(other, other.id == PassedOver.broadcast_id)
+        .where(
+            own_offer.broadcast_id == broadcast_id,
+            own_offer.declined_at.is_(None),
+            is_in(PassedOver.reason, {PassedOverBecause.TOO_MANY_OFFERS}),
+            is_in(other.status, OPEN),
+            other.expires_at > bindparam("now", type_=DateTime(timezone=True)),
+            ~exists().where(
+                _offered.broadcast_id == PassedOver.broadcast_id,
+                _offered.transporter_id == PassedOver.transporter_id,
+            ),
+            ~is_blocked(other.customer_id, PassedOver.transporter_id),
+        )
     )
-)
+
+
+_KEPT_OUT = _kept_out(bindparam("broadcast", type_=Uuid()))
 _KEPT_OUT_NEAREST_FIRST = _KEPT_OUT.order_by(
     PassedOver.distance_km.asc().nulls_last(), PassedOver.broadcast_id, PassedOver.transporter_id
 )
