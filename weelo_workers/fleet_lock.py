@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, exists, false, func, or_, select
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, false, or_, select
 from sqlalchemy.orm import aliased
 
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.lifecycles.assignment import LIVE
-from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork, locking_in_order
-from weelo_workers.models import Assignment, Driver, Vehicle
-from weelo_workers.models.base import is_in
+from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, LOCKED_AT, UnitOfWork, locking_in_order
+from weelo_workers.models import Driver, Vehicle
 from weelo_workers.models.prepared import prepared
+from weelo_workers.models.trips import driver_is_busy, vehicle_is_busy
 
 
 def wrong_kind(vehicle: Vehicle) -> Rejected:
@@ -87,16 +86,12 @@ _VEHICLE = aliased(
 _DRIVER = aliased(
     Driver, select(Driver).where(Driver.id == any_(bindparam("then", type_=ARRAY(Uuid())))).subquery()
 )
-_IS_LIVE = is_in(Assignment.status, LIVE)
 _FLEET = (
     select(
         _VEHICLE,
         _DRIVER,
-        or_(
-            exists().where(Assignment.vehicle_id == _VEHICLE.id, _IS_LIVE),
-            exists().where(Assignment.driver_id == _DRIVER.id, _IS_LIVE),
-        ),
-        func.clock_timestamp(),
+        or_(vehicle_is_busy(_VEHICLE), driver_is_busy(_DRIVER)),
+        LOCKED_AT,
     )
     .select_from(_VEHICLE)
     .join(_DRIVER, false(), full=True)

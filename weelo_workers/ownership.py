@@ -30,7 +30,7 @@ from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastKind
 from weelo_workers.lifecycles import truck_request as slot_lifecycle
 from weelo_workers.lifecycles.ladder import ring_name
-from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
+from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, LOCKED_AT, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TruckRequest
 from weelo_workers.models.base import is_in
 from weelo_workers.models.prepared import prepared
@@ -204,7 +204,7 @@ _OFFERED = (
         case((_IS_FIRST, _EVERY_OFFER.c.transporters)).label("offered_to"),
         case((_IS_FIRST, _EVERY_OFFER.c.versions)).label("in_version"),
         case((and_(_IS_FIRST, _MAY_BE_FILLED), keeps_out_others(_BROADCAST))).label("keeps_out_others"),
-        func.clock_timestamp().label("locked_at"),
+        LOCKED_AT,
     )
     .select_from(TruckRequest)
     .join(Offer, Offer.broadcast_id == TruckRequest.broadcast_id)

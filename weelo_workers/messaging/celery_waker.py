@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -136,7 +136,7 @@ class CeleryWaker:
             "id": task_id,
             "root_id": task_id,
             "argsrepr": f"['{wake_up.id}']",
-            "eta": (datetime.now(UTC) + timedelta(seconds=countdown)).isoformat() if countdown else None,
+            "eta": (self._celery.now() + timedelta(seconds=countdown)).isoformat() if countdown else None,
         }
         with self._celery.producer_pool.acquire(block=True) as producer:
             producer.publish(

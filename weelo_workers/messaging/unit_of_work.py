@@ -57,6 +57,9 @@ AS_IT_IS_NOW = {"populate_existing": True}
 # A constant of the text: `prepared(after=…)` has no values for other parameters than those of its caller.
 _ZERO: ColumnElement[int] = literal_column("0")
 
+LOCKED_AT = func.clock_timestamp().label("locked_at")
+"""The time after the lock, for `note_locked`, as a column of a query that is sent after its lock (`prepared(after=…)`)."""
+
 _OWNER = "unit of work"
 """The key under which a session knows its unit of work."""
 
