@@ -139,7 +139,9 @@ class OfferedBroadcast:
 def lock_offered_with_trucks(
     uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID, trucks: int
 ) -> OfferedBroadcast:
-    """Return the broadcast with slots and assignments. Without an offer, raises the rejection of `not_offered`.
+    """Return the broadcast with slots and assignments.
+
+    Raises Rejected without an offer: BLOCKED or BROADCAST_NOT_FOUND, as `not_offered` does.
 
     `trucks`: how many trucks the command has. Everything that accepting them reads of the broadcast is read here, in
     the round trip of the lock.
@@ -147,11 +149,10 @@ def lock_offered_with_trucks(
     parameters = {"broadcast": broadcast_id, "own": transporter_id, "trucks": trucks, "now": uow.now}
     found = uow.session.execute(_OFFERED, parameters, execution_options=AS_IT_IS_NOW).all()
     if not found:
-        broadcast = uow.lock(Broadcast, broadcast_id)
-        if broadcast is None:
-            raise Rejected(Code.BROADCAST_NOT_FOUND)
-        raise not_offered(uow, broadcast, transporter_id)
+        raise Rejected(Code.BROADCAST_NOT_FOUND)
     first = found[0]
+    if first.step is None:
+        raise Rejected(Code.BLOCKED if first.is_blocked else Code.BROADCAST_NOT_FOUND)
     uow.note_locked(first.locked_at, first.Broadcast)
     offers = [OfferedTo(*each) for each in zip(first.offered_to, first.in_version, strict=True)]
     note_offered_to(uow.session, broadcast_id, offers)
@@ -207,11 +208,17 @@ _OFFERED = (
         LOCKED_AT,
     )
     .select_from(TruckRequest)
-    .join(Offer, Offer.broadcast_id == TruckRequest.broadcast_id)
+    .outerjoin(
+        Offer,
+        and_(
+            Offer.broadcast_id == TruckRequest.broadcast_id,
+            Offer.transporter_id == bindparam("own", type_=Uuid()),
+        ),
+    )
     .join(_EVERY_OFFER, true())
     .outerjoin(Broadcast, and_(Broadcast.id == TruckRequest.broadcast_id, _IS_FIRST))
     .outerjoin(Assignment, Assignment.truck_request_id == TruckRequest.id)
-    .where(Offer.broadcast_id == _BROADCAST, Offer.transporter_id == bindparam("own"))
+    .where(TruckRequest.broadcast_id == _BROADCAST)
     .order_by(TruckRequest.request_number)
     .execution_options(**prepared("read_offered", after=_LOCKED))
 )
