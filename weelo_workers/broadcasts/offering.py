@@ -8,7 +8,20 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Boolean, DateTime, Integer, Select, Table, Uuid, any_, bindparam, select
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    DateTime,
+    Integer,
+    Select,
+    Table,
+    Uuid,
+    any_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import broadcast_transitions, presence
@@ -102,10 +115,12 @@ def _locking(ids: str) -> Select[UUID]:
 
 
 _LOCK_TRANSPORTERS = _locking("ids").execution_options(**prepared("lock_transporters"))
-_HAS_ROOM = open_offers_against(PLACES.c.id, PLACES.c.km) < bindparam("cap", type_=Integer())
+_OPEN_OFFERS = open_offers_against(PLACES)
+_PLACES_WITH_OPEN_OFFERS = PLACES.outerjoin(_OPEN_OFFERS, _OPEN_OFFERS.c.transporter_id == PLACES.c.id)
+_HAS_ROOM = func.coalesce(_OPEN_OFFERS.c.number, literal_column("0")) < bindparam("cap", type_=Integer())
 # A block takes the lock of the transporter's row, so a statement after that lock finds it.
 _IS_NOT_BLOCKED = ~is_blocked(bindparam("customer", type_=Uuid()), PLACES.c.id)
-_WITH_ROOM = select(PLACES.c.id).where(_HAS_ROOM, _IS_NOT_BLOCKED)
+_WITH_ROOM = select(PLACES.c.id).select_from(_PLACES_WITH_OPEN_OFFERS).where(_HAS_ROOM, _IS_NOT_BLOCKED)
 _OFFERS = cast(Table, Offer.__table__)
 _NEW_OFFERS = {
     "broadcast_id": bindparam("offered_broadcast", type_=Uuid()),
@@ -121,7 +136,7 @@ INSERT_OFFERS = (
     .from_select(
         list(_NEW_OFFERS),
         select(*_NEW_OFFERS.values())
-        .select_from(PLACES)
+        .select_from(_PLACES_WITH_OPEN_OFFERS)
         .join(Transporter, Transporter.id == PLACES.c.id)
         .where(
             Transporter.is_available,
