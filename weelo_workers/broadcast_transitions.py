@@ -117,7 +117,8 @@ def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[
         reach or 0.0,
         (broadcast.expires_at - uow.now).total_seconds(),
     )
-    uow.after_commit(shown)
+    # A command may move a broadcast several times. The last call has its final state.
+    uow.after_commit(shown, only_last=("index_for_heartbeats", broadcast.id))
 
 
 def trucks_taken(uow: UnitOfWork, transporter_id: UUID) -> None:

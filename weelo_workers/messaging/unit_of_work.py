@@ -6,7 +6,7 @@ reads a clock, and never uses a broker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -137,7 +137,8 @@ class UnitOfWork:
         self._events: list[EventEnvelope] = []
         self._sent: list[tuple[Command, datetime | None]] = []
         self._history: list[tuple[Broadcast | TruckRequest | Hold | Assignment | None, dict[str, Any]]] = []
-        self._after_commit: list[Callable[[], None]] = []
+        self._after_commit: list[tuple[Hashable, Callable[[], None]]] = []
+        """The functions to call after the commit, each with its `only_last`."""
         self._known: list[Base] = []
         """Rows that were locked or created.
 
@@ -411,9 +412,16 @@ class UnitOfWork:
         """
         self.continues_at = max(at, self.now) if at else self.now
 
-    def after_commit(self, act: Callable[[], None], *, first: bool = False) -> None:
-        """Call `act` after the commit; `first`: before all others. If the process ends before the call, the call is lost."""
-        self._after_commit.insert(0 if first else len(self._after_commit), act)
+    def after_commit(
+        self, act: Callable[[], None], *, first: bool = False, only_last: Hashable = None
+    ) -> None:
+        """Call `act` after the commit; `first`: before all others. If the process ends before the call, the call is lost.
+
+        `only_last`: a key. Of all functions with the same key only the last one is called.
+        """
+        if only_last is not None:
+            self._after_commit = [each for each in self._after_commit if each[0] != only_last]
+        self._after_commit.insert(0 if first else len(self._after_commit), (only_last, act))
 
     # --- called by the bus ------------------------------------------------------------------------
 
@@ -487,8 +495,8 @@ class UnitOfWork:
         ]
 
     def acts_after_commit(self) -> list[Callable[[], None]]:
-        """Return the functions that were passed to `after_commit`, in order."""
-        return self._after_commit
+        """Return the functions to call after the commit, in order."""
+        return [act for _, act in self._after_commit]
 
     def discard(self) -> None:
         """Discard all changes, events, commands and history, because the handler has rejected the command."""

@@ -6,15 +6,17 @@ counted, and neither is the one additional statement of a user's first command.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from threading import get_ident
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import Engine, event
 
 from tests.support.world import Fleet, World
+from weelo_workers import presence
 from weelo_workers.contracts.broadcasts import CancelBroadcast
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.fleet import RegisterVehicle, SetAvailability, VehicleDetails
@@ -75,6 +77,20 @@ def cost_of_next(world: World, name: str) -> int:
 
 def test_a_booking_and_its_first_ring(world: World, fleets: list[Fleet]) -> None:
     assert cost(world, world.booking(customer := uuid4()), customer, Role.CUSTOMER) == 7
+
+
+def test_a_booking_writes_its_entry_in_the_index_for_heartbeats_once(
+    world: World, fleets: list[Fleet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, kinds = presence.index_broadcast, []
+
+    def noting(broadcast_id: UUID, as_of: float, of_kinds: Collection[str], *more: Any) -> None:
+        kinds.append(set(of_kinds))
+        index(broadcast_id, as_of, of_kinds, *more)
+
+    monkeypatch.setattr(presence, "index_broadcast", noting)
+    world.broadcast(1)
+    assert kinds == [{"open:17ft"}], "it moves three times, and the entry has its last state"
 
 
 def test_the_second_ring(world: World, fleets: list[Fleet]) -> None:
