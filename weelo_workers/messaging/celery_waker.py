@@ -8,7 +8,6 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
 
 from celery import Celery
 from kombu.exceptions import KombuError
@@ -19,6 +18,7 @@ from weelo_workers.logs.outages import Outage
 from weelo_workers.messaging.celery_settings import celery_settings
 from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
 from weelo_workers.rabbitmq_url import is_rabbitmq
+from weelo_workers.randomness import new_id
 from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ class CeleryWaker:
 
         A queue is a list in Redis, which needs no declaration, and redis-py connects again by itself.
         """
-        task_id, args = str(uuid4()), [str(wake_up.id)]
+        task_id, args = str(new_id()), [str(wake_up.id)]
         countdown = min(wake_up.countdown, self.LONGEST_COUNTDOWN_SECONDS)
         headers = {
             **self._headers_of(wake_up.name),
