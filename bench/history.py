@@ -77,13 +77,13 @@ class Player:
         self.took: list[tuple[str, float]] = []
 
     def round(self) -> list[tuple[str, float]]:
-        from weelo_workers.queries import backlog, broadcasts, fleets, log
+        from weelo_workers.queries import backlog, broadcasts, fleets, log, offer_list
 
         self.took = []
         customer, fleet = past.BUSY_CUSTOMER, past.BUSY_FLEET
         created = self.timed("create_booking, with its first ring", lambda: self.world.book(customer))
         broadcast = UUID(created.result["id"])
-        page = self.timed("GET /offers", self.read(broadcasts.offers, fleet))
+        page = self.timed("GET /offers", self.read(offer_list.offers, fleet))
         assert [item["broadcastId"] for item in page.items] == [str(broadcast)]
         won = self.timed("accept", lambda: self.world.accept(self.fleet, broadcast))
         assert won.status == "succeeded", won.error

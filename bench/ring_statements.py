@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from bench.figures import Figure, percentile
 from bench.run import Run
 from weelo_workers.broadcasts.matching import THOSE_IN_PRESENCE, of_places
-from weelo_workers.broadcasts.offering import INSERT_OFFERS, LOCK_TRANSPORTERS
+from weelo_workers.broadcasts.offering import INSERT_OFFERS
 from weelo_workers.models import Broadcast, Relation, Transporter, Vehicle
 from weelo_workers.models.environment_policy import environment_policy
 from weelo_workers.models.prepared import prepared
@@ -103,7 +103,6 @@ class _Ring:
             }
             found = session.execute(search, parameters).all()
             assert len(found) == FLEETS
-            session.scalars(LOCK_TRANSPORTERS, {"ids": self.fleets}).all()
             offers = {
                 "offered_broadcast": broadcast.id,
                 "offered_in_step": 1,

@@ -117,7 +117,8 @@ def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[
         reach or 0.0,
         (broadcast.expires_at - uow.now).total_seconds(),
     )
-    uow.after_commit(shown)
+    # A command may move a broadcast several times. The last call has its final state.
+    uow.after_commit(shown, only_last=("index_for_heartbeats", broadcast.id))
 
 
 def trucks_taken(uow: UnitOfWork, transporter_id: UUID) -> None:
@@ -149,9 +150,14 @@ def send_next_step(uow: UnitOfWork, broadcast: Broadcast) -> None:
         uow.send(next_step(broadcast))
 
 
-def request_backfill(uow: UnitOfWork, broadcast: Broadcast) -> None:
-    """Send Backfill if transporters with an offer of this ended broadcast had no room for other requests."""
-    if keeps_out_any(uow.session, broadcast.id, uow.now):
+def request_backfill(uow: UnitOfWork, broadcast: Broadcast, keeps_out_others: bool | None = None) -> None:
+    """Send Backfill if transporters with an offer of this ended broadcast had no room for other requests.
+
+    `keeps_out_others`: whether there are such transporters; it is read if it is None.
+    """
+    if keeps_out_others is None:
+        keeps_out_others = keeps_out_any(uow.session, broadcast.id, uow.now)
+    if keeps_out_others:
         uow.send(Backfill(broadcast_id=broadcast.id))
 
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, false, or_, select
+from sqlalchemy.orm import aliased
+
 from weelo_workers.contracts.rejections import Code, Rejected
-from weelo_workers.messaging.unit_of_work import UnitOfWork
+from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, LOCKED_AT, UnitOfWork, locking_in_order
 from weelo_workers.models import Driver, Vehicle
-from weelo_workers.queries.fleets import busy_among
+from weelo_workers.models.prepared import prepared
+from weelo_workers.models.trips import driver_is_busy, vehicle_is_busy
 
 
 def wrong_kind(vehicle: Vehicle) -> Rejected:
@@ -32,10 +36,20 @@ class FleetLock:
     ) -> None:
         """Lock these rows. Called under the lock of the broadcast."""
         self._transporter_id = transporter_id
-        vehicles, drivers = uow.lock_in_order(Vehicle, vehicle_ids, Driver, driver_ids)
-        self._vehicles = {vehicle.id: vehicle for vehicle in vehicles}
-        self._drivers = {driver.id: driver for driver in drivers}
-        self._busy = busy_among(uow.session, self._vehicles.keys(), self._drivers.keys())
+        parameters = {"ids": list(vehicle_ids), "then": list(driver_ids)}
+        found = uow.session.execute(_FLEET, parameters, execution_options=AS_IT_IS_NOW).all()
+        self._vehicles: dict[UUID, Vehicle] = {}
+        self._drivers: dict[UUID, Driver] = {}
+        self._busy: set[UUID] = set()
+        for vehicle, driver, is_busy, now in found:
+            row = vehicle or driver
+            if row is vehicle:
+                self._vehicles[row.id] = row
+            else:
+                self._drivers[row.id] = row
+            if is_busy:
+                self._busy.add(row.id)
+            uow.note_locked(now, row)
 
     def vehicle(self, vehicle_id: UUID) -> Vehicle:
         """Return the vehicle. Raises Rejected(VEHICLE_NOT_IN_FLEET)."""
@@ -53,12 +67,33 @@ class FleetLock:
 
     def ensure_free_vehicle(self, vehicle: Vehicle) -> None:
         """Raise Rejected(VEHICLE_BUSY) if the vehicle has a live assignment."""
-        if vehicle.id in self._busy.vehicles:
+        if vehicle.id in self._busy:
             raise Rejected(Code.VEHICLE_BUSY, extra={"vehicleId": str(vehicle.id)})
 
     def ensure_free_driver(self, driver: Driver) -> None:
         """Raise Rejected(DRIVER_BUSY) if the driver is off duty or has a live assignment."""
         if not driver.is_available:
             raise Rejected(Code.DRIVER_BUSY, "The driver is off duty.", {"driverId": str(driver.id)})
-        if driver.id in self._busy.drivers:
+        if driver.id in self._busy:
             raise Rejected(Code.DRIVER_BUSY, extra={"driverId": str(driver.id)})
+
+
+# Each row has a vehicle or a driver. The second query sees the assignments that were committed while the first one waited
+# for the locks.
+_VEHICLE = aliased(
+    Vehicle, select(Vehicle).where(Vehicle.id == any_(bindparam("ids", type_=ARRAY(Uuid())))).subquery()
+)
+_DRIVER = aliased(
+    Driver, select(Driver).where(Driver.id == any_(bindparam("then", type_=ARRAY(Uuid())))).subquery()
+)
+_FLEET = (
+    select(
+        _VEHICLE,
+        _DRIVER,
+        or_(vehicle_is_busy(_VEHICLE), driver_is_busy(_DRIVER)),
+        LOCKED_AT,
+    )
+    .select_from(_VEHICLE)
+    .join(_DRIVER, false(), full=True)
+    .execution_options(**prepared("read_trucks", after=locking_in_order(Vehicle, Driver)))
+)

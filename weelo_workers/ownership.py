@@ -7,17 +7,35 @@ For any other caller the row does not exist (CONTRACT section 2), so the functio
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Uuid, bindparam, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Integer,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy.types import TypeEngine
 
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastKind
+from weelo_workers.lifecycles import truck_request as slot_lifecycle
 from weelo_workers.lifecycles.ladder import ring_name
-from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, UnitOfWork
+from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, LOCKED_AT, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TruckRequest
+from weelo_workers.models.base import is_in
 from weelo_workers.models.prepared import prepared
-from weelo_workers.queries.open_offers import kept_out, open_offer_exists
+from weelo_workers.queries.offered_to import OfferedTo, note_offered_to
+from weelo_workers.queries.open_offers import keeps_out_others, kept_out, open_offer_exists
 from weelo_workers.queries.relations import are_blocked, is_blocked
 
 
@@ -122,38 +140,95 @@ class OfferedBroadcast:
     """The ring of the offer."""
     is_blocked: bool
     """Whether the customer and the caller block one another."""
+    keeps_out_others: bool | None
+    """The result of `open_offers.keeps_out_any`; None if the trucks of the command cannot fill the broadcast."""
 
 
-def lock_offered_with_trucks(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> OfferedBroadcast:
-    """Return the broadcast with slots and assignments. Raises Rejected(BROADCAST_NOT_FOUND) without an offer."""
-    broadcast = uow.lock(Broadcast, broadcast_id)
-    if broadcast is None:
-        raise Rejected(Code.BROADCAST_NOT_FOUND)
-    found = uow.session.execute(
-        _OFFERED,
-        {"broadcast": broadcast_id, "own": transporter_id, "customer": broadcast.customer_id},
-        execution_options=AS_IT_IS_NOW,
-    ).all()
+def lock_offered_with_trucks(
+    uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID, trucks: int
+) -> OfferedBroadcast:
+    """Return the broadcast with slots and assignments.
+
+    Raises Rejected without an offer: BLOCKED or BROADCAST_NOT_FOUND, as `not_offered` does.
+
+    `trucks`: how many trucks the command has. Everything that accepting them reads of the broadcast is read here, in
+    the round trip of the lock.
+    """
+    parameters = {"broadcast": broadcast_id, "own": transporter_id, "trucks": trucks, "now": uow.now}
+    found = uow.session.execute(_OFFERED, parameters, execution_options=AS_IT_IS_NOW).all()
     if not found:
-        raise not_offered(uow, broadcast, transporter_id)
+        raise Rejected(Code.BROADCAST_NOT_FOUND)
+    first = found[0]
+    if first.step is None:
+        raise Rejected(Code.BLOCKED if first.is_blocked else Code.BROADCAST_NOT_FOUND)
+    uow.note_locked(first.locked_at, first.Broadcast)
+    offers = [OfferedTo(*each) for each in zip(first.offered_to, first.in_version, strict=True)]
+    note_offered_to(uow.session, broadcast_id, offers)
     slots = {each.TruckRequest.id: each.TruckRequest for each in found}
     assignments = [each.Assignment for each in found if each.Assignment is not None]
     return OfferedBroadcast(
-        broadcast,
+        first.Broadcast,
         list(slots.values()),
         sorted(assignments, key=lambda a: a.created_at),
-        ring=ring_name(found[0].step, last_step=found[0].last_step),
-        is_blocked=found[0].is_blocked,
+        ring=ring_name(first.step, last_step=first.last_step),
+        is_blocked=first.is_blocked,
+        keeps_out_others=first.keeps_out_others,
     )
 
 
+def _array_of(values: InstrumentedAttribute[Any], kind: TypeEngine[Any]) -> ColumnElement[Any]:
+    """Return the values of all rows as an array; without rows, an empty one."""
+    return func.coalesce(func.array_agg(values, type_=ARRAY(kind)), literal_column("'{}'", ARRAY(kind)))
+
+
+_BROADCAST = bindparam("broadcast", type_=Uuid())
+_LOCKED = select(Broadcast.id).where(Broadcast.id == _BROADCAST).with_for_update(key_share=True)
+_ALL_OFFERS = aliased(Offer)
+_EVERY_OFFER = (
+    select(
+        _array_of(_ALL_OFFERS.transporter_id, Uuid()).label("transporters"),
+        _array_of(_ALL_OFFERS.version, Integer()).label("versions"),
+    )
+    .where(_ALL_OFFERS.broadcast_id == _BROADCAST, _ALL_OFFERS.withdrawn_at.is_(None))
+    .subquery()
+)
+_ALL_SLOTS = aliased(TruckRequest)
+_MAY_BE_FILLED = (
+    select(func.count() <= bindparam("trucks", type_=Integer()))
+    .where(_ALL_SLOTS.broadcast_id == _BROADCAST, is_in(_ALL_SLOTS.status, slot_lifecycle.OPEN))
+    .scalar_subquery()
+)
+# What the broadcast has only once is read with its first slot.
+_IS_FIRST = TruckRequest.request_number == 1
 _OFFERED = (
-    select(TruckRequest, Assignment, Offer.step, Offer.last_step, _IS_BLOCKED)
-    .join(Offer, Offer.broadcast_id == TruckRequest.broadcast_id)
+    select(
+        Broadcast,
+        TruckRequest,
+        Assignment,
+        Offer.step,
+        Offer.last_step,
+        case((_IS_FIRST, is_blocked(Broadcast.customer_id, bindparam("own", type_=Uuid())))).label(
+            "is_blocked"
+        ),
+        case((_IS_FIRST, _EVERY_OFFER.c.transporters)).label("offered_to"),
+        case((_IS_FIRST, _EVERY_OFFER.c.versions)).label("in_version"),
+        case((and_(_IS_FIRST, _MAY_BE_FILLED), keeps_out_others(_BROADCAST))).label("keeps_out_others"),
+        LOCKED_AT,
+    )
+    .select_from(TruckRequest)
+    .outerjoin(
+        Offer,
+        and_(
+            Offer.broadcast_id == TruckRequest.broadcast_id,
+            Offer.transporter_id == bindparam("own", type_=Uuid()),
+        ),
+    )
+    .join(_EVERY_OFFER, true())
+    .outerjoin(Broadcast, and_(Broadcast.id == TruckRequest.broadcast_id, _IS_FIRST))
     .outerjoin(Assignment, Assignment.truck_request_id == TruckRequest.id)
-    .where(Offer.broadcast_id == bindparam("broadcast"), Offer.transporter_id == bindparam("own"))
+    .where(TruckRequest.broadcast_id == _BROADCAST)
     .order_by(TruckRequest.request_number)
-    .execution_options(**prepared("read_offered"))
+    .execution_options(**prepared("read_offered", after=_LOCKED))
 )
 
 

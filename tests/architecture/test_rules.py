@@ -59,15 +59,14 @@ RULES = {
     "a slot is searching": (_compares("SEARCHING"), {"models/broadcasts.py"}),
     "a vehicle fits a slot": (
         _compares("vehicle_key"),
-        # Three files compare kinds for a purpose of their own. register_vehicle.py checks whether an update changes a
-        # vehicle's kind, hold.py whether a slot is of the kind that the hold names, and queries/broadcasts.py whether a
-        # fleet has a free truck of the slot's kind.
+        # Two files compare kinds for a purpose of their own. register_vehicle.py checks whether an update changes a
+        # vehicle's kind, and hold.py whether a slot is of the kind that the hold names. queries/offer_list.py does not
+        # appear here, because it compares the kinds of slots that are JSON already.
         {
             "models/broadcasts.py",
             "models/fleet.py",
             "fleet/register_vehicle.py",
             "offers/hold.py",
-            "queries/broadcasts.py",
         },
     ),
     "a vehicle or driver is busy": (

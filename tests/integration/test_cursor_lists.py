@@ -13,7 +13,7 @@ from tests.support.world import Fleet, World, place
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver, RegisterVehicle, VehicleDetails
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.queries import broadcasts, fleets
+from weelo_workers.queries import broadcasts, fleets, offer_list
 from weelo_workers.queries.pages import Page, PageRequest
 from weelo_workers.queries.recipients import recipients
 
@@ -133,7 +133,7 @@ def test_offers_of_a_transporter_are_listed_once_though_slots_are_offered_again(
 
     listed = read_all(
         world,
-        lambda session, request: broadcasts.offers(session, fleet.id, request),
+        lambda session, request: offer_list.offers(session, fleet.id, request),
         "broadcastId",
         offer_again,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.support.pooler import RefusingProxy
+from tests.support.waiting import eventually
 from tests.support.world import World
 from weelo_workers.contracts.fleet import SetAvailability
 from weelo_workers.contracts.statuses import Role
@@ -144,3 +146,46 @@ def test_a_changed_column_invalidates_the_connection(engine: Engine) -> None:
         with pytest.raises(DBAPIError) as refused:
             connection.execute(read)
     assert is_disconnect(refused.value), "so the bus and the API repeat the transaction on another connection"
+
+
+def counter(connection: Connection) -> int:
+    """Lock the row of a table with one row, and return the value that it has then, in one round trip."""
+    query = text("SELECT n FROM counter WHERE id = :id")
+    lock = text("SELECT id FROM counter WHERE id = :id FOR UPDATE")
+    options = prepared.prepared("read_counter", after=lock)
+    return int(connection.execute(query.execution_options(**options), {"id": 1}).scalar_one())
+
+
+@pytest.fixture
+def counting(engine: Engine) -> Iterator[Engine]:
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE counter (id int, n int); INSERT INTO counter VALUES (1, 1)")
+    yield engine
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE counter")
+
+
+def test_a_query_after_a_lock_sees_what_was_committed_while_the_lock_was_awaited(counting: Engine) -> None:
+    other = connect(settings().database_url)
+    with other.connect() as holder, counting.connect() as waiting, ThreadPoolExecutor(1) as pool:
+        assert counter(waiting) == 1
+        waiting.rollback()
+        holder.exec_driver_sql("UPDATE counter SET n = 2")
+        pid = waiting.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        read = pool.submit(counter, waiting)
+        waits = text("SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = :pid")
+        with other.connect() as looking:
+            eventually(lambda: looking.execute(waits, {"pid": pid}).scalar_one(), within=10)
+        holder.commit()
+        assert read.result(timeout=10) == 2
+        assert names(waiting) == ["before_read_counter", "read_counter"]
+    other.dispose()
+
+
+def test_a_query_after_a_lock_works_behind_a_pooler(counting: Engine) -> None:
+    with RefusingProxy(settings().database_url) as pooler:
+        made = connect(pooler.url)
+        with made.connect() as connection:
+            assert counter(connection) == 1
+            assert names(connection) == []
+        made.dispose()

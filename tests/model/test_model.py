@@ -28,7 +28,7 @@ from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastKind, En
 from weelo_workers.contracts.trips import DriverAccepts, DriverDeclines
 from weelo_workers.lifecycles.assignment import BEFORE_LOADING, HAS_SET_OUT, LIVE, STEPS
 from weelo_workers.lifecycles.broadcast import OPEN
-from weelo_workers.queries import broadcasts
+from weelo_workers.queries import offer_list
 from weelo_workers.queries.pages import PageRequest
 
 LOOK = int(os.environ.get("WEELO_MODEL_EXAMPLES", "0"))
@@ -241,7 +241,7 @@ class Dispatch(RuleBasedStateMachine):
             own = {str(trip.truck_request_id) for trip in given_back if trip.transporter_id == fleet.id}
             if own:
                 with Session(self.world.engine) as reading:
-                    items = broadcasts.offers(reading, fleet.id, PageRequest(100, None)).items
+                    items = offer_list.offers(reading, fleet.id, PageRequest(100, None)).items
                 assert not own & {slot for item in items for slot in item["truckRequestIds"]}
 
     def teardown(self) -> None:

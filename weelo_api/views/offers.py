@@ -38,8 +38,9 @@ from weelo_workers.contracts.offers import (
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.wire import TransporterId
+from weelo_workers.models.engine import read_engine
 from weelo_workers.notifications.socket_sessions import acked
-from weelo_workers.queries import broadcasts
+from weelo_workers.queries import broadcasts, offer_list
 from weelo_workers.queries.offer_explanation import explain as why_offered
 from weelo_workers.queries.recipients import recipients as recipients_of
 
@@ -56,8 +57,9 @@ class ByTransporter(ById):
 @allow(Role.TRANSPORTER)
 def offers(query: Paging) -> Response:
     """Open offers, newest first."""
-    with replica_session() as session:
-        return page(broadcasts.offers(session, caller().id, query.page_request()))
+    with read_engine().connect() as connection:
+        items = offer_list.offers(connection, caller().id, query.page_request())
+    return page(items)
 
 
 @api.get("/broadcasts/<id>/offers", responses={200: PageOf[RecipientView]})

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+from pydantic_core import to_json
+from sqlalchemy import select, text
 
 from weelo_workers import broadcast_transitions
 from weelo_workers.broadcasts.rings import offer_in_rings, search_rings
@@ -26,6 +26,7 @@ from weelo_workers.contracts.vehicle_kinds import vehicle_key
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, TruckRequest
+from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.policies import InForce, in_force
 from weelo_workers.queries.views import broadcast_view, policy_ref
 from weelo_workers.randomness import new_id
@@ -40,12 +41,11 @@ def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> B
     """
     broadcast = _broadcast(command, kind, uow.now, in_force(uow.session, command.request))
     slots = _slots(command.request.wanted(), broadcast)
-    while not _opened(uow, broadcast):
+    while not _opened(uow, broadcast, slots):
         existing = _open_broadcast(uow, command.customer_id)
         if existing is not None:
             return _same_or_refused(command, kind, existing, uow)
         # The conflicting broadcast has ended between the insert and this query, so the insert is tried again.
-    uow.add(*slots)
     uow.record_created(broadcast, "create", policy=policy_ref(broadcast).json_dict())
     broadcast_transitions.announce_state(uow, broadcast, slots)
     uow.send(ExpireBroadcast(broadcast_id=broadcast.id), at=broadcast.expires_at)
@@ -54,16 +54,39 @@ def open_broadcast(command: Creation, kind: BroadcastKind, uow: UnitOfWork) -> B
     return broadcast_view(broadcast, slots, uow.now)
 
 
-def _opened(uow: UnitOfWork, broadcast: Broadcast) -> bool:
-    """Insert the row; return False if the index one_open_broadcast_per_customer forbids it.
+def _opened(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> bool:
+    """Insert the rows; return False if the index one_open_broadcast_per_customer forbids it.
 
     A concurrent request of the same customer waits at this index until the first one has committed.
     """
-    row = {column.key: getattr(broadcast, column.key) for column in Broadcast.__table__.columns}
-    inserted = uow.session.scalar(
-        insert(Broadcast).values(**row).on_conflict_do_nothing().returning(Broadcast.id)
+    rows = {
+        "broadcast": to_json(_columns(broadcast)).decode(),
+        "slots": to_json([*map(_columns, slots)]).decode(),
+    }
+    return uow.session.scalar(_OPEN, rows) is not None
+
+
+def _columns(row: Broadcast | TruckRequest) -> dict[str, Any]:
+    return {column.key: getattr(row, column.key) for column in row.__table__.columns}
+
+
+def _names(model: type[Broadcast | TruckRequest]) -> str:
+    return ", ".join(f'"{column.name}"' for column in model.__table__.columns)
+
+
+_OPEN = text(f"""
+    WITH opened AS (
+      INSERT INTO broadcasts ({_names(Broadcast)})
+      SELECT {_names(Broadcast)} FROM jsonb_populate_record(NULL::broadcasts, CAST(:broadcast AS jsonb))
+          ON CONFLICT DO NOTHING
+      RETURNING id
+    ), slots AS (
+      INSERT INTO truck_requests ({_names(TruckRequest)})
+      SELECT {_names(TruckRequest)} FROM jsonb_populate_recordset(NULL::truck_requests, CAST(:slots AS jsonb))
+       WHERE EXISTS (SELECT FROM opened)
     )
-    return inserted is not None
+    SELECT id FROM opened
+""").execution_options(**prepared("open_broadcast"))  # noqa: S608 (the names are those of our own columns)
 
 
 def _open_broadcast(uow: UnitOfWork, customer_id: UUID) -> Broadcast | None:

@@ -23,6 +23,7 @@ from sqlalchemy import (
     distinct,
     exists,
     func,
+    literal_column,
     or_,
     select,
 )
@@ -267,16 +268,23 @@ def already_offered(
     ]
 
 
-def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, bool, str, bool, datetime]:
-    """Return a query for the transporters with vehicles of some kinds, without an offer of a broadcast, in any order.
+def _with_trucks(
+    these: Select[UUID, float],
+) -> Select[UUID, bool, float, Sequence[str], int, bool, str, bool, datetime]:
+    """Return a query for those of these transporters who have vehicles of some kinds and no offer of a broadcast.
 
-    Six of its columns are computed. `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of the
+    `these`: transporters with their distances from the pickup (`km`). The rows are in any order.
+
+    Six of the columns are computed. `kinds`: the kinds of which a vehicle is free. `open_offers`: how many of the
     transporter's offers count against an offer of this broadcast. `is_blocked`: whether the customer and the transporter
     block one another. `newest_reason`: the reason of the newest step that passed them over; null if they have a free
     vehicle and are not blocked. `preferred`: whether the customer prefers them. `last_offered_at`: the time of their last
     offer of any broadcast.
     """
     broadcast = bindparam("broadcast", type_=Uuid())
+    has_offer = exists().where(Offer.broadcast_id == broadcast, Offer.transporter_id == Transporter.id)
+    without_offer = these.where(~has_offer).cte("without_offer")
+    open_offers = open_offers_against(without_offer)
     blocked = is_blocked(bindparam("customer", type_=Uuid()), Transporter.id)
     free_kinds = func.array_agg(distinct(Vehicle.vehicle_key)).filter(~vehicle_busy)
     newest_reason = (
@@ -304,27 +312,30 @@ def _with_trucks() -> Select[UUID, bool, float, Sequence[str], int, bool, str, b
         select(
             Transporter.id,
             Transporter.is_available,
-            PLACES.c.km.label("km"),
+            without_offer.c.km,
             free_kinds.label("kinds"),
-            open_offers_against(Transporter.id, PLACES.c.km).label("open_offers"),
+            func.coalesce(open_offers.c.number, literal_column("0")).label("open_offers"),
             blocked.label("is_blocked"),
             case((or_(free_kinds.is_(None), blocked), newest_reason)).label("newest_reason"),
             (Transporter.id == any_(preferred)).label("preferred"),
             last_offered_at.label("last_offered_at"),
         )
-        .select_from(Transporter)
+        .select_from(without_offer)
+        .join(Transporter, Transporter.id == without_offer.c.id)
         .join(Vehicle, Vehicle.transporter_id == Transporter.id)
-        .where(
-            of_kinds(bindparam("kinds", type_=ARRAY(Text()))),
-            ~exists().where(Offer.broadcast_id == broadcast, Offer.transporter_id == Transporter.id),
-        )
-        .group_by(Transporter.id, PLACES.c.km)
+        .outerjoin(open_offers, open_offers.c.transporter_id == Transporter.id)
+        .where(_OF_THESE_KINDS)
+        .group_by(Transporter.id, without_offer.c.km, open_offers.c.number)
     )
 
 
-THOSE_IN_PRESENCE = (
-    _with_trucks().join(PLACES, PLACES.c.id == Transporter.id).execution_options(**prepared("match_presence"))
+_OF_THESE_KINDS = of_kinds(bindparam("kinds", type_=ARRAY(Text())))
+_TRANSPORTERS = select(Transporter.id, PLACES.c.km).select_from(Transporter)
+THOSE_IN_PRESENCE = _with_trucks(_TRANSPORTERS.join(PLACES, PLACES.c.id == Transporter.id)).execution_options(
+    **prepared("match_presence")
 )
-_ALL_WHO_WANT_WORK = (
-    _with_trucks().outerjoin(PLACES, PLACES.c.id == Transporter.id).where(Transporter.is_available)
+_ALL_WHO_WANT_WORK = _with_trucks(
+    _TRANSPORTERS.outerjoin(PLACES, PLACES.c.id == Transporter.id).where(
+        Transporter.is_available, exists().where(Vehicle.transporter_id == Transporter.id, _OF_THESE_KINDS)
+    )
 )

@@ -8,7 +8,20 @@ from functools import partial
 from typing import Any, NamedTuple, cast
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Boolean, DateTime, Integer, Table, Uuid, any_, bindparam, select
+from sqlalchemy import (
+    ARRAY,
+    Boolean,
+    DateTime,
+    Integer,
+    Select,
+    Table,
+    Uuid,
+    any_,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from weelo_workers import broadcast_transitions, presence
@@ -48,14 +61,12 @@ def insert_offers(
     Return the candidates who got an offer, and those who did not.
 
     Other transactions may be inserting offers for the same transporters. Therefore the rows of the transporters are
-    locked first (in id order and after the broadcast's row, as everywhere). A second statement counts the open offers
-    and inserts the new ones, so the cap holds exactly. The locks last until the commit, so they are taken as late as
-    possible.
+    locked first (in id order and after the broadcast's row, as everywhere). A second statement in the same round trip
+    counts the open offers and inserts the new ones, so the cap holds exactly. The locks last until the commit, so they
+    are taken as late as possible.
     """
     if not these:
         return [], []
-    ids = [candidate.transporter_id for candidate in these]
-    uow.session.scalars(LOCK_TRANSPORTERS, {"ids": ids}).all()
     parameters = {
         "offered_broadcast": broadcast.id,
         "offered_in_step": step,
@@ -82,7 +93,7 @@ def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate])
     if not declined:
         return list(these)
     ids = [candidate.transporter_id for candidate in declined]
-    uow.session.scalars(LOCK_TRANSPORTERS, {"ids": ids}).all()
+    uow.session.scalars(_LOCK_TRANSPORTERS, {"ids": ids}).all()
     parameters = {
         "cap": broadcast.policy.max_open_offers,
         "customer": broadcast.customer_id,
@@ -93,17 +104,23 @@ def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate])
     return [each for each in these if not each.declined or each.transporter_id in room]
 
 
-LOCK_TRANSPORTERS = (
-    select(Transporter.id)
-    .where(Transporter.id == any_(bindparam("ids", type_=ARRAY(Uuid()))))
-    .order_by(Transporter.id)
-    .with_for_update(key_share=True)
-    .execution_options(**prepared("lock_transporters"))
-)
-_HAS_ROOM = open_offers_against(PLACES.c.id, PLACES.c.km) < bindparam("cap", type_=Integer())
+def _locking(ids: str) -> Select[UUID]:
+    """Return the query that locks the rows of the transporters in this parameter."""
+    return (
+        select(Transporter.id)
+        .where(Transporter.id == any_(bindparam(ids, type_=ARRAY(Uuid()))))
+        .order_by(Transporter.id)
+        .with_for_update(key_share=True)
+    )
+
+
+_LOCK_TRANSPORTERS = _locking("ids").execution_options(**prepared("lock_transporters"))
+_OPEN_OFFERS = open_offers_against(PLACES)
+_PLACES_WITH_OPEN_OFFERS = PLACES.outerjoin(_OPEN_OFFERS, _OPEN_OFFERS.c.transporter_id == PLACES.c.id)
+_HAS_ROOM = func.coalesce(_OPEN_OFFERS.c.number, literal_column("0")) < bindparam("cap", type_=Integer())
 # A block takes the lock of the transporter's row, so a statement after that lock finds it.
 _IS_NOT_BLOCKED = ~is_blocked(bindparam("customer", type_=Uuid()), PLACES.c.id)
-_WITH_ROOM = select(PLACES.c.id).where(_HAS_ROOM, _IS_NOT_BLOCKED)
+_WITH_ROOM = select(PLACES.c.id).select_from(_PLACES_WITH_OPEN_OFFERS).where(_HAS_ROOM, _IS_NOT_BLOCKED)
 _OFFERS = cast(Table, Offer.__table__)
 _NEW_OFFERS = {
     "broadcast_id": bindparam("offered_broadcast", type_=Uuid()),
@@ -119,7 +136,7 @@ INSERT_OFFERS = (
     .from_select(
         list(_NEW_OFFERS),
         select(*_NEW_OFFERS.values())
-        .select_from(PLACES)
+        .select_from(_PLACES_WITH_OPEN_OFFERS)
         .join(Transporter, Transporter.id == PLACES.c.id)
         .where(
             Transporter.is_available,
@@ -130,7 +147,7 @@ INSERT_OFFERS = (
     )
     .on_conflict_do_nothing()
     .returning(_OFFERS.c.transporter_id)
-    .execution_options(**prepared("insert_offers"))
+    .execution_options(**prepared("insert_offers", after=_locking("places_ids")))
 )
 
 

@@ -44,11 +44,15 @@ class Policy:
 
         A process of a newer version may have stored values that this version does not know. They are ignored.
         """
-        values = asdict(otherwise) | {
-            field.name: stored[key] for field in fields(cls) if (key := to_camel(field.name)) in stored
+        values = {
+            name: stored[key] if key in stored else getattr(otherwise, name) for name, key in _KEYS.items()
         }
         return cls(**values | {"radius_steps_km": tuple(values["radius_steps_km"])})
 
     def to_json(self) -> dict[str, Any]:
         """Return the values, keyed in camel case."""
-        return {to_camel(name): value for name, value in asdict(self).items()}
+        return {_KEYS[name]: value for name, value in asdict(self).items()}
+
+
+# A command reads its broadcast's policy several times, so the keys are made once.
+_KEYS = {field.name: to_camel(field.name) for field in fields(Policy)}

@@ -13,6 +13,7 @@ from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging.claim import ClaimedRow
 from weelo_workers.models import User
+from weelo_workers.models.prepared import prepared
 
 MAX_KNOWN_CALLERS = 10_000
 """When KnownCallers contains this many users, it is emptied, to limit the memory of the process."""
@@ -41,7 +42,10 @@ class KnownCallers:
 
 
 _NEW_USER = (
-    insert(cast(Table, User.__table__)).values(created_at=func.clock_timestamp()).on_conflict_do_nothing()
+    insert(cast(Table, User.__table__))
+    .values(created_at=func.clock_timestamp())
+    .on_conflict_do_nothing()
+    .execution_options(**prepared("ensure_user"))
 )
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
 
 from celery import Celery
 from kombu.exceptions import KombuError
@@ -15,9 +18,12 @@ from weelo_workers.logs.outages import Outage
 from weelo_workers.messaging.celery_settings import celery_settings
 from weelo_workers.messaging.wakeup import BrokerUnavailable, WakeUp
 from weelo_workers.rabbitmq_url import is_rabbitmq
+from weelo_workers.randomness import new_id
 from weelo_workers.settings import settings
 
 log = logging.getLogger(__name__)
+
+_NO_CALLBACKS = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
 
 
 class CeleryWaker:
@@ -58,6 +64,7 @@ class CeleryWaker:
             "interval_start": 0,
         }
         self._celery.conf.broker_pool_limit = self.AT_ONCE
+        self._headers: dict[str, Mapping[str, Any]] = {}
         self._turns = threading.BoundedSemaphore(self.AT_ONCE)
         self._paused_until = 0.0
         self._is_away = False
@@ -83,22 +90,10 @@ class CeleryWaker:
 
     def _send(self, wake_up: WakeUp) -> None:
         try:
-            self._celery.send_task(
-                wake_up.name,
-                args=[str(wake_up.id)],
-                queue=wake_up.queue,
-                countdown=min(wake_up.countdown, self.LONGEST_COUNTDOWN_SECONDS) or None,
-                priority=self._priority_of(wake_up.name),
-                # A connection that was idle while RabbitMQ restarted fails at the next message, so sending is tried
-                # twice. redis-py connects again by itself.
-                retry=self._on_rabbitmq,
-                retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0},
-                # By default Celery declares the queue for each message, and builds the two texts below in a slower way.
-                # In Redis a queue is a list, which needs no declaration.
-                declare=None if self._on_rabbitmq else [],
-                argsrepr=f"['{wake_up.id}']",
-                kwargsrepr="{}",
-            )
+            if self._on_rabbitmq:
+                self._send_to_rabbitmq(wake_up)
+            else:
+                self._send_to_redis(wake_up)
             if self._is_away:
                 self._is_away = False
                 self.outages_ended += 1
@@ -114,6 +109,56 @@ class CeleryWaker:
             else:
                 log.exception("a wake-up could not be sent")
             raise BrokerUnavailable(wake_up.name) from error
+
+    def _send_to_rabbitmq(self, wake_up: WakeUp) -> None:
+        self._celery.send_task(
+            wake_up.name,
+            args=[str(wake_up.id)],
+            queue=wake_up.queue,
+            countdown=min(wake_up.countdown, self.LONGEST_COUNTDOWN_SECONDS) or None,
+            priority=self._priority_of(wake_up.name),
+            # A connection that was idle while RabbitMQ restarted fails at the next message, so sending is tried twice.
+            retry=True,
+            retry_policy={"max_retries": 1, "interval_start": 0, "interval_step": 0},
+            argsrepr=f"['{wake_up.id}']",
+            kwargsrepr="{}",
+        )
+
+    def _send_to_redis(self, wake_up: WakeUp) -> None:
+        """Send the message that `send_task` would send, which takes two thirds of its time to make it.
+
+        A queue is a list in Redis, which needs no declaration, and redis-py connects again by itself.
+        """
+        task_id, args = str(new_id()), [str(wake_up.id)]
+        countdown = min(wake_up.countdown, self.LONGEST_COUNTDOWN_SECONDS)
+        headers = {
+            **self._headers_of(wake_up.name),
+            "id": task_id,
+            "root_id": task_id,
+            "argsrepr": f"['{wake_up.id}']",
+            "eta": (self._celery.now() + timedelta(seconds=countdown)).isoformat() if countdown else None,
+        }
+        with self._celery.producer_pool.acquire(block=True) as producer:
+            producer.publish(
+                [args, {}, _NO_CALLBACKS],
+                exchange="",
+                routing_key=wake_up.queue,
+                headers=headers,
+                serializer="json",
+                priority=self._priority_of(wake_up.name),
+                delivery_mode=self._celery.conf.task_default_delivery_mode,
+                correlation_id=task_id,
+                reply_to="",
+            )
+
+    def _headers_of(self, name: str) -> Mapping[str, Any]:
+        """Return the headers that Celery gives the messages of this task. Those that differ from message to message are empty."""
+        if name not in self._headers:
+            made: Any = self._celery.amqp.create_task_message(
+                "", name, ignore_result=None, argsrepr="", kwargsrepr="{}"
+            )
+            self._headers[name] = made.headers
+        return self._headers[name]
 
     def _priority_of(self, name: str) -> int:
         # RabbitMQ delivers the highest number first, kombu's Redis transport the lowest.

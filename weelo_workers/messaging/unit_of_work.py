@@ -6,7 +6,7 @@ reads a clock, and never uses a broker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    ColumnElement,
     Select,
     Table,
     Uuid,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     event as sqlalchemy_event,
     false,
     func,
+    literal_column,
     select,
 )
 from sqlalchemy.exc import IntegrityError
@@ -52,6 +54,12 @@ _TRANSITIONS = cast(Table, TransitionRecord.__table__)
 AS_IT_IS_NOW = {"populate_existing": True}
 """Execution options that make a query replace the values of rows which the session read before a lock."""
 
+# A constant of the text: `prepared(after=…)` has no values for other parameters than those of its caller.
+_ZERO: ColumnElement[int] = literal_column("0")
+
+LOCKED_AT = func.clock_timestamp().label("locked_at")
+"""The time after the lock, for `note_locked`, as a column of a query that is sent after its lock (`prepared(after=…)`)."""
+
 _OWNER = "unit of work"
 """The key under which a session knows its unit of work."""
 
@@ -80,14 +88,14 @@ def _locking(model: type[Base]) -> Select[Any, datetime]:
 
 
 @lru_cache(maxsize=4)
-def _locking_in_order(first: type[Base], second: type[Base]) -> Select[Any, Any, datetime]:
+def locking_in_order(first: type[Base], second: type[Base]) -> Select[Any, Any, datetime]:
     """Return the statement that locks rows by `ids`, then rows of the other model by `then`.
 
     Each row of its result has a row of one model, nulls in place of the other model, and the time after the lock.
     """
     locked = _locked(first, "ids").cte("locked")
     # This condition makes PostgreSQL lock all rows of the first model before it locks any of the second.
-    after = _locked(second, "then").where(select(func.count()).select_from(locked).scalar_subquery() >= 0)
+    after = _locked(second, "then").where(select(func.count()).select_from(locked).scalar_subquery() >= _ZERO)
     one, other = aliased(first, locked), aliased(second, after.cte("locked_then"))
     statement = select(one, other, func.clock_timestamp()).join(other, false(), full=True)
     return statement.execution_options(**prepared(f"lock_{first.__tablename__}_{second.__tablename__}"))
@@ -129,7 +137,8 @@ class UnitOfWork:
         self._events: list[EventEnvelope] = []
         self._sent: list[tuple[Command, datetime | None]] = []
         self._history: list[tuple[Broadcast | TruckRequest | Hold | Assignment | None, dict[str, Any]]] = []
-        self._after_commit: list[Callable[[], None]] = []
+        self._after_commit: list[tuple[Hashable, Callable[[], None]]] = []
+        """The functions to call after the commit, each with its `only_last`."""
         self._known: list[Base] = []
         """Rows that were locked or created.
 
@@ -174,7 +183,7 @@ class UnitOfWork:
     ) -> tuple[list[Row], list[Other]]:
         """Lock and return rows of two models by one statement: those of `first` in id order, then those of `second`."""
         found = self.session.execute(
-            _locking_in_order(first, second),
+            locking_in_order(first, second),
             {"ids": list(ids), "then": list(then)},
             execution_options=AS_IT_IS_NOW,
         ).all()
@@ -184,6 +193,11 @@ class UnitOfWork:
         those = [other for _, other, _ in found if other is not None]
         self._known += [*these, *those]
         return these, those
+
+    def note_locked(self, now: datetime, *rows: Base) -> None:
+        """Note rows that a query of the handler has locked. `now`: the database's time after the lock."""
+        self._now = now
+        self._known += rows
 
     def add(self, *rows: Base) -> None:
         """Insert rows at once, so that a violated constraint raises here."""
@@ -398,9 +412,16 @@ class UnitOfWork:
         """
         self.continues_at = max(at, self.now) if at else self.now
 
-    def after_commit(self, act: Callable[[], None], *, first: bool = False) -> None:
-        """Call `act` after the commit; `first`: before all others. If the process ends before the call, the call is lost."""
-        self._after_commit.insert(0 if first else len(self._after_commit), act)
+    def after_commit(
+        self, act: Callable[[], None], *, first: bool = False, only_last: Hashable = None
+    ) -> None:
+        """Call `act` after the commit; `first`: before all others. If the process ends before the call, the call is lost.
+
+        `only_last`: a key. Of all functions with the same key only the last one is called.
+        """
+        if only_last is not None:
+            self._after_commit = [each for each in self._after_commit if each[0] != only_last]
+        self._after_commit.insert(0 if first else len(self._after_commit), (only_last, act))
 
     # --- called by the bus ------------------------------------------------------------------------
 
@@ -474,8 +495,8 @@ class UnitOfWork:
         ]
 
     def acts_after_commit(self) -> list[Callable[[], None]]:
-        """Return the functions that were passed to `after_commit`, in order."""
-        return self._after_commit
+        """Return the functions to call after the commit, in order."""
+        return [act for _, act in self._after_commit]
 
     def discard(self) -> None:
         """Discard all changes, events, commands and history, because the handler has rejected the command."""

@@ -17,11 +17,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import ClauseElement, Connection, Engine, event
+from sqlalchemy.dialects.postgresql import psycopg2
 from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.pool import ConnectionPoolEntry
 
 _OPTION = "prepared"
+_AFTER = "prepared after"
+_DIALECT = psycopg2.dialect()  # type: ignore[no-untyped-call]
 
 PARAMETERS = {
     # This parameter shows whether the connection has a server session of its own. PostgreSQL accepts any name with a
@@ -63,13 +66,18 @@ class _Prepared:
     execute: str
 
 
-def prepared(name: str) -> dict[str, str]:
+def prepared(name: str, *, after: ClauseElement | None = None) -> dict[str, str]:
     """Return the execution options of a statement to be prepared. `name`: what `pg_stat_activity` shows.
+
+    `after`: a statement to execute before it in the same round trip, with the same parameters. Its result is dropped. For
+    a query that must see what was committed before its transaction got a lock: the query of the lock itself does not.
 
     Mark only statements whose text is the same each time: a parameter with a list of values needs `= ANY (…)`, because
     `IN (…)` has one parameter for each value. Constants that a partial index needs must be part of the text.
     """
-    return {_OPTION: name}
+    if after is None:
+        return {_OPTION: name}
+    return {_OPTION: name, _AFTER: str(after.compile(dialect=_DIALECT))}
 
 
 class PreparedStatements:
@@ -100,8 +108,16 @@ class PreparedStatements:
         if name is None or many:
             return statement, parameters
         known: OrderedDict[str, float] | None = connection.info.get(_STATEMENTS)
+        parts = [(name, statement)]
+        if (before := context.execution_options.get(_AFTER)) is not None:
+            parts.insert(0, (f"before_{name}", before))
         if known is None:
-            return statement, parameters
+            return "; ".join(part for _, part in parts), parameters
+        return "; ".join(self._prepare(cursor, known, *part) for part in parts), parameters
+
+    @staticmethod
+    def _prepare(cursor: Any, known: OrderedDict[str, float], name: str, statement: str) -> str:
+        """Prepare this statement if it is not prepared, and return the command that executes it."""
         found = _prepared(name, statement)
         now = time.monotonic()
         is_known = found.name in known
@@ -114,7 +130,7 @@ class PreparedStatements:
             cursor.execute(found.prepare)
             known[found.name] = now
         known.move_to_end(found.name)
-        return found.execute, parameters
+        return found.execute
 
     def _begin_anew(self, context: ExceptionContext) -> None:
         """Replace the connections if a prepared statement cannot be used any more. The command is then repeated."""

@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKey, Index, Select, SQLColumnExpression, UniqueConstraint, exists, select, text
+from sqlalchemy import (
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Select,
+    SQLColumnExpression,
+    UniqueConstraint,
+    exists,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -62,10 +72,20 @@ class Assignment(Base):
     )
 
 
-vehicle_busy = exists().where(Assignment.vehicle_id == Vehicle.id, is_in(Assignment.status, LIVE))
+def vehicle_is_busy(vehicle: type[Vehicle]) -> ColumnElement[bool]:
+    """Return the condition that a vehicle of the enclosing query has a live assignment. `vehicle`: `Vehicle` or an alias of it."""
+    return exists().where(Assignment.vehicle_id == vehicle.id, is_in(Assignment.status, LIVE))
+
+
+def driver_is_busy(driver: type[Driver]) -> ColumnElement[bool]:
+    """Return the condition that a driver of the enclosing query has a live assignment. Being off duty is another condition."""
+    return exists().where(Assignment.driver_id == driver.id, is_in(Assignment.status, LIVE))
+
+
+vehicle_busy = vehicle_is_busy(Vehicle)
 """The condition that a vehicle of the enclosing query has a live assignment."""
 
-driver_busy = exists().where(Assignment.driver_id == Driver.id, is_in(Assignment.status, LIVE))
+driver_busy = driver_is_busy(Driver)
 """The condition that a driver of the enclosing query has a live assignment. Being off duty is another condition."""
 
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
-from sqlalchemy import bindparam, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from weelo_workers.contracts import broadcasts, fleet, offers, outcomes, trips, webhooks
@@ -32,7 +32,7 @@ from weelo_workers.contracts.wire import two_decimals
 from weelo_workers.lifecycles import assignment as assignment_lifecycle
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import Assignment, Broadcast, Offer
-from weelo_workers.models.prepared import prepared
+from weelo_workers.queries.offered_to import offered_to
 
 Own = dict[str, Any] | None
 """Data for one reader only. It overrides fields of the event's data."""
@@ -210,7 +210,7 @@ def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mappin
 @audience(OfBroadcastVersion, Recipients, "every transporter to whom the broadcast was offered")
 def notified(session: Session, event: OfBroadcastVersion, to: Recipients) -> Mapping[UUID, Own]:
     """Return every transporter to whom the broadcast had been offered when this event happened, without withdrawn offers."""
-    return dict.fromkeys(_recipients(session, event))
+    return dict.fromkeys(offered_to(session, event.broadcast_id, event.version))
 
 
 @audience(OfBroadcastVersion, ToTransportersWithTrucks, "every transporter to whom the broadcast was offered")
@@ -223,7 +223,7 @@ def notified_with_own_trucks(
     """
     return {
         transporter_id: {"assignedToYou": to.assigned_to.get(transporter_id, 0)}
-        for transporter_id in {*_recipients(session, event), *to.assigned_to}
+        for transporter_id in {*offered_to(session, event.broadcast_id, event.version), *to.assigned_to}
     }
 
 
@@ -258,27 +258,6 @@ def named_driver(session: Session, event: OfAssignment, to: ToDriver) -> Mapping
 @audience(OfAssignment, Recipients, "the driver of the assignment")
 def driver(session: Session, event: OfAssignment, to: Recipients) -> Mapping[UUID, Own]:
     return {event.assignment.driver_id: None}
-
-
-_OFFERS = "offers by broadcast"
-
-
-def _recipients(session: Session, event: OfBroadcastVersion) -> list[UUID]:
-    """Return the transporters to whom the broadcast was offered up to this version.
-
-    The offers are read once per transaction. Offers made later have greater versions than this transaction's events.
-    """
-    known = session.info.setdefault(_OFFERS, {})
-    if event.broadcast_id not in known:
-        known[event.broadcast_id] = session.execute(_OFFERS_OF, {"broadcast": event.broadcast_id}).all()
-    return [offer.transporter_id for offer in known[event.broadcast_id] if offer.version <= event.version]
-
-
-_OFFERS_OF = (
-    select(Offer.transporter_id, Offer.version)
-    .where(Offer.broadcast_id == bindparam("broadcast"), Offer.withdrawn_at.is_(None))
-    .execution_options(**prepared("read_offers"))
-)
 
 
 # --- how long an event is worth a push --------------------------------------------------------------------

@@ -30,7 +30,7 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     Accepts, the cancellation and the expiry of one broadcast run one after another, under the lock on its row. So a
     rejection gives the true reason. A repeated accept returns the result of the first one.
     """
-    offered = lock_offered_with_trucks(uow, command.broadcast_id, command.transporter_id)
+    offered = lock_offered_with_trucks(uow, command.broadcast_id, command.transporter_id, len(command.trucks))
     broadcast, slots = offered.broadcast, offered.slots
     live = [a for a in offered.assignments if a.transporter_id == command.transporter_id and a.status in LIVE]
     before, wanted = split_repeated(live, command.trucks)
@@ -67,6 +67,13 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     if hold is not None and {slot.id for slot in held} <= {slot.id for slot, _, _ in allocations}:
         uow.advance(hold, hold_lifecycle.CONFIRM)
     won = assign(
-        uow, broadcast, slots, offered.assignments, allocations, command.transporter_id, ring=offered.ring
+        uow,
+        broadcast,
+        slots,
+        offered.assignments,
+        allocations,
+        command.transporter_id,
+        ring=offered.ring,
+        keeps_out_others=offered.keeps_out_others,
     )
     return accept_result(broadcast, slots, [*before, *won])

@@ -35,16 +35,17 @@ def assign(
     transporter_id: UUID,
     *,
     ring: str,
+    keeps_out_others: bool | None = None,
 ) -> list[Assignment]:
     """Insert an assignment for each allocation, set the drivers' answer timers, and publish the result.
 
     `slots`, `assignments`: all slots and all assignments of the broadcast. `ring`: the ring of the offer to this
-    transporter.
+    transporter. `keeps_out_others`: the answer of `keeps_out_any`, if it was read already.
     """
     if len(allocations) == sum(slot.status in slot_lifecycle.OPEN for slot in slots):
         # This query comes first, because a query after a change makes the unit of work write that change with a
         # statement of its own.
-        broadcast_transitions.request_backfill(uow, broadcast)
+        broadcast_transitions.request_backfill(uow, broadcast, keeps_out_others)
     won = [_assignment(broadcast, transporter_id, allocation, ring, uow.now) for allocation in allocations]
     uow.advance_all([slot for slot, _, _ in allocations], slot_lifecycle.ASSIGN)
     uow.insert(*won)

@@ -28,7 +28,7 @@ from sqlalchemy import (
     or_,
     select,
 )
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session
 
 from weelo_workers import __version__
 from weelo_workers.contracts.broadcasts import (
@@ -38,7 +38,7 @@ from weelo_workers.contracts.broadcasts import (
     TransitionDetails,
 )
 from weelo_workers.contracts.command import Caller
-from weelo_workers.contracts.offers import OfferView, ReleaseHold
+from weelo_workers.contracts.offers import ReleaseHold
 from weelo_workers.contracts.relations import BLOCKS
 from weelo_workers.contracts.statuses import (
     BroadcastKind,
@@ -47,7 +47,6 @@ from weelo_workers.contracts.statuses import (
     TransitionSubject,
     TruckRequestStatus,
 )
-from weelo_workers.lifecycles import truck_request
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.models import (
     Assignment,
@@ -56,13 +55,10 @@ from weelo_workers.models import (
     Offer,
     TransitionRecord,
     TruckRequest,
-    Vehicle,
-    slots_given_back,
-    vehicle_busy,
 )
 from weelo_workers.models.base import is_in
 from weelo_workers.models.prepared import prepared
-from weelo_workers.queries.pages import Page, PageRequest, paged
+from weelo_workers.queries.pages import Page, PageRequest
 from weelo_workers.queries.views import assignment_view, broadcast_view
 
 # `_find` reads whole rows of these tables as composite values.
@@ -157,71 +153,6 @@ def history(session: Session, customer_id: UUID, page_request: PageRequest) -> P
     query = select(Broadcast).where(Broadcast.customer_id == customer_id)
     rows, next_cursor = page_request.apply(session, query, Broadcast.created_at, Broadcast.id)
     return Page(_views(session, rows), next_cursor)
-
-
-def offers(session: Session, transporter_id: UUID, page_request: PageRequest) -> Page:
-    """Return a page of the open offers that this transporter has not declined, newest first."""
-    rows, next_cursor = page_request.run(session, _OPEN_OFFERS, {"transporter": transporter_id})
-    slots = _slots(session, [row.Broadcast for row in rows], transporter_id)
-    items = [
-        OfferView(
-            broadcast_id=row.Broadcast.id,
-            broadcast=broadcast_view(row.Broadcast, slots[row.Broadcast.id], row.now),
-            truck_request_ids=[
-                slot.id
-                for slot in slots[row.Broadcast.id]
-                if slot.status in truck_request.OPEN
-                and slot.vehicle_key in row.free_kinds
-                and slot.id not in row.gave_back
-            ],
-            pickup_distance_km=row.distance_km,
-            radius_step=row.step,
-            offered_at=row.offered_at,
-        )
-        for row in rows
-    ]
-    return Page(items, next_cursor)
-
-
-_GAVE_BACK = slots_given_back(Broadcast.id, bindparam("transporter")).correlate(Broadcast)
-_OPEN_FOR_FLEET = (
-    select(TruckRequest.id)
-    .where(
-        TruckRequest.broadcast_id == Broadcast.id,
-        is_in(TruckRequest.status, truck_request.OPEN),
-        TruckRequest.id.not_in(_GAVE_BACK),
-    )
-    .correlate(Broadcast)
-)
-_OPEN_OFFERS = paged(
-    select(
-        Broadcast,
-        Offer.broadcast_id,
-        Offer.distance_km,
-        Offer.step,
-        Offer.offered_at,
-        func.array(
-            select(Vehicle.vehicle_key)
-            .where(Vehicle.transporter_id == bindparam("transporter"), ~vehicle_busy)
-            .distinct()
-            .scalar_subquery()
-        ).label("free_kinds"),
-        func.array(_GAVE_BACK.scalar_subquery()).label("gave_back"),
-        func.clock_timestamp().label("now"),
-    )
-    .options(defer(Broadcast.request, raiseload=True))
-    .join(Offer, Offer.broadcast_id == Broadcast.id)
-    .where(
-        Offer.transporter_id == bindparam("transporter"),
-        Offer.declined_at.is_(None),
-        is_in(Broadcast.status, OPEN),
-        Broadcast.expires_at > func.clock_timestamp(),
-        or_(~exists(_GAVE_BACK), exists(_OPEN_FOR_FLEET)),
-    ),
-    Offer.offered_at,
-    Offer.broadcast_id,
-    name="read_open_offers",
-)
 
 
 def offered_with_slot(session: Session, truck_request_id: UUID, transporter_id: UUID) -> UUID | None:
@@ -341,9 +272,14 @@ _ALL_SLOTS = (
     .where(TruckRequest.broadcast_id == any_(bindparam("broadcasts", type_=ARRAY(Uuid()))))
     .order_by(TruckRequest.request_number)
 )
-# Only open holds reserve slots; without the condition the query would read all past holds.
-_OWN_HOLDS = select(Hold.id).where(
-    Hold.transporter_id == bindparam("outsider", type_=Uuid()), is_in(Hold.status, {HoldStatus.OPEN})
-)
-_SLOT_IS_VISIBLE = or_(TruckRequest.status != TruckRequestStatus.HELD, TruckRequest.hold_id.in_(_OWN_HOLDS))
+
+
+def slot_is_visible_to(outsider: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Return the condition that a slot is not on hold, or on hold for this transporter."""
+    # Only open holds reserve slots; without this condition the query would read all past holds.
+    own_holds = select(Hold.id).where(Hold.transporter_id == outsider, is_in(Hold.status, {HoldStatus.OPEN}))
+    return or_(TruckRequest.status != TruckRequestStatus.HELD, TruckRequest.hold_id.in_(own_holds))
+
+
+_SLOT_IS_VISIBLE = slot_is_visible_to(bindparam("outsider", type_=Uuid()))
 _SLOTS_FOR_OUTSIDER = _ALL_SLOTS.where(_SLOT_IS_VISIBLE).execution_options(**prepared("read_visible_slots"))

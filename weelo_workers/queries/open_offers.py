@@ -9,12 +9,14 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    CTE,
     Boolean,
     ColumnElement,
     DateTime,
     Double,
+    FromClause,
     Row,
-    ScalarSelect,
+    Select,
     Uuid,
     bindparam,
     cast,
@@ -28,7 +30,7 @@ from sqlalchemy import (
     select,
     true,
 )
-from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
+from sqlalchemy.orm import Session, aliased
 
 from weelo_workers.contracts.statuses import HoldStatus, PassedOverBecause
 from weelo_workers.lifecycles.assignment import LIVE
@@ -54,43 +56,71 @@ def in_last_step(broadcast: Broadcast) -> bool:
     return is_last_step(broadcast.radius_step, broadcast.policy.radius_steps_km)
 
 
-def open_offers_against(
-    transporter_id: InstrumentedAttribute[UUID] | ColumnElement[UUID], km: ColumnElement[float]
-) -> ScalarSelect[int]:
-    """Return how many open offers of this transporter count against a new one whose pickup is `km` away.
+def open_offers_against(new_offers: FromClause) -> CTE:
+    """Return the numbers of open offers that count against new ones, by transporter, for use in a query.
+
+    `new_offers`: a table of transporters (`id`) with their distances from the pickup (`km`). The result has the columns
+    `transporter_id` and `number`, without the transporters of whom no offer counts.
 
     This is the rule of `lifecycles.offer_cap.counts_against` in SQL. `of_new_offer` returns the parameters of the
     query.
 
-    `OFFSET 0` makes PostgreSQL read this transporter's offers first, and then their broadcasts by id. Without it, while
-    the statistics are old, PostgreSQL looks for an offer of this transporter in every open broadcast.
+    Transporters near one another have offers of the same broadcasts. So all their offers are read first, and then each
+    broadcast once. `OFFSET 0` and MATERIALIZED make PostgreSQL keep this order. Without them, while the statistics are
+    old, PostgreSQL looks for an offer of each transporter in every open broadcast, or counts again for each transporter.
     """
-    apart = half_chord_squared(
-        bindparam("pickup_latitude", type_=Double()), bindparam("pickup_longitude", type_=Double())
+    farthest = half_chord_squared_of(new_offers.c.km * APART_FACTOR + APART_KM)
+    transporter = (
+        select(new_offers.c.id, new_offers.c.km, farthest.label("farthest"))
+        .offset(_NONE)
+        .subquery("transporter")
     )
-    not_elsewhere = apart <= half_chord_squared_of(km * APART_FACTOR + APART_KM)
-    offers = (
+    offer = (
         select(Offer.broadcast_id)
         .where(
-            Offer.transporter_id == transporter_id,
+            Offer.transporter_id == transporter.c.id,
             # An earlier offer of the same broadcast is replaced by the new one, so it does not count.
             Offer.broadcast_id != bindparam("new_broadcast", type_=Uuid()),
             *_MAY_BE_OPEN,
-            or_(km.is_(None), Offer.distance_km <= km),
+            or_(transporter.c.km.is_(None), Offer.distance_km <= transporter.c.km),
             or_(bindparam("in_last_step", type_=Boolean()), Offer.last_step == false()),
         )
         .correlate_except(Offer)
         .offset(_NONE)
-        .subquery("near_offers")
+        .lateral("offer")
     )
-    open_broadcast = (
-        select(Broadcast.id)
-        .where(Broadcast.id == offers.c.broadcast_id, *_IS_STILL_OPEN, or_(km.is_(None), not_elsewhere))
+    near = (
+        select(transporter.c.id, transporter.c.km, transporter.c.farthest, offer.c.broadcast_id)
+        .select_from(transporter)
+        .join(offer, true())
+        .cte("near_offers")
+    )
+    apart = half_chord_squared(
+        bindparam("pickup_latitude", type_=Double()), bindparam("pickup_longitude", type_=Double())
+    )
+    distinct = select(near.c.broadcast_id).distinct().subquery("distinct")
+    still_open = (
+        select(Broadcast.id, apart.label("apart"))
+        .where(Broadcast.id == distinct.c.broadcast_id, *_IS_STILL_OPEN)
         .correlate_except(Broadcast)
         .offset(_NONE)
-        .lateral("open_broadcast")
+        .lateral("still_open")
     )
-    return select(func.count()).select_from(offers).join(open_broadcast, true()).scalar_subquery()
+    counted = (
+        select(still_open.c.id, still_open.c.apart)
+        .select_from(distinct)
+        .join(still_open, true())
+        .cte("counted")
+        .prefix_with("MATERIALIZED")
+    )
+    return (
+        select(near.c.id.label("transporter_id"), func.count().label("number"))
+        .join(counted, counted.c.id == near.c.broadcast_id)
+        .where(or_(near.c.km.is_(None), counted.c.apart <= near.c.farthest))
+        .group_by(near.c.id)
+        .cte("open_offers")
+        .prefix_with("MATERIALIZED")
+    )
 
 
 def of_new_offer(broadcast: Broadcast, *, last_step: bool, now: datetime) -> dict[str, Any]:
@@ -251,23 +281,33 @@ def keeps_out_any(session: Session, broadcast_id: UUID, now: datetime) -> bool:
     return bool(session.scalar(_KEEPS_OUT_ANY, {"broadcast": broadcast_id, "now": now}))
 
 
-_KEPT_OUT = (
-    select(PassedOver.transporter_id, PassedOver.broadcast_id)
-    .join(Offer, Offer.transporter_id == PassedOver.transporter_id)
-    .join(Broadcast, Broadcast.id == PassedOver.broadcast_id)
-    .where(
-        Offer.broadcast_id == bindparam("broadcast"),
-        Offer.declined_at.is_(None),
-        is_in(PassedOver.reason, {PassedOverBecause.TOO_MANY_OFFERS}),
-        is_in(Broadcast.status, OPEN),
-        Broadcast.expires_at > bindparam("now", type_=DateTime(timezone=True)),
-        ~exists().where(
-            _offered.broadcast_id == PassedOver.broadcast_id,
-            _offered.transporter_id == PassedOver.transporter_id,
-        ),
-        ~is_blocked(Broadcast.customer_id, PassedOver.transporter_id),
+def keeps_out_others(broadcast_id: ColumnElement[UUID]) -> ColumnElement[bool]:
+    """Return the condition `keeps_out_any` in SQL. It has the parameter `now`."""
+    return _kept_out(broadcast_id).exists()
+
+
+def _kept_out(broadcast_id: ColumnElement[UUID]) -> Select[UUID, UUID]:
+    own_offer, other = aliased(Offer), aliased(Broadcast)
+    return (
+        select(PassedOver.transporter_id, PassedOver.broadcast_id)
+        .join(own_offer, own_offer.transporter_id == PassedOver.transporter_id)
+        .join(other, other.id == PassedOver.broadcast_id)
+        .where(
+            own_offer.broadcast_id == broadcast_id,
+            own_offer.declined_at.is_(None),
+            is_in(PassedOver.reason, {PassedOverBecause.TOO_MANY_OFFERS}),
+            is_in(other.status, OPEN),
+            other.expires_at > bindparam("now", type_=DateTime(timezone=True)),
+            ~exists().where(
+                _offered.broadcast_id == PassedOver.broadcast_id,
+                _offered.transporter_id == PassedOver.transporter_id,
+            ),
+            ~is_blocked(other.customer_id, PassedOver.transporter_id),
+        )
     )
-)
+
+
+_KEPT_OUT = _kept_out(bindparam("broadcast", type_=Uuid()))
 _KEPT_OUT_NEAREST_FIRST = _KEPT_OUT.order_by(
     PassedOver.distance_km.asc().nulls_last(), PassedOver.broadcast_id, PassedOver.transporter_id
 )

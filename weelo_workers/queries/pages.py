@@ -11,7 +11,19 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from pydantic_core import to_json
-from sqlalchemy import CTE, ColumnElement, DateTime, Integer, Select, Uuid, bindparam, cast, or_, tuple_
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Connection,
+    DateTime,
+    Integer,
+    Select,
+    Uuid,
+    bindparam,
+    cast,
+    or_,
+    tuple_,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -59,7 +71,9 @@ class PageRequest:
         """Do the same as `apply` for a query of columns. `time` and `tie` are two of these columns and must be labelled."""
         return self._cut(list(session.execute(self._cutout(query, time, tie))), time.key, tie.key)
 
-    def run(self, session: Session, query: Paged, parameters: dict[str, Any]) -> tuple[list[Any], str | None]:
+    def run(
+        self, session: Session | Connection, query: Paged, parameters: dict[str, Any]
+    ) -> tuple[list[Any], str | None]:
         """Return the rows of this page, and the cursor of the next page, which is None on the last page."""
         time, tie = _decode(self.cursor) if self.cursor is not None else (None, None)
         where = {"before": time, "before_tie": tie, "rows": self.limit + 1}

@@ -12,7 +12,7 @@ from tests.support.changed_settings import with_settings
 from tests.support.world import World
 from weelo_workers.contracts.broadcasts import WidenBroadcast
 from weelo_workers.models.engine import engine
-from weelo_workers.queries import broadcasts
+from weelo_workers.queries import offer_list
 from weelo_workers.queries.offer_explanation import explain
 from weelo_workers.queries.pages import PageRequest
 from weelo_workers.redis_client import redis
@@ -97,7 +97,7 @@ def test_distances_leave_the_server_with_two_decimals_and_are_stored_in_full(wor
     stored = world.value("SELECT distance_km FROM offers")
     assert stored != round(stored, 2)
     with Session(engine()) as session:
-        [offer] = broadcasts.offers(session, fleet.id, PageRequest(20, None)).items
+        [offer] = offer_list.offers(session, fleet.id, PageRequest(20, None)).items
         why = explain(session, broadcast, fleet.id, None)
     assert why is not None
     [event] = world.events_of(fleet.id, "new_broadcast")

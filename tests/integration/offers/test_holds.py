@@ -11,7 +11,7 @@ from tests.support.world import KINDS, Fleet, World
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.offers import ExpireHold
 from weelo_workers.contracts.statuses import Role
-from weelo_workers.queries import broadcasts
+from weelo_workers.queries import broadcasts, offer_list
 from weelo_workers.queries.pages import PageRequest
 
 
@@ -316,5 +316,5 @@ def _seen_by(world: World, fleet: Fleet, broadcast: UUID) -> list[str]:
 
 def _offer(world: World, fleet: Fleet) -> dict[str, Any]:
     with Session(world.engine) as session:
-        (offer,) = broadcasts.offers(session, fleet.id, PageRequest(10, None)).items
+        (offer,) = offer_list.offers(session, fleet.id, PageRequest(10, None)).items
     return dict(offer)

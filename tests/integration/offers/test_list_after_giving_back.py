@@ -10,7 +10,7 @@ from tests.support.world import Fleet, World
 from weelo_workers.contracts.reasons import ProviderReason
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.contracts.trips import GiveBack
-from weelo_workers.queries import broadcasts
+from weelo_workers.queries import offer_list
 from weelo_workers.queries.pages import PageRequest
 
 
@@ -42,5 +42,5 @@ def test_a_broadcast_of_which_only_the_slot_given_back_is_open_is_not_in_the_fle
 
 def _offers(world: World, fleet: Fleet) -> list[tuple[UUID, list[UUID]]]:
     with Session(world.engine) as session:
-        items = broadcasts.offers(session, fleet.id, PageRequest(10, None)).items
+        items = offer_list.offers(session, fleet.id, PageRequest(10, None)).items
     return [(UUID(item["broadcastId"]), [UUID(slot) for slot in item["truckRequestIds"]]) for item in items]

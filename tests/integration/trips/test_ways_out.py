@@ -23,8 +23,8 @@ from weelo_workers.contracts.trips import (
     ReplaceTruck,
     ReportNoShow,
 )
-from weelo_workers.queries.broadcasts import offers
 from weelo_workers.queries.offer_explanation import explain
+from weelo_workers.queries.offer_list import offers
 from weelo_workers.queries.pages import PageRequest
 
 

@@ -1,0 +1,45 @@
+"""The transporters with an offer of a broadcast, read once per transaction. Withdrawn offers are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import bindparam, select
+from sqlalchemy.orm import Session
+
+from weelo_workers.models import Offer
+from weelo_workers.models.prepared import prepared
+
+_KNOWN = "offers by broadcast"
+
+
+class OfferedTo(NamedTuple):
+    """An offer: its transporter, and the version that the broadcast got with it."""
+
+    transporter_id: UUID
+    version: int
+
+
+def offered_to(session: Session, broadcast_id: UUID, version: int) -> list[UUID]:
+    """Return the transporters to whom the broadcast was offered up to this version, without withdrawn offers.
+
+    The offers are read once per transaction. Offers made later have greater versions than this transaction's events.
+    """
+    known = session.info.setdefault(_KNOWN, {})
+    if broadcast_id not in known:
+        known[broadcast_id] = session.execute(_OFFERS_OF, {"broadcast": broadcast_id}).all()
+    return [offer.transporter_id for offer in known[broadcast_id] if offer.version <= version]
+
+
+def note_offered_to(session: Session, broadcast_id: UUID, offers: Sequence[OfferedTo]) -> None:
+    """Keep these offers of a broadcast, which another query has read under its lock, so that `offered_to` does not read them."""
+    session.info.setdefault(_KNOWN, {})[broadcast_id] = offers
+
+
+_OFFERS_OF = (
+    select(Offer.transporter_id, Offer.version)
+    .where(Offer.broadcast_id == bindparam("broadcast"), Offer.withdrawn_at.is_(None))
+    .execution_options(**prepared("read_offers"))
+)
