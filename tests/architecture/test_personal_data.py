@@ -130,6 +130,6 @@ def test_replacing_a_second_time_changes_nothing(value: Any) -> None:
         for replacement in rules.replaced.values():
             try:
                 once = replacement(value)
-            except TypeError:  # raised by a replacement for another type of value
+            except TypeError:  # this replacement is for another type of value
                 continue
             assert replacement(once) == once

@@ -223,7 +223,7 @@ def test_the_bar_names_a_failing_check_and_leads_to_it(browser: Browser, api: Ap
     with signed_in(browser, api) as visit:
         page = visit.page
         badge = page.locator("#health")
-        badge.get_by_text("2 checks fail").wait_for()  # neither beat nor a worker runs in this test
+        badge.get_by_text("2 checks fail").wait_for()  # because neither beat nor a worker runs in this test
         badge.click()
         page.locator("#checks").get_by_text("beat-not-sweeping").wait_for()
         assert page.get_by_text("Nothing is stuck.").count() == 0

@@ -41,7 +41,7 @@ class Network:
 
     def __init__(self, *hosts: str) -> None:
         self._tag = uuid4().hex[:6]
-        # A part of 10.213.0.0/16, so that runs at the same time do not collide.
+        # Each run uses a random part of 10.213.0.0/16, so that runs at the same time do not collide.
         self._net = f"10.213.{int(self._tag[:2], 16)}"
         self.servers_address = f"{self._net}.1"
         self._hosts = (SERVERS, *hosts)

@@ -98,7 +98,7 @@ class Hosts:
         return WeeloClient(self.url, token(role, user_id), wait=20, http=self._connections)
 
     def truck(self) -> Truck:
-        return Truck(cast(System, self))  # `Truck` uses only the method `client`
+        return Truck(cast(System, self))  # not a System, but has `client`, the only method that `Truck` calls
 
     def is_healthy(self) -> bool:
         """Return True if `weelo doctor` finds nothing. Raises AssertionError with its findings."""
@@ -162,7 +162,7 @@ def hosts() -> Iterator[Hosts]:
 
 
 def persist(act: Callable[[], T], seconds: float = 60) -> T:
-    """Repeat a call until it has an outcome, as an app does. The call should have a key."""
+    """Repeat a call until it has an outcome, as an app does. The call needs an idempotency key: it may be sent twice."""
 
     def once() -> list[T]:
         try:

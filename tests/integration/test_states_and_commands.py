@@ -618,8 +618,8 @@ def _by_the_usual_way(scene: Scene, status: str, how: str) -> None:
     full = status in ("fully_filled", "in_progress", "completed")
     scene.asks(1 if full and not how else 3)
     if status == "created":
-        # When a command runs, only broadcasts that an earlier version created have this status. In that version a timer
-        # made the first offers; now the command that creates the broadcast makes them.
+        # The status is written by SQL. Only an earlier version left broadcasts in it, because a timer made their first
+        # offers. Now the command that creates a broadcast makes them, and the broadcast leaves the status at once.
         scene.write("DELETE FROM offers")
         scene.write(
             "UPDATE broadcasts SET status = 'created', radius_step = 0, radius_km = NULL, transporters_notified = 0"

@@ -71,7 +71,7 @@ def test_fleets_below_the_soft_cap_come_first(world: World, monkeypatch: pytest.
     assert answer == (
         "not offered: those with fewer open offers came first, and their turn has not come yet (step 1)"
     )
-    # Its heartbeats, and going offline and online, do not bring the offer before the next step.
+    # The busy fleet does not get the offer before the next step, neither by heartbeats nor by going offline and online.
     world.heartbeat(busy, 1)
     world.set_availability(busy, online=False)
     world.set_availability(busy, online=True)
@@ -79,7 +79,7 @@ def test_fleets_below_the_soft_cap_come_first(world: World, monkeypatch: pytest.
     world.drain()
     world.tick(2)
     assert set(world.told_at(broadcast)) == {free.id}
-    # No other fleet is in the next ring, so that ring is thin.
+    # The next ring has no other fleet, so the busy fleet gets the offer although it is at the soft cap.
     world.tick(13)
     assert world.told_at(broadcast)[busy.id] == 2
 

@@ -20,7 +20,7 @@ from weelo_workers.messaging.wakeup import WakeUp
 from weelo_workers.models.mailbox import MAILBOX
 from weelo_workers.queries.backlog import waits
 
-# The commands that follow the end of one request and make offers to transporters of its town.
+# The commands that a request's end causes: they offer other requests to transporters of its town.
 AFTER_A_SURGE = (
     Backfill(broadcast_id=uuid4()),
     OfferPassedOver(broadcast_id=uuid4(), transporter_ids=(uuid4(),)),

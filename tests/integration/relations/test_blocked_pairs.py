@@ -104,7 +104,7 @@ def test_no_late_offer_is_made(world: World, customer: UUID, by: Side) -> None:
 
 @both_sides
 def test_no_room_offers_what_a_block_forbids(world: World, customer: UUID, by: Side) -> None:
-    """A transporter at the cap, whom a step has passed over, blocks the pair before there is room."""
+    """A step passes over a transporter whose list of offers is full. A block is set before the list has room again."""
     cap = environment_policy().max_open_offers
     fleet = world.fleet()
     full = [world.broadcast(1) for _ in range(cap)]

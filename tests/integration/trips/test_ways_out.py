@@ -1,4 +1,4 @@
-"""After a truck is won every party has a way out, and the slot of a lost truck is searched for again."""
+"""Every party can end an assignment before the delivery, and the slot is then offered to other transporters again."""
 
 from __future__ import annotations
 
@@ -414,7 +414,7 @@ def test_a_truck_that_set_out_in_time_keeps_its_trip_although_the_report_waits(w
 
 def test_a_late_reminder_leaves_the_driver_the_time_until_the_limit(world: World) -> None:
     broadcast, _, [fleet] = filled_by_fleets(world, 1)
-    world.shift(5_000)  # no worker has run for this long
+    world.shift(5_000)  # all timers are late, as after an outage of the workers
     world.drain()
     assert len(world.events_of(fleet.id, "pickup_reminder")) == 1
     world.tick(2_600)
