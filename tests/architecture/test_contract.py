@@ -458,7 +458,7 @@ def test_every_wire_model_is_known_to_these_tests() -> None:
     }
     known |= {model.__name__ for model in messages.EPHEMERAL.values()}
     assert f"`{webhooks.TEST_EVENT}` is posted by" in page()
-    known.add(webhooks.WebhookTest.__name__)  # the page describes this model in the text checked above
+    known.add(webhooks.WebhookTest.__name__)  # the page describes this model in a sentence, without a table
     bases = {
         "Request",
         "BroadcastRequest",

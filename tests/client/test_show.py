@@ -1,4 +1,4 @@
-"""The demo's live view, text lines and table are complete at every width. A terminal of small height shows less."""
+"""The demo's live view, text lines and table are complete at every width. On a terminal of few lines, less is shown."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def test_SEEN_01_an_operator_cancels_a_broadcast_and_sees_the_outcome(
         page.locator("#head .status.cancelled").wait_for()
         page.locator("#audit").get_by_text("The customer asked by phone").wait_for()
         assert world.status(broadcast_id) == "cancelled"
-        # For a cancelled broadcast no lever is left.
+        # A cancelled broadcast cannot be changed, so the page has no lever.
         page.locator("#levers").get_by_text("The booking is cancelled: nothing is left to do.").wait_for()
         assert page.locator("details.lever").count() == 0
 

@@ -45,9 +45,10 @@ QUICK = {
     "MAX_OPEN_OFFERS": "1000",
 }
 
-# tmpfs uses memory only for what is written.
-DATABASE_MEGABYTES = 2048  # PostgreSQL lets its write-ahead log grow to 1 GB
-REDIS_MEGABYTES = 256  # Redis rewrites its append-only file from 64 MB on
+# The sizes of the disks in memory (tmpfs), which take memory only for what is written. They suffice for a whole run:
+# PostgreSQL lets its write-ahead log grow to 1 GB, and Redis rewrites its append-only file from 64 MB on.
+DATABASE_MEGABYTES = 2048
+REDIS_MEGABYTES = 256
 
 DATABASE, CLOCK, MACHINE = "database", "second clock", "machine"
 STALL_SECONDS = 0.5
@@ -78,7 +79,8 @@ class FaultSystem:
     def __init__(self, log: Path, settings: Mapping[str, str] = QUICK) -> None:
         self.log = log
         self._folder = Path(tempfile.mkdtemp(prefix="weelo-stage-"))
-        self._folder.chmod(0o755)  # if root runs the tests, PostgreSQL runs as another user, who must enter
+        # If root runs the tests, PostgreSQL runs as another user, who has to enter this folder.
+        self._folder.chmod(0o755)
         data = self._folder / "data"
         self.postgres, self.valkey = Postgres(data), Valkey(data)
         self.database_disk = SmallDisk(self.postgres.home, DATABASE_MEGABYTES)

@@ -121,7 +121,7 @@ class Customer(Person):
             if chance < 0.12:
                 self.cancels()
             elif chance < 0.2:
-                self.wishes()  # the second request is refused, because the first one is open
+                self.wishes()  # must be refused, because the customer's first request is open
         elif status in ("fully_filled", "in_progress") and chance < 0.12:
             self.cancels()
         elif status == "expired" and chance < 0.3:
@@ -206,7 +206,7 @@ class Driver(Person):
             reason = self.dice.choice(list(ProviderReason))
             self.send_command("POST", f"/assignments/{trip['id']}/give-back", {"reasonCode": reason})
         elif status in ("driver_accepted", "en_route_pickup") and chance < 0.12:
-            self.reports_no_show()  # the report is refused, because the truck has not reached the pickup
+            self.reports_no_show()  # must be refused, because the truck has not reached the pickup
         elif status == "driver_accepted" and chance < 0.4:
             pass  # the driver does not set out; after some time a timer gives the truck back
         elif status in ("driver_accepted", "en_route_pickup", "at_pickup", "in_transit"):

@@ -80,7 +80,7 @@ def perform(
             if hurried:
                 _let_a_minute_pass(fault_system)
             _rest(fault_system)
-        except AssertionError as busy:  # the checks also run if the system does not come to rest
+        except AssertionError as busy:  # not raised again, so that the checks run even now
             population.ledger.spoiled.append(f"the system does not come to rest: {busy}")
         play.rested = time.time()
         report(f"at rest after {play.rested - play.ended:.0f} s; running the checks")

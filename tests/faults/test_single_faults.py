@@ -93,7 +93,7 @@ def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_a
     broadcasts = [booked(fault_system)[1] for _ in range(6)]
     with fault_system.stopped([pid_of(fault_system.valkey)]):
         fault_system.shorten_deadlines()
-        fault_system.system.kill("timers")  # all countdowns of timers are lost with these processes
+        fault_system.system.kill("timers")  # the countdowns in these workers are lost
         eventually(lambda: len(_lateness(fault_system, broadcasts)) == len(broadcasts), within=25)
     late = sorted(_lateness(fault_system, broadcasts))
     print("seconds late:", late)  # noqa: T201

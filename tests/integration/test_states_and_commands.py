@@ -361,10 +361,11 @@ cancelled         same            same                  same                    
 """,
 )
 
-# The status of a broadcast and the number of trucks that it needs, after it has lost its first truck. Before, it needed as
-# many trucks as it had if it was full, and otherwise 3. `two`: it has a second truck, which has not set out. `other`: only
-# the second truck has set out. `alone`: only the first one has. `no_round`: given back after REOFFER_ROUNDS rounds.
-# `asked_again`: given back after the customer has opened another broadcast.
+# Each cell has the status of a broadcast after the loss of its first truck, and the number of trucks that it then needs.
+# Before the loss a full broadcast needs as many trucks as it has, and any other broadcast needs 3. `two`: it has a second
+# truck, which has not set out. `other`: of two trucks only the second has set out. `alone`: of two trucks only the first
+# has set out. `no_round`: given back after REOFFER_ROUNDS rounds. `asked_again`: given back after the customer has opened
+# another broadcast.
 LOSSES = (
     """
                       give_back           give_back_stalled   driver_decline      expire_assignment
@@ -486,7 +487,8 @@ class Scene:
         self.winner, self.holder, self.onlooker, self.latecomer = fleets
         self.spare, self.second_spare = spares
         self.customer = uuid4()
-        self.broadcast = self.held = uuid4()  # these ids stand for a broadcast and a hold until there are any
+        # An id that does not exist, used until there is a broadcast and a hold.
+        self.broadcast = self.held = uuid4()
 
     def asks(self, slots: int) -> None:
         self.broadcast = UUID(self.world.book(self.customer, slots).result["id"])
@@ -618,8 +620,8 @@ def _by_the_usual_way(scene: Scene, status: str, how: str) -> None:
     full = status in ("fully_filled", "in_progress", "completed")
     scene.asks(1 if full and not how else 3)
     if status == "created":
-        # The status is written by SQL. Only an earlier version left broadcasts in it, because a timer made their first
-        # offers. Now the command that creates a broadcast makes them, and the broadcast leaves the status at once.
+        # The status `created` is written by SQL, because no command leaves a broadcast in it. Earlier versions did: there a
+        # timer made the first offers. Now the command that creates the broadcast makes them.
         scene.write("DELETE FROM offers")
         scene.write(
             "UPDATE broadcasts SET status = 'created', radius_step = 0, radius_km = NULL, transporters_notified = 0"
@@ -719,7 +721,8 @@ def _ends(outcome: EndOutcome) -> Callable[[Scene], None]:
 def a_loss(scene: Scene, state: str, rest: str) -> None:
     """Bring a broadcast into a state of LOSSES, with the first truck in a status in which the command is possible.
 
-    `state` and `rest` are the two parts of the text "line column", split at its first slash.
+    The line and the column of the table are passed as one text, such as "fully_filled/two give_back". `state` is its part
+    before the first slash, and `rest` the part after that slash.
     """
     line, _, command = f"{state}/{rest}".removesuffix("/").partition(" ")
     status, _, how = line.partition("/")
@@ -888,7 +891,7 @@ def _plain(name: str) -> str:
 
 
 class Stage:
-    """Brings a `Scene` into a state, and reuses it for the next command if the last command changed nothing."""
+    """Brings a `Scene` into a state. The scene is reused for the next command if the last one changed nothing."""
 
     def __init__(self) -> None:
         self.world = World()

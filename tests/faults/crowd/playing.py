@@ -131,7 +131,7 @@ class Crowd:
         listeners = random.Random(wish.seed).sample(self.listeners, len(self.listeners))
         unwilling, willing = listeners[: wish.declined_by], listeners[wish.declined_by :]
         for listener in unwilling:
-            with suppress(AssertionError):  # some listeners are too far away, or get the offer too late
+            with suppress(AssertionError):  # not every listener gets the offer in time: some are too far away
                 left = began + wish.after - time.monotonic()
                 eventually(lambda: booking in listener.cards.open, within=left, exactly=True)  # noqa: B023
                 self._decline(listener, booking)

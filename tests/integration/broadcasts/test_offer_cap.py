@@ -423,8 +423,9 @@ def test_COST_02_the_heartbeats_of_a_transporter_without_room_bring_up_nothing_f
 ) -> None:
     with_settings(monkeypatch, max_open_offers=2)
     fleet = world.fleet(km_north=0)
+    # The next ring follows at once if a ring finds no transporter with room. So one is added near each request.
     for km in (2, 3, 4, 5, 6, 7):
-        world.fleet(km_north=km)  # a ring that finds a transporter with room delays the next ring
+        world.fleet(km_north=km)
         world.broadcast(1, at=place(km))
     assert len(offered(world, fleet)) == 2
     late_offers = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_late' AND payload->>'transporter_id' = :id"
@@ -643,8 +644,9 @@ def test_a_transporter_on_the_road_is_recorded_once_though_several_steps_meet_th
 ) -> None:
     with_settings(monkeypatch, min_offers_per_step=min_offers_per_step)
     busy = [on_the_road(world, km) for km in (1, 2)]
+    # The next ring follows at once if a ring makes no offer. So two transporters who get offers are added.
     for km in (3, 7):
-        world.fleet(km_north=km)  # an offer in a ring delays the next ring
+        world.fleet(km_north=km)
     broadcast = world.broadcast(1)
     for _ in range(6):
         world.tick(15)

@@ -165,13 +165,13 @@ def compare(
     requests: int,
     on_the_road: int,
 ) -> None:
-    # Presence outlives the test, because each fleet sends one heartbeat only.
+    # Each fleet sends only one heartbeat, so presence must not expire before the test ends.
     with_settings(monkeypatch, max_offers_per_step=PER_STEP, presence_ttl_seconds=3_600)
-    # All fleets are in one band of 1 km, at different distances.
+    # A step sorts fleets by bands of 1 km, and within a band by their last offer. All these fleets are in one band.
     equal = [world.fleet(km_north=1.05 + 0.8 * n / fleets) for n in range(fleets)]
     world.drain()
     inequality, fill_rate = play(world, equal, requests, on_the_road)
-    # With bands of a millimetre, only the distance counts.
+    # With bands of a millimetre no two fleets share a band, so fleets are sorted by distance alone.
     monkeypatch.setattr(offer_order, "BAND_KM", 1e-6)
     inequality_without, fill_rate_without = play(world, equal, requests, on_the_road)
     record("Gini of offers, and by distance only", (inequality, inequality_without))
