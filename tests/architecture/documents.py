@@ -325,9 +325,9 @@ def _metric_labels() -> str:
 
 
 def parents() -> dict[str, str]:
-    """Return a dict: a table whose rows are deleted together with rows of another table → that other table.
+    """Return, by table, the other table whose deleted rows take rows of this table with them (ON DELETE CASCADE).
 
-    If there are several other tables, the first one in alphabetical order is returned.
+    If a table has several such other tables, the first one in alphabetical order is returned.
     """
     return {
         table.name: min(owners)

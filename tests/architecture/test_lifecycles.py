@@ -25,9 +25,9 @@ from weelo_workers.lifecycles.parties import (
     TRANSPORTER,
 )
 
-# EXPIRED is final for a broadcast without trucks. Trucks that were assigned before the expiry drive on: the customer may
-# continue with them; if one is given back, another is searched for; if one is lost in another way, only their number
-# changes; and if the last one is cancelled, so is the broadcast.
+# EXPIRED is final for a broadcast without trucks. If trucks were assigned before the expiry, they drive on, and the state
+# can still change. The customer may continue with these trucks. If a truck is given back, another is searched for. If a
+# truck is lost in another way, the number of trucks changes. If the last truck is cancelled, so is the broadcast.
 BACK_FROM_THE_END = {
     ("broadcast", BroadcastStatus.EXPIRED, BroadcastStatus.FULLY_FILLED),
     ("broadcast", BroadcastStatus.EXPIRED, BroadcastStatus.ACTIVE),

@@ -1,4 +1,4 @@
-"""Sample values: of a JSON schema, and of a type annotation of the client."""
+"""Makes sample values for a JSON schema, and for a type annotation of the client."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class Network:
             subprocess.run(["ip", "netns", "delete", self._name(host)], capture_output=True, check=False)
 
     def _connect(self, number: int, host: str | None) -> None:
-        """Lay a cable between `servers` and a host; None: this process's own host."""
+        """Lay a cable between `servers` and `host`, or the host of this process if `host` is None."""
         here, there = self._cable(host), f"w{self._tag}{number}"
         end, other_end = f"{self._net}.{4 * number + 1}", f"{self._net}.{4 * number + 2}"
         where = ["netns", self._name(host)] if host else []

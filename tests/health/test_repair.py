@@ -1,4 +1,4 @@
-"""`weelo doctor --repair` repairs findings by ordinary commands, and records each."""
+"""`weelo doctor --repair` repairs findings by ordinary commands, and records each repair."""
 
 from __future__ import annotations
 

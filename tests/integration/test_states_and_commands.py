@@ -78,9 +78,9 @@ completed         BROADCAST_FILLED     BROADCAST_FILLED     done                
 cancelled         BROADCAST_CANCELLED  BROADCAST_CANCELLED  done                 BROADCAST_CANCELLED  same
 expired           BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                 BROADCAST_EXPIRED    same
 """,
-    # Commands of the system. `early`: before the deadline. `again`: the step was made before; in `created`
-    # it is step 0, which may come first. `taken`: the slot is no longer open. `offer_late` and `catch_up` are for the
-    # latecomer, who drove into the ring after its offers were made.
+    # Commands of the system. `early`: before the deadline. `again`: for a step that was made before; in the state
+    # `created` no step was made, so the step is 0, with which a broadcast may begin. `taken`: the slot is no longer open.
+    # `offer_late` and `catch_up` are for the latecomer, who drove into the ring after its offers were made.
     """
                   widen  widen/again  expire  expire/early  reoffer  reoffer/taken  offer_late  catch_up
 created           done   done         done    waits         waits    waits          same        waits

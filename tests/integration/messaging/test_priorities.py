@@ -29,7 +29,7 @@ AFTER_A_SURGE = (
 
 
 def taken(number: int) -> list[str]:
-    """Return the names of the commands of these messages in the order in which a worker takes them."""
+    """Take `number` messages from the queue, as a worker does. Return the names of their commands in this order."""
     with app.connection_for_read() as broker:
         channel = broker.channel()
         return [channel.basic_get(FLEET, no_ack=True).headers["task"] for _ in range(number)]
