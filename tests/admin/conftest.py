@@ -1,4 +1,4 @@
-"""An operator of the system in this process."""
+"""The fixture `operator`: an admin who uses the API of this process."""
 
 from __future__ import annotations
 

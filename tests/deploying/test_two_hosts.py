@@ -155,7 +155,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Hosts]:
     with ExitStack() as stack:
-        # PostgreSQL runs as another user, who may not enter pytest's folder.
+        # Not in pytest's folder, because PostgreSQL runs as another user, who may not enter that folder.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weelo-hosts-")))
         folder.chmod(0o755)
         yield Hosts(stack, folder)

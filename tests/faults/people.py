@@ -182,7 +182,7 @@ class Driver(Person):
         elif self.trip is not None and data.get("assignment", {}).get("id") == self.trip["id"]:
             self.trip = data["assignment"]
             if event == "trip_cancelled" and data["reason"] == "replaced":
-                # This answer is too late, because another driver has the trip now.
+                # The driver answers all the same. The answer must be refused, because another driver has the trip now.
                 self.schedule(self.answers, 0.0, 0.5)
             elif self.trip["status"] == "at_pickup" and self.dice.random() < 0.8:
                 # A report of a no-show is refused if it comes before PICKUP_WAIT_SECONDS.
@@ -230,7 +230,7 @@ class Transporter(Person):
 
     def __init__(self, population: Population, dice: random.Random, kinds: list[tuple[str, str]]) -> None:
         super().__init__(population, dice)
-        self.latitude = 28.61 + dice.uniform(0.0, 0.3)  # a degree is 111 km
+        self.latitude = 28.61 + dice.uniform(0.0, 0.3)  # up to 33 km north
         self.drivers = [Driver(population, random.Random(dice.random())) for _ in kinds]
         self.kinds = kinds
         self.vehicles: list[str] = []

@@ -93,7 +93,7 @@ def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_a
     broadcasts = [booked(fault_system)[1] for _ in range(6)]
     with fault_system.stopped([pid_of(fault_system.valkey)]):
         fault_system.shorten_deadlines()
-        fault_system.system.kill("timers")  # the countdowns in these workers are lost
+        fault_system.system.kill("timers")  # the countdowns in the killed workers are lost
         eventually(lambda: len(_lateness(fault_system, broadcasts)) == len(broadcasts), within=25)
     late = sorted(_lateness(fault_system, broadcasts))
     print("seconds late:", late)  # noqa: T201
@@ -169,7 +169,7 @@ def test_commands_accepted_while_the_disk_of_the_database_fills_are_executed_and
         return answers[-1].status_code == 503
 
     with fault_system.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        # VACUUM FULL removes the table's free space, which might suffice for hundreds of rows.
+        # VACUUM FULL removes the table's free space, which might suffice for hundreds of rows on a full disk.
         connection.execute(text("VACUUM FULL mailbox"))
     with fault_system.database_disk.full():
         eventually(refused, within=20)

@@ -341,7 +341,7 @@ customer_no_show  same             same                   same               sam
 failed            same             same                   same               same
 cancelled         same             same                   same               same
 """,
-    # `at_pickup`: the timer that watches the wait at the pickup, and not the way there.
+    # `at_pickup`: the timer that watches the wait at the pickup, instead of the way there.
     """
                   report_stalled  report_stalled/stale  report_stalled/at_pickup  report_stalled/at_pickup/stale
 pending           same            same                  same                      same

@@ -239,7 +239,7 @@ class Crowd:
             self.listed.append((each, set(each.cards.open), from_server))
 
     def _be_quiet(self) -> None:
-        """Wait until all lines are received, all due commands are settled, and only `_standing` requests are open."""
+        """Wait until all lines are received, all due commands are settled, and all requests except `_standing` have ended."""
 
         def over() -> bool:
             others = "SELECT DISTINCT status FROM broadcasts WHERE id <> ALL(CAST(:ids AS uuid[]))"
