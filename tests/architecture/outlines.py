@@ -29,7 +29,7 @@ STATES = "ne_10m_admin_1_states_provinces_lines"
 # West, south, east, north of India and its neighbours.
 _NEAR = (66.0, 5.0, 98.5, 38.0)
 _NEAR_TOLERANCE, _FAR_TOLERANCE = 0.012, 0.3  # how far a simplified line may be from the original, in degrees
-_SMALLEST_NEAR, _SMALLEST_FAR = 0.03, 0.8  # smaller islands are left out (in degrees)
+_SMALLEST_NEAR, _SMALLEST_FAR = 0.03, 0.8  # the least diagonal of an island, in degrees
 _TOWNS = 450
 # Places that are left out, because GeoNames gives them the inhabitants of a district or of the surrounding city.
 _NOT_LARGE = {

@@ -98,7 +98,7 @@ class Hosts:
         return WeeloClient(self.url, token(role, user_id), wait=20, http=self._connections)
 
     def truck(self) -> Truck:
-        return Truck(cast(System, self))  # a `Truck` calls no method except `client`, which this class has
+        return Truck(cast(System, self))  # a `Truck` calls only `client`, which this class has
 
     def is_healthy(self) -> bool:
         """Return True if `weelo doctor` finds nothing. Raises AssertionError with its findings."""

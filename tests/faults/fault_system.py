@@ -134,7 +134,7 @@ class FaultSystem:
             return False
 
     def database_has_no_room(self) -> bool:
-        """Return whether PostgreSQL cannot write a temporary file, which this query needs because it exceeds work_mem."""
+        """Return whether PostgreSQL cannot write a temporary file. The query needs one, because it exceeds work_mem."""
         try:
             self.rows("SELECT count(*) FROM generate_series(1, 300000)")
         except DBAPIError as refusal:

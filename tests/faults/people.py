@@ -230,7 +230,7 @@ class Transporter(Person):
 
     def __init__(self, population: Population, dice: random.Random, kinds: list[tuple[str, str]]) -> None:
         super().__init__(population, dice)
-        self.latitude = 28.61 + dice.uniform(0.0, 0.3)  # up to 33 km north
+        self.latitude = 28.61 + dice.uniform(0.0, 0.3)  # 0.3 degrees are 33 km
         self.drivers = [Driver(population, random.Random(dice.random())) for _ in kinds]
         self.kinds = kinds
         self.vehicles: list[str] = []

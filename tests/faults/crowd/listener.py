@@ -65,7 +65,7 @@ class Listener:
         self.phone: Phone | None = None
         self.channel: Channel | None = None
         self.vehicle = ""
-        self._latitude = 28.6 + dice.uniform(0.0, 0.7)  # up to 78 km north
+        self._latitude = 28.6 + dice.uniform(0.0, 0.7)  # 0.7 degrees are 78 km
 
     def sign_on(self) -> None:
         self.vehicle = self.client.register_vehicle(f"HR{self.id.hex[:8]}", "open", "17 Feet")["id"]

@@ -1,4 +1,4 @@
-"""The ETag of a broadcast: it changes with everything that a reader sees, and a known one is answered with 304."""
+"""A broadcast's ETag changes with everything that a reader sees. A request with the present ETag is answered with 304."""
 
 from __future__ import annotations
 
