@@ -1,4 +1,4 @@
-"""The levers: each has the effect of its ordinary counterpart, and is written to the audit log with its effect."""
+"""Each lever has the effect of the user's or timer's command that it replaces, and is written to the audit log."""
 
 from __future__ import annotations
 

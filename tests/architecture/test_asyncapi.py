@@ -1,4 +1,4 @@
-"""asyncapi.json is valid, has every frame, op and push and no other, and its examples and schemas are those of the code."""
+"""asyncapi.json is valid and describes all frames, ops and pushes, with the examples and schemas of the code."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ BEFORE_LOADING = {A.PENDING, A.DRIVER_ACCEPTED, A.EN_ROUTE_PICKUP, A.AT_PICKUP}
 ON_BOARD = {A.LOADING_COMPLETE, A.IN_TRANSIT, A.ARRIVED_AT_DROP}
 ACCEPTED_NOT_LOADED = BEFORE_LOADING - {A.PENDING}
 
-# CONTRACT sections 3 and 4: (parties, state in which the assignment ends, states from which they can end it so).
+# CONTRACT sections 3 and 4: (party, state, the states from which the party's commands can bring an assignment there).
 WAYS_OUT_OF_AN_ASSIGNMENT = [
     (DRIVER, A.GIVEN_BACK, ACCEPTED_NOT_LOADED | {A.PENDING}),
     (DRIVER, A.CUSTOMER_NO_SHOW, {A.AT_PICKUP}),

@@ -18,7 +18,7 @@ SERVERS = "servers"
 
 @lru_cache(maxsize=1)
 def why_not() -> str | None:
-    """Return why this machine cannot have such hosts; None if it can."""
+    """Return why this machine cannot run hosts as network namespaces; None if it can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     if missing := [program for program in ("ip", "iptables") if shutil.which(program) is None]:

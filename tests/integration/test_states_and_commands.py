@@ -631,7 +631,7 @@ def _by_the_usual_way(scene: Scene, status: str, how: str) -> None:
     if full and not how:
         scene.world.release_hold(scene.holder, scene.held)
     if status == "broadcasting":
-        # No command leaves a broadcast in this status: the first ring enters and leaves it in one transaction.
+        # The status `broadcasting` is written by SQL, because the first ring enters and leaves it in one transaction.
         scene.write("UPDATE broadcasts SET status = 'broadcasting'")
     elif status != "active" and how != "empty":
         scene.wins(then={"in_progress": "en_route_pickup"}.get(status, status))

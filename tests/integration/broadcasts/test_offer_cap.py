@@ -423,7 +423,8 @@ def test_COST_02_the_heartbeats_of_a_transporter_without_room_bring_up_nothing_f
 ) -> None:
     with_settings(monkeypatch, max_open_offers=2)
     fleet = world.fleet(km_north=0)
-    # The next ring follows at once if a ring finds no transporter with room. So one is added near each request.
+    # Each request gets a near transporter below the cap. Without one, its ring would make no offer, and the next ring would
+    # follow at once.
     for km in (2, 3, 4, 5, 6, 7):
         world.fleet(km_north=km)
         world.broadcast(1, at=place(km))
@@ -625,7 +626,7 @@ def records_of(world: World, broadcast: UUID, fleet: Fleet) -> list[tuple[int, s
 def test_transporters_on_the_road_do_not_crowd_those_at_their_cap_out_of_the_records(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A transporter at their cap gets an offer when they have room again, but only if a step has recorded them."""
+    """A transporter at their cap gets the offer later, when they have fewer offers, but only if a step recorded them."""
     with_settings(monkeypatch, max_open_offers=1)
     monkeypatch.setattr(offering, "MAX_PASSED_OVER_PER_STEP", 1)
     on_the_road(world, 1)
