@@ -82,7 +82,7 @@ def test_a_hold_or_a_won_truck_keeps_the_ring(world: World, by: str) -> None:
     world.decline(other, broadcast)
     world.drain()
     assert step(world, broadcast) == 1
-    if by == "hold":  # the hold does not keep the ring any more when its holder has declined, too
+    if by == "hold":  # when the holder has declined, too, the next ring follows
         world.decline(holder, broadcast)
         world.drain()
         assert step(world, broadcast) == 2

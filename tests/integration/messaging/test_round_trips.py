@@ -126,8 +126,8 @@ def test_an_accept(world: World, fleets: list[Fleet]) -> None:
     one = world.accepting(fleet, broadcast, fleet.trucks[:1])
     assert cost(world, one, fleet.id, Role.TRANSPORTER) == 8
     world.drain()
-    # An accept that fills the broadcast has one more query, for the backfill: whether a transporter with an offer of
-    # this broadcast had no room for an offer of another one.
+    # An accept that fills the broadcast has one more query, for the backfill: whether any transporter with an offer of
+    # this broadcast was passed over for another one, because their list of offers was full.
     last = world.accepting(other, broadcast, other.trucks[:1])
     assert cost(world, last, other.id, Role.TRANSPORTER) == 9
 
