@@ -95,7 +95,7 @@ def _loggers_enabled() -> None:
     for name, logger in logging.root.manager.loggerDict.items():
         if name.startswith("weelo_") and isinstance(logger, logging.Logger):
             logger.disabled = False
-    # A command of `weelo` also sets the level of this logger.
+    # The level of this logger is reset as well, because a command of `weelo` may have set it.
     logging.getLogger("weelo_workers.logs.outages").setLevel(logging.NOTSET)
 
 

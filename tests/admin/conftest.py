@@ -1,4 +1,4 @@
-"""An operator of the system in this process."""
+"""The fixture `operator`: an admin who uses the API of this process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def operator(world: World) -> Operator:
-    # This module is imported here, because it reads the settings, which `pytest_configure` sets.
+    # The import is inside the function, because pytest may load this file before `pytest_configure` has set the variables
+    # that the module reads.
     from tests.admin.operator import Operator
 
     return Operator(world)

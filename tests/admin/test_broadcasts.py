@@ -22,7 +22,7 @@ from weelo_workers.messaging import mailbox
 def booked(
     world: World, *, name: str | None = None, phone: str | None = None, at: Place | None = None
 ) -> UUID:
-    """Book one truck as a customer whose token has this name and number. Return the broadcast's id."""
+    """Book one truck as a new customer with this name and phone number. Return the broadcast's id."""
     customer = uuid4()
     command = world.booking(customer, at=at)
     with world.engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""The levers: each has the effect of its ordinary counterpart, and is written to the audit log with its effect."""
+"""Each lever has the effect of the user's or timer's command that it replaces, and is written to the audit log."""
 
 from __future__ import annotations
 
@@ -126,7 +126,8 @@ def test_a_widened_search_makes_the_next_ring_now_and_goes_on_from_there(
     outcome = operator.do("POST", f"/admin/broadcasts/{broadcast}/widen", {"reason": REASON})
     assert (outcome.result["radiusKm"], outcome.result["transportersNotified"]) == (25, 2)
     assert [event for event, _ in events_of(world, far.id)] == ["new_broadcast"]
-    # The timer of the second ring does nothing. The timer of the third one was set by the lever.
+    # The timer of the second ring is due and does nothing, because the lever has made that ring. The third ring is made by
+    # a timer that the lever has set.
     world.tick(16)
     assert world.value("SELECT radius_step FROM broadcasts WHERE id = :id", id=broadcast) >= 3
     made = world.rows(
@@ -217,7 +218,7 @@ def test_a_transporter_whose_app_is_silent_is_not_put_online(world: World, opera
 def test_putting_a_silent_transporter_online_is_refused_also_if_it_already_wants_offers(
     world: World, operator: Operator
 ) -> None:
-    """Presence has no heartbeat of the transporter's app, so no offer would reach it. A success would hide that."""
+    """Presence has no heartbeat of the transporter's app, so no offer would reach it. A success would hide this."""
     fleet = world.fleet()
     for key in redis().scan_iter("weelo:presence:*"):
         redis().delete(key)
@@ -294,8 +295,8 @@ def test_every_admin_route_is_403_for_other_roles(operator: Operator, role: Role
         assert (response.status_code, response.get_json()["code"]) == (403, "FORBIDDEN"), path
 
 
-# Executes a command, and kills its own process after the commit: at the first wake-up, before the message could be
-# acknowledged.
+# A program that executes a command and kills itself after the commit, when it sends the first wake-up. A worker that is
+# killed there leaves the command's message unacknowledged.
 DIES_AFTER_COMMIT = """
 import os, signal, sys
 from uuid import UUID

@@ -385,7 +385,7 @@ def test_a_broadcast_from_before_policies_goes_on_with_the_environment(
     world: World, operator: Operator
 ) -> None:
     put(operator, "default", version(area=None, radiusStepSeconds=2, radiusStepsKm=[1], maxOpenOffers=1))
-    # With the newest version of the policy, the ring would reach 1 km, and the cap would be one offer.
+    # The fleet is 20 km away. It gets the offer by the environment's radius. The stored version allows 1 km only.
     fleet = world.fleet(km_north=20, online=False)
     broadcast = world.broadcast()
     with world.engine.begin() as connection:

@@ -39,7 +39,7 @@ class _Comparison:
                     yield from self._operation(name, before, after)
 
     def _messages(self) -> Iterator[str]:
-        """Yield the breaking changes of AsyncAPI's messages. Clients send those whose name begins with `op_`."""
+        """Yield the breaking changes of AsyncAPI's messages. Clients send those named `op_…`, the server all others."""
         news = self._new["components"].get("messages", {})
         for name, before in self._old["components"].get("messages", {}).items():
             if name not in news:

@@ -68,7 +68,7 @@ def from_pypi(package: str, version: str, files: list[str]) -> list[bytes]:
 
 
 def fetch(entries: list[Entry]) -> dict[str, bytes]:
-    """Return the contents of the files in the registries' packages, by the path in the package."""
+    """Download the files that the entries name. Return their contents, by the path in the package."""
     found = dict[str, bytes]()
     for entry in entries:
         if entry["file"] in found:

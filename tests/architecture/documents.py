@@ -234,7 +234,7 @@ def _compose() -> str:
     """Return the variables that docker-compose.yml reads from `.env`, and the settings that it passes on or sets."""
     asked: dict[str, str] = {}
     for found in compose.VARIABLE.finditer(compose.text()):
-        # Settings have a table of their own. Those that Compose requires are in both tables.
+        # Settings are left out, because they have a table of their own. Those that Compose requires are in both tables.
         if found["name"].lower() in Settings.model_fields and found["operator"] != ":?":
             continue
         default = {":?": "required", ":-": f"`{found['rest']}`"}.get(found["operator"] or "", "–")
@@ -325,9 +325,9 @@ def _metric_labels() -> str:
 
 
 def parents() -> dict[str, str]:
-    """Return a dict: a table whose rows are deleted together with rows of another table → that other table.
+    """Return, by table, the other table whose deleted rows take rows of this table with them (ON DELETE CASCADE).
 
-    If there are several other tables, the first one in alphabetical order is returned.
+    If a table has several such other tables, the first one in alphabetical order is returned.
     """
     return {
         table.name: min(owners)

@@ -28,10 +28,10 @@ STATES = "ne_10m_admin_1_states_provinces_lines"
 
 # West, south, east, north of India and its neighbours.
 _NEAR = (66.0, 5.0, 98.5, 38.0)
-_NEAR_TOLERANCE, _FAR_TOLERANCE = 0.012, 0.3  # degrees
-_SMALLEST_NEAR, _SMALLEST_FAR = 0.03, 0.8  # in degrees; smaller islands are left out
+_NEAR_TOLERANCE, _FAR_TOLERANCE = 0.012, 0.3  # how far a simplified line may be from the original, in degrees
+_SMALLEST_NEAR, _SMALLEST_FAR = 0.03, 0.8  # the least diagonal of an island, in degrees
 _TOWNS = 450
-# For these towns, GeoNames has the inhabitants of a district or of the surrounding city, or a wrong place.
+# Places that are left out, because GeoNames gives them the inhabitants of a district or of the surrounding city.
 _NOT_LARGE = {
     "Rasapūdipalem",
     "Kallakurichi",
@@ -42,7 +42,8 @@ _NOT_LARGE = {
     "Bilimora",
     "Pimpri",
 }
-_WRONG_PLACES = {1270926}  # Gorakhpur in Haryana: GeoNames has the inhabitants of Gorakhpur in Uttar Pradesh
+# Gorakhpur in Haryana, to which GeoNames gives the inhabitants of Gorakhpur in Uttar Pradesh.
+_WRONG_PLACES = {1270926}
 
 
 def outlines(shapes: Mapping[str, bytes], india: Sequence[Line]) -> bytes:

@@ -86,7 +86,7 @@ def test_DOCS_01_a_deviation_is_found(found: str, expected: str) -> None:
 
 
 def test_DOCS_01_the_answers_of_flask_and_httpx_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The document is replaced by one without operations, in which every answer below 400 is a deviation."""
+    """The document is replaced by one without operations, so every answer with a status below 400 deviates from it."""
     empty = type(operations())({"paths": {}, "components": {"schemas": {"Problem": {}}}})
     monkeypatch.setattr("tests.support.answer_checks.operations", lambda: empty)
     create_app().test_client().get("/healthz")

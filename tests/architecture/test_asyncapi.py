@@ -1,4 +1,4 @@
-"""asyncapi.json is valid, has every frame, op and push and no other, and its examples and schemas are those of the code."""
+"""asyncapi.json is valid and describes all frames, ops and pushes, with the examples and schemas of the code."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_a_check_finds_a_field_that_is_missing_unknown_or_of_another_type(name: 
     """All other tests check messages by `problems_of`, so it must find every kind of deviation."""
     example = messages()[name]["examples"][0]["payload"]
     for path, value in _values(example):
-        if path[:2] != ("data", "result"):  # the result of a command has one of several shapes
+        if path[:2] != ("data", "result"):  # a result has one of several shapes, so it may lack a field
             assert problems_of(name, _changed(example, path, lambda parent, key: parent.pop(key))) or (
                 _optional(name, path)
             ), f"{name} without {path}"

@@ -57,7 +57,7 @@ ALLOWED = {
     IRREPLACEABLE: {},
 }
 TIMES_IN_SQL = re.compile(r"(?<![\w.])(?:func\.)?(\w*(?:now|_timestamp))\(\)", re.IGNORECASE)
-# This function returns the time of an earlier commit, not the present time.
+# Allowed anywhere, because it returns the time of an earlier commit, not the present time.
 PAST = {"pg_last_xact_replay_timestamp"}
 
 

@@ -110,7 +110,7 @@ def test_every_setting_can_be_set() -> None:
 def test_every_process_has_the_same_settings(name: str) -> None:
     """Processes with different settings would disagree, for example on the deadline that one writes and another reads."""
     shared = dict(compose.document()["x-weelo"]["environment"])
-    shared.pop("DATABASE_URL")  # each kind of process has its own database role
+    shared.pop("DATABASE_URL")  # this one differs: each kind of process has its own database role
     assert compose.services()[name]["environment"].items() >= shared.items()
     assert shared["WEELO_ENV"] == "production"
 
@@ -214,7 +214,8 @@ def test_only_api_and_monitoring_listen_and_only_on_the_loopback_unless_told_oth
     assert all(
         compose.filled_in(port).startswith("127.0.0.1:") for ports in listening.values() for port in ports
     )
-    # .env cannot change these addresses: Flower can stop workers, and Prometheus and Grafana ask for no password.
+    # These addresses are fixed, not read from .env. Only this machine may reach Flower, which can stop workers, and
+    # Prometheus and Grafana, which ask for no password.
     assert all(listening[name][0].startswith("127.0.0.1:") for name in ("flower", *MONITORING))
 
 

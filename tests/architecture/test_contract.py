@@ -76,7 +76,7 @@ def table(*headings: str) -> list[Row]:
 
 @dataclass(frozen=True)
 class Field:
-    """A field. `optional`: whether the field may be absent or null. `shape`: the name of its type, if that is a shape.
+    """A field of JSON. `optional`: whether it may be absent or null. `shape`: the name of its type, if that is a shape.
 
     `many`: whether the field is a list of that shape.
     """
@@ -458,7 +458,7 @@ def test_every_wire_model_is_known_to_these_tests() -> None:
     }
     known |= {model.__name__ for model in messages.EPHEMERAL.values()}
     assert f"`{webhooks.TEST_EVENT}` is posted by" in page()
-    known.add(webhooks.WebhookTest.__name__)  # this model is the data of the test event
+    known.add(webhooks.WebhookTest.__name__)  # docs/contract.md describes it in a sentence
     bases = {
         "Request",
         "BroadcastRequest",
@@ -470,7 +470,7 @@ def test_every_wire_model_is_known_to_these_tests() -> None:
         "PolicyDraft",
     }
     pages = {"PageOf", "PageOfLog", "LocationUpdated"}
-    bases.add("AcceptedAgain")  # a 202 whose fields are those of `CommandOutcome`
+    bases.add("AcceptedAgain")  # docs/contract.md lists its fields under `CommandOutcome`
 
     def below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         for each in model.__subclasses__():

@@ -53,7 +53,7 @@ def test_a_page_may_load_files_of_this_server_only_and_run_no_script_of_its_own(
     )
     assert policy["default-src"] == "'none'"
     assert policy["script-src"] == policy["connect-src"] == "'self'"
-    # Only the page of the API viewer needs style attributes.
+    # The API viewer sets style attributes, which a browser allows only with 'unsafe-inline'. No other page needs them.
     assert ("'unsafe-inline'" in policy["style-src"]) == (address == "/docs/http")
     assert not re.findall(r"<script(?![^>]* src=)|<style|\bstyle=|\bon\w+=|javascript:", html(address))
     assert not re.findall(r"""(?:src|href)=["'](?:https?:)?//""", html(address))
@@ -215,8 +215,8 @@ def test_a_message_has_an_entry_with_its_fields(name: str) -> None:
     message = asyncapi()["components"]["messages"][name]
     payload = resolve(asyncapi(), message["payload"])
     shown = payload["properties"].get("data", payload)
-    # `fields` makes the page. The test does not use it, because a field that `fields` cannot read would be missing in
-    # both lists.
+    # The page is made by the function `fields`. The test reads the schema itself: a field that the function overlooks
+    # would otherwise be missing in both lists, and the test would pass.
     names = {*resolve(asyncapi(), shown)["properties"]} - {"op"}
     listed = set(re.findall(r'<code class="name">(\w+)</code>', entry))
     if "about a broadcast" in entry:

@@ -22,7 +22,7 @@ from weelo_workers.contracts.wire import Request, Wire
 from weelo_workers.notifications.catalog import CATALOG
 
 import_all_contracts()
-app()  # imports every view and the frames of the socket
+app()  # imports every view and the frames of the socket, so that all models are known
 
 MODES: tuple[Literal["validation", "serialization"], ...] = ("validation", "serialization")
 LONGEST = 300  # longer texts are hard to read beside a field
@@ -55,7 +55,10 @@ def _schema(name: str, mode: Literal["validation", "serialization"] = "validatio
 
 
 def shapes(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (name, schema) of each field of a model, once as received and once as sent. Each schema has all definitions."""
+    """Yield (name, schema) of each field of a model: once as the API receives it, and once as the API sends it.
+
+    Each schema has all definitions of the model (`$defs`), to which its references lead.
+    """
     for mode in MODES:
         schema = _schema(name, mode)
         for field, shape in schema["properties"].items():

@@ -33,7 +33,7 @@ RULES = ("weelo_workers/lifecycles", "weelo_workers/contracts")
 # These two modules of webhooks run after the commit, so they may commit and read clocks. All modules of notifications
 # except the handlers may do this as well.
 AFTER_THE_COMMIT = {ROOT / "weelo_workers/webhooks/posting.py", ROOT / "weelo_workers/webhooks/sending.py"}
-# Modules that the command line uses, outside of a command's transaction.
+# These two modules of person are used by the command line only, so they may open transactions and read clocks as well.
 OF_THE_COMMAND_LINE = {
     ROOT / "weelo_workers/person/exporting.py",
     ROOT / "weelo_workers/person/submitting.py",

@@ -25,9 +25,9 @@ from weelo_workers.lifecycles.parties import (
     TRANSPORTER,
 )
 
-# EXPIRED is final for a broadcast without trucks. Trucks that were assigned before the expiry drive on: the customer may
-# continue with them; if one is given back, another is searched for; if one is lost in another way, only their number
-# changes; and if the last one is cancelled, so is the broadcast.
+# EXPIRED is final for a broadcast without trucks. If trucks were assigned before the expiry, they drive on, and the state
+# can still change. The customer may continue with these trucks. If a truck is given back, another is searched for. If a
+# truck is lost in another way, the number of trucks changes. If the last truck is cancelled, so is the broadcast.
 BACK_FROM_THE_END = {
     ("broadcast", BroadcastStatus.EXPIRED, BroadcastStatus.FULLY_FILLED),
     ("broadcast", BroadcastStatus.EXPIRED, BroadcastStatus.ACTIVE),
@@ -79,7 +79,7 @@ BEFORE_LOADING = {A.PENDING, A.DRIVER_ACCEPTED, A.EN_ROUTE_PICKUP, A.AT_PICKUP}
 ON_BOARD = {A.LOADING_COMPLETE, A.IN_TRANSIT, A.ARRIVED_AT_DROP}
 ACCEPTED_NOT_LOADED = BEFORE_LOADING - {A.PENDING}
 
-# CONTRACT sections 3 and 4: from which states of an assignment each party reaches these states.
+# CONTRACT sections 3 and 4: (party, state, the states from which the party's commands can bring an assignment there).
 WAYS_OUT_OF_AN_ASSIGNMENT = [
     (DRIVER, A.GIVEN_BACK, ACCEPTED_NOT_LOADED | {A.PENDING}),
     (DRIVER, A.CUSTOMER_NO_SHOW, {A.AT_PICKUP}),

@@ -21,11 +21,11 @@ from weelo_workers.contracts.rejections import Code
 
 METHODS = ("get", "post", "put", "delete", "patch")
 
-# The pages of the documentation and of the console, which are for people.
+# Pages for people: the documentation and the console. openapi.json does not describe them.
 NOT_DESCRIBED = re.compile(r"/(docs|console)(/.*)?")
 
 CODES_OF_NO_OPERATION = {
-    # The code for a method that no operation has.
+    # A request with this code has a method that the document does not name, so it belongs to no operation.
     "METHOD_NOT_ALLOWED",
     # Only outcomes that earlier versions recorded have this code, so it is still in the schema of outcomes.
     "ACCEPT_RETRY_EXHAUSTED",
@@ -111,10 +111,10 @@ def test_the_example_of_a_code_is_a_problem(code: Code) -> None:
 
 
 def test_no_answer_is_an_untyped_object() -> None:
-    # `Frame.data` is described in asyncapi.json, `TimelineEntry.details` has figures for people, and
-    # `AuditView.details` can have any field of an operator's command.
+    # Three fields may be objects of any kind. `Frame.data` is described in asyncapi.json, `TimelineEntry.details` has
+    # figures for people, and `AuditView.details` can have any field of an operator's command.
     free = {"Frame.data", "TimelineEntry.details", "AuditView.details"}
-    # These fields have the values of a policy, and a version stores only the values that it sets.
+    # The three fields with the settings of a policy are free as well: which settings they contain differs by version.
     free |= {"PolicyVersionView.settings", "PolicyView.settings", "PolicyView.effective"}
     for name, schema in openapi()["components"]["schemas"].items():
         assert schema != {"type": "object"}, name

@@ -92,7 +92,7 @@ def test_columns_of_json_that_are_kept_contain_ids_and_words_of_the_program() ->
         "policy_versions.area",  # contains a place of the market, not of a person
         "policy_versions.settings",  # contains the numbers of a policy
         "webhooks.events",  # contains names of events
-        "webhooks.old_secrets",  # contains versions and times; secrets are stored nowhere
+        "webhooks.old_secrets",  # contains versions and times, but no secret
     }
 
 
@@ -130,6 +130,6 @@ def test_replacing_a_second_time_changes_nothing(value: Any) -> None:
         for replacement in rules.replaced.values():
             try:
                 once = replacement(value)
-            except TypeError:  # raised by a replacement for another type of value
+            except TypeError:  # the replacement does not take values of this type
                 continue
             assert replacement(once) == once

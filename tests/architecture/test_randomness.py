@@ -1,6 +1,6 @@
 """Every place that draws at random is listed here, so that the lab can play the same events again from a seed.
 
-A new place of the workers uses `weelo_workers.randomness`.
+New code of the workers uses `weelo_workers.randomness`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from tests.support.sources import ROOT, python_files
 
 RANDOM = re.compile(r"\buuid[14]\(|\brandom\.\w+\(|\bsecrets\.\w+\(|\bos\.urandom\(")
-# gen_random_uuid: a function of the lab's database hides it.
+# SQL's gen_random_uuid() is not searched for: the lab's database replaces it by a function of its own.
 ALLOWED = {
     "weelo_workers/randomness.py": "the place itself",
     "weelo_workers/notifications/socket_sessions.py": "names of open sockets",

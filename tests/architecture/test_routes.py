@@ -132,7 +132,7 @@ def test_nobody_gets_in_without_a_token(route: str) -> None:
 
 
 def test_413_and_415_are_described_for_routes_that_read_a_body_and_no_others() -> None:
-    """Commands that have no body read it as well, because they refuse a body with fields."""
+    """The routes of all commands read the body: a command that needs none refuses a request whose body has fields."""
     reading = {route for route, operation in operations() if "requestBody" in operation} | set(COMMANDS)
     assert len(reading) > 10
     for status in ("413", "415"):

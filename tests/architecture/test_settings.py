@@ -115,7 +115,7 @@ BAD_VALUES = [
     ("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file.json"),
     ("GOOGLE_APPLICATION_CREDENTIALS", "/"),
     ("GOOGLE_APPLICATION_CREDENTIALS", __file__),
-    ("GOOGLE_APPLICATION_CREDENTIALS", "/proc/self/mem"),  # reading this file fails, even as root
+    ("GOOGLE_APPLICATION_CREDENTIALS", "/proc/self/mem"),  # even root cannot read this file
     ("FCM_ENDPOINT", "nonsense"),
     ("FLOWER_URL", "javascript:alert(1)"),
     ("FCM_ENDPOINT", "https://"),

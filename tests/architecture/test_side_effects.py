@@ -8,7 +8,7 @@ import sys
 
 from tests.support.sources import ROOT, python_files
 
-# Migrations are not imported as modules: Alembic executes their files.
+# Migrations are not checked, because they are not imported as modules: Alembic executes their files.
 EXECUTED = "weelo_workers.models.migrations."
 
 IN_A_FRESH_PROCESS = """

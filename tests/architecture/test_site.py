@@ -44,5 +44,5 @@ def test_no_page_loads_anything_from_another_server(site: Path) -> None:
     pages = {str(page.relative_to(site)): page.read_text() for page in site.rglob("*.html")}
     loading = {name: EXTERNAL.findall(text) for name, text in pages.items()}
     assert {name: found for name, found in loading.items() if found} == {}
-    # This class makes the theme load a script from a CDN.
+    # If a page has an element of the class `mermaid`, the theme's script loads another one from a CDN.
     assert not [name for name, text in pages.items() if re.search(r'class="?mermaid', text)]

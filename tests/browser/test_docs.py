@@ -115,5 +115,5 @@ def test_a_code_is_marked_when_its_type_is_opened(browser: Browser, api: Api) ->
         assert entry.get_attribute("id") == "TOO_EARLY"
         box = entry.bounding_box()
         assert box is not None
-        # The entry is below the bar at the top of the page, and inside the window.
+        # The entry is visible: below the bar at the top of the page, and inside the window.
         assert 50 <= box["y"] < VIEWPORTS["phone"][1]

@@ -1,4 +1,4 @@
-"""Sample values: of a JSON schema, and of a type annotation of the client."""
+"""Makes sample values for a JSON schema, and for a type annotation of the client."""
 
 from __future__ import annotations
 
@@ -79,4 +79,4 @@ def of_annotation(name: str, annotation: Any) -> Any:  # noqa: PLR0911 (one for 
         raise TypeError(f"no sample for {name}: {annotation}")
     if inner and (origin is list or origin.__module__ == "collections.abc"):
         return [of_annotation("", inner[0])]
-    return of_annotation(name, inner[0])  # the annotation is a union
+    return of_annotation(name, inner[0])  # a value of the union's first type

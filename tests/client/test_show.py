@@ -1,4 +1,4 @@
-"""The demo's live view, text lines and table are complete at every width. A terminal of small height shows less."""
+"""The demo's live view, text lines and table are complete at every width. On a terminal of few lines, less is shown."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OUTCOME = "REQUEST_ALREADY_TAKEN while it lasted; then Transporter 12 of Muzaffa
 
 
 def played() -> list[Act]:
-    """Play the same script for each scenario of the programme, and return the acts. The last act fails."""
+    """Run one `Act` for each scenario of the programme, each with the same events. Only the last one fails."""
 
     def play(act: Act) -> str:
         act.note(*FAR)

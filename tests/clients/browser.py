@@ -80,7 +80,7 @@ def page(
         [
             str(executable()),
             "--headless",
-            "--no-sandbox",  # Chromium needs this option if root runs it
+            "--no-sandbox",  # Chromium does not start as root without this option
             "--disable-gpu",
             "--disable-dev-shm-usage",
             "--no-first-run",

@@ -16,7 +16,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         tmp_path_factory.mktemp("system") / "data dir",
         DATABASE_URL=own_database(CLIENTS),
         REDIS_URL=own_redis(CLIENTS),
-        CORS_ORIGINS="*",  # the page in the browser is on a port that is not known yet
+        CORS_ORIGINS="*",  # allows every origin, because the port of the browser's page is not known yet
     )
     yield running
     running.stop()

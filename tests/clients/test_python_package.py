@@ -49,7 +49,7 @@ def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.Compl
 def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the source archive and the wheel. They are built from a copy of the sources.
 
-    A build would leave files in the repository.
+    A build from the repository itself would leave files there.
     """
     folder = tmp_path_factory.mktemp("archives")
     probe = run(

@@ -50,13 +50,13 @@ def town(system: System) -> Iterator[Town]:
 def test_RADI_01_all_decline_after_2_s_and_the_next_ring_follows_within_200_ms_once(
     system: System, town: Town
 ) -> None:
-    # Other programs on the machine can only make a round slower, so it suffices that one round of three is quick.
+    # Up to three requests are measured, and one has to be quick: other programs on the machine can delay the others.
     quickest = min(_until_quick(_seconds_until_the_next_ring(system, town) for _ in range(3)))
     assert 0 <= quickest < WITHIN_SECONDS
 
 
 def _until_quick(rounds: Iterator[float]) -> Iterator[float]:
-    """Yield the seconds of each round, up to the first that is quick."""
+    """Yield the measured seconds, up to the first that are below the limit."""
     for seconds in rounds:
         yield seconds
         if seconds < WITHIN_SECONDS:

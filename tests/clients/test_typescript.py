@@ -68,7 +68,7 @@ def printed_by(*command: str, cwd: Path, **environment: str) -> str:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the folder of a copy of the package in which its dependencies are installed."""
+    """Copy the package, install its dependencies in the copy, and return the copy's folder."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("node or npm is missing")
     folder = tmp_path_factory.mktemp("npm") / "clients" / "typescript"

@@ -1,4 +1,4 @@
-"""The console of the API in this process, and that of an API process in Chromium."""
+"""Fixtures for two ways to use the console: of the API in this process, and of an API process, with Chromium."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def _unlimited_sign_ins(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def operator(migrated: None) -> Operator:
     """Return a signed-in admin."""
-    # This module is imported here, because it reads the settings, which `pytest_configure` sets.
+    # The import is inside the function, because pytest may load this file before `pytest_configure` has set the variables
+    # that the module reads.
     from tests.console.operator import Operator
 
     operator = Operator()

@@ -120,7 +120,7 @@ def test_SEEN_01_an_operator_cancels_a_broadcast_and_sees_the_outcome(
         page.locator("#head .status.cancelled").wait_for()
         page.locator("#audit").get_by_text("The customer asked by phone").wait_for()
         assert world.status(broadcast_id) == "cancelled"
-        # For a cancelled broadcast no lever is left.
+        # A cancelled broadcast cannot be changed, so the page has no lever.
         page.locator("#levers").get_by_text("The booking is cancelled: nothing is left to do.").wait_for()
         assert page.locator("details.lever").count() == 0
 
@@ -248,7 +248,7 @@ def test_the_bar_names_a_failing_check_and_leads_to_it(browser: Browser, api: Ap
     with signed_in(browser, api) as visit:
         page = visit.page
         badge = page.locator("#health")
-        badge.get_by_text("2 checks fail").wait_for()  # neither beat nor a worker runs in this test
+        badge.get_by_text("2 checks fail").wait_for()  # because neither beat nor a worker runs in this test
         badge.click()
         page.locator("#checks").get_by_text("beat-not-sweeping").wait_for()
         assert page.get_by_text("Nothing is stuck.").count() == 0

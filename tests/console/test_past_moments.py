@@ -33,7 +33,7 @@ def test_every_moment_shows_what_was_known_then(world: World) -> None:
     near, far, busy = world.fleet(km_north=2), world.fleet(km_north=15), world.fleet(km_north=3)
     world.accept(busy, world.broadcast(1))
     broadcast_id = world.broadcast(2)
-    world.tick(15)  # this moves all times in the database 15 s into the past
+    world.tick(15)  # lets 15 s pass, by moving all times in the database into the past
     widened = now(world)
     world.decline(near, broadcast_id)
     declined = now(world)

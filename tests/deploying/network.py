@@ -18,7 +18,7 @@ SERVERS = "servers"
 
 @lru_cache(maxsize=1)
 def why_not() -> str | None:
-    """Return why this machine cannot have such hosts; None if it can."""
+    """Return why this machine cannot run hosts as network namespaces; None if it can."""
     if os.geteuid() != 0:
         return "network namespaces need root"
     if missing := [program for program in ("ip", "iptables") if shutil.which(program) is None]:
@@ -41,7 +41,7 @@ class Network:
 
     def __init__(self, *hosts: str) -> None:
         self._tag = uuid4().hex[:6]
-        # A part of 10.213.0.0/16, so that runs at the same time do not collide.
+        # Each run uses a random part of 10.213.0.0/16, so that runs at the same time do not collide.
         self._net = f"10.213.{int(self._tag[:2], 16)}"
         self.servers_address = f"{self._net}.1"
         self._hosts = (SERVERS, *hosts)
@@ -107,7 +107,7 @@ class Network:
             subprocess.run(["ip", "netns", "delete", self._name(host)], capture_output=True, check=False)
 
     def _connect(self, number: int, host: str | None) -> None:
-        """Lay a cable between `servers` and a host; None: this process's own host."""
+        """Lay a cable between `servers` and `host`, or the host of this process if `host` is None."""
         here, there = self._cable(host), f"w{self._tag}{number}"
         end, other_end = f"{self._net}.{4 * number + 1}", f"{self._net}.{4 * number + 2}"
         where = ["netns", self._name(host)] if host else []

@@ -41,7 +41,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Postgres]
 
 
 def run(server: Postgres, program: str, *arguments: str) -> None:
-    # The program must be of the server's version.
+    # The program is taken from the server's installation, so that both have the same version.
     path = server._installation().binaries / program
     done = subprocess.run([str(path), *arguments], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -132,7 +132,8 @@ def goes_on(system: System, seen: Before) -> None:
     assert again != lost
     losing.cancel_booking(again)
 
-    # This app reconnects when its log has more new lines than were lost.
+    # This app has read lines that were lost. When it reconnects, its log has more new lines than were lost. It would not
+    # notice the loss if the numbers of the restored log did not continue far above the lost ones.
     customer, newest = seen.ahead
     ahead = system.client(Role.CUSTOMER, customer)
     asks_and_cancels(ahead, 3)

@@ -41,7 +41,7 @@ def test_a_new_jwt_secret_and_new_passwords(tmp_path: Path) -> None:
         }
         done = weelo_here("migrate", **{**settings, **new})
         assert done.returncode == 0, done.stderr
-        # Connections that were opened with the old password still work.
+        # The running system goes on meanwhile: connections that were opened with the old password still work.
         assert truck.accept(booking)["status"] == "fully_filled"
     finally:
         system.stop()

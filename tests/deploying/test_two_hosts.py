@@ -98,7 +98,7 @@ class Hosts:
         return WeeloClient(self.url, token(role, user_id), wait=20, http=self._connections)
 
     def truck(self) -> Truck:
-        return Truck(cast(System, self))  # `Truck` uses only the method `client`
+        return Truck(cast(System, self))  # a `Truck` calls only `client`, which this class has
 
     def is_healthy(self) -> bool:
         """Return True if `weelo doctor` finds nothing. Raises AssertionError with its findings."""
@@ -155,14 +155,14 @@ def _end(process: subprocess.Popen[str]) -> None:
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Hosts]:
     with ExitStack() as stack:
-        # PostgreSQL runs as another user, who may not enter pytest's folder.
+        # Not in pytest's folder, because PostgreSQL runs as another user, who may not enter that folder.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weelo-hosts-")))
         folder.chmod(0o755)
         yield Hosts(stack, folder)
 
 
 def persist(act: Callable[[], T], seconds: float = 60) -> T:
-    """Repeat a call until it has an outcome, as an app does. The call should have a key."""
+    """Repeat a call until it has an outcome, as an app does. The call needs an idempotency key: it may be sent twice."""
 
     def once() -> list[T]:
         try:

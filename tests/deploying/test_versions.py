@@ -109,7 +109,7 @@ def test_new_commands_wait_without_failing_and_are_executed_once_by_a_newer_work
     state = "SELECT attempts, crashes, parked_at, settled_at, sweep_count FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))"
 
     def swept() -> bool:
-        """Return whether beat has swept both rows so often that it would have executed a command that it knows."""
+        """Return whether beat has swept both rows four times. It would have executed a known command by then."""
         return all(row.sweep_count >= 4 for row in rows(state, ids=ids))
 
     eventually(swept, within=40)
@@ -152,7 +152,7 @@ def test_a_new_event_is_delivered_by_an_older_api_and_pushed_by_an_older_notifie
     phone.close()
     assert truck.client.events(limit=500)[-1]["event"] == "truck_washed"
 
-    # The app of another user is closed, so no socket acknowledges the event.
+    # This user's app is closed, so no socket acknowledges the event, and the notifier has to push it.
     asleep = older.client(Role.TRANSPORTER, sleeper := uuid4())
     asleep.register_device("a-phone-of-a-fleet", "android")
     push = {

@@ -37,7 +37,8 @@ class CuttingProxy(TcpProxy):
             return True
         self._times -= 1
         self.dead = self._for_good and self._times == 0
-        answer = server.recv(65_536)  # the answer shows that the server has executed the statement
+        # Wait for the answer before ending the connection: it shows that the server has executed the statement.
+        answer = server.recv(65_536)
         if self._answered:
             client.sendall(answer)
         self.cuts += 1

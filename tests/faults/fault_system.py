@@ -45,9 +45,10 @@ QUICK = {
     "MAX_OPEN_OFFERS": "1000",
 }
 
-# tmpfs uses memory only for what is written.
-DATABASE_MEGABYTES = 2048  # PostgreSQL lets its write-ahead log grow to 1 GB
-REDIS_MEGABYTES = 256  # Redis rewrites its append-only file from 64 MB on
+# The sizes of the disks in memory (tmpfs), which take memory only for what is written. They suffice for a whole run:
+# PostgreSQL lets its write-ahead log grow to 1 GB, and Redis rewrites its append-only file from 64 MB on.
+DATABASE_MEGABYTES = 2048
+REDIS_MEGABYTES = 256
 
 DATABASE, CLOCK, MACHINE = "database", "second clock", "machine"
 STALL_SECONDS = 0.5
@@ -78,7 +79,8 @@ class FaultSystem:
     def __init__(self, log: Path, settings: Mapping[str, str] = QUICK) -> None:
         self.log = log
         self._folder = Path(tempfile.mkdtemp(prefix="weelo-stage-"))
-        self._folder.chmod(0o755)  # if root runs the tests, PostgreSQL enters this folder as another user
+        # If root runs the tests, PostgreSQL runs as another user, who has to enter this folder.
+        self._folder.chmod(0o755)
         data = self._folder / "data"
         self.postgres, self.valkey = Postgres(data), Valkey(data)
         self.database_disk = SmallDisk(self.postgres.home, DATABASE_MEGABYTES)
@@ -132,7 +134,7 @@ class FaultSystem:
             return False
 
     def database_has_no_room(self) -> bool:
-        """Return whether PostgreSQL cannot write a temporary file, which this query needs because it exceeds work_mem."""
+        """Return whether PostgreSQL cannot write a temporary file. The query needs one, because it exceeds work_mem."""
         try:
             self.rows("SELECT count(*) FROM generate_series(1, 300000)")
         except DBAPIError as refusal:
@@ -149,12 +151,16 @@ class FaultSystem:
         return False
 
     def locked_by(self, pids: Sequence[int]) -> list[str]:
-        """Return the ids of all requests with a locked row; none unless one of these processes is in a transaction."""
+        """Return the ids of the broadcasts whose rows may be locked by these processes.
+
+        If one of these processes is in a transaction, these are all broadcasts that any process has locked. Otherwise the
+        list is empty.
+        """
         ports = []
         for pid in pids:
             with suppress(psutil.Error):
                 ports += [line.laddr.port for line in psutil.Process(pid).net_connections("tcp")]
-        # Selects the PostgreSQL backends that serve these processes and are inside a transaction.
+        # All processes connect from one address, so the ports tell which connections are theirs.
         busy = self.rows(
             "SELECT pid FROM pg_stat_activity WHERE client_port = ANY(:ports)"
             " AND state IN ('idle in transaction', 'idle in transaction (aborted)', 'active')",
@@ -177,7 +183,7 @@ class FaultSystem:
 
     @staticmethod
     def holding(pids: Sequence[int], port: int) -> list[int]:
-        """Return which of these processes have a connection from this port."""
+        """Return the pids of the processes that have a TCP connection from this local port."""
         found = []
         for pid in pids:
             with suppress(psutil.Error):
@@ -226,7 +232,7 @@ class FaultSystem:
     # --- time ---------------------------------------------------------------------------------------------
 
     def shorten_deadlines(self) -> None:
-        """Move later due times and deadlines: if one is more than five seconds away, it is then in one to five seconds."""
+        """Move all due times and deadlines that are more than five seconds away to one to five seconds from now."""
         later = "SELECT id, EXTRACT(EPOCH FROM expires_at)::float AS ends FROM broadcasts"
         self.deadlines |= {str(row.id): row.ends for row in self.rows(later)}
         soon = "now() + (1 + abs(hashtext({})) % 5) * interval '1 second'"
@@ -236,8 +242,8 @@ class FaultSystem:
                     UPDATE broadcasts SET expires_at = {soon.format("id::text")}
                      WHERE expires_at > now() + interval '5 s' RETURNING id::text""")
             )
-            # If a deadline was extended, its timer is still due at the old time. So the timer of each changed deadline
-            # is changed, even if it is due within five seconds.
+            # The timer of a changed deadline is moved as well, even if it is due within five seconds: if the deadline was
+            # extended before, its timer is still due at the older time and would find the deadline in the future.
             due = soon.format("payload->>'broadcast_id'")
             connection.execute(
                 text(f"""
@@ -251,7 +257,7 @@ class FaultSystem:
     # --- processes ----------------------------------------------------------------------------------------
 
     def children(self) -> list[int]:
-        """Return the pids of the supervisor's children without the servers: the main processes of workers, beat and API."""
+        """Return the pids of the main processes of workers, beat and API: the supervisor's children except the servers."""
         me = psutil.Process(self.system.process.pid)
         return [child.pid for child in me.children() if {"weelo_workers", "gunicorn"} & set(_words(child))]
 
@@ -307,9 +313,9 @@ class FaultSystem:
 class ClockWatch:
     """Records outages of beat (dead, stopped, or not yet connected to PostgreSQL) and stalls of the machine.
 
-    If beat and the worker of the timers end together, as in a power cut, both have to start again before a timer can
-    act. The outage then lasts until both are connected, but at most BOOT_SECONDS longer than that of beat, because beat
-    executes commands itself if no worker does.
+    If beat and the worker of the timers end together, as in a power cut, the outage lasts until both are connected to
+    PostgreSQL again. It ends at the latest BOOT_SECONDS after beat is connected, because beat executes commands itself
+    if no worker does.
     """
 
     def __init__(self, fault_system: FaultSystem) -> None:

@@ -15,7 +15,7 @@ from tests.faults.fault_system import FaultSystem
 from weelo_workers.contracts.queues import QUEUES
 
 BROKER = "weelo:celery:"
-KEY_GRACE_SECONDS = 7.0  # presence keeps a broadcast for 5 s beyond its deadline
+KEY_GRACE_SECONDS = 7.0  # 2 s more than presence keeps a broadcast beyond its deadline
 
 
 @check("no lock is held")
@@ -114,7 +114,7 @@ class Usage:
         return cls(processes, fault_system.rows(query)[0].n, clients, files, threads, memory // 2**20)
 
     def exceeds(self, before: Usage) -> list[str]:
-        """Return the resources that the system uses much more of than it did at the time of `before`.
+        """Return the resources of which the system uses much more than it did when `before` was measured.
 
         Some growth is allowed: pools keep connections.
         """

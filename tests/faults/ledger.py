@@ -50,7 +50,7 @@ class LedgerEntry:
 
     @property
     def turned_away(self) -> bool:
-        """Return whether there are responses, and each of them refuses the command before it is stored."""
+        """Return whether the command was certainly never stored: it has responses, and each of them refused it."""
         return bool(self.answers) and not any(a.recorded or a.status in (0, 500) for a in self.answers)
 
     @property

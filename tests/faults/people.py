@@ -121,7 +121,7 @@ class Customer(Person):
             if chance < 0.12:
                 self.cancels()
             elif chance < 0.2:
-                self.wishes()  # the second request is refused, because the first one is open
+                self.wishes()  # must be refused, because the customer's first request is open
         elif status in ("fully_filled", "in_progress") and chance < 0.12:
             self.cancels()
         elif status == "expired" and chance < 0.3:
@@ -182,7 +182,7 @@ class Driver(Person):
         elif self.trip is not None and data.get("assignment", {}).get("id") == self.trip["id"]:
             self.trip = data["assignment"]
             if event == "trip_cancelled" and data["reason"] == "replaced":
-                # This answer is too late, because another driver has the trip now.
+                # The driver answers all the same. The answer must be refused, because another driver has the trip now.
                 self.schedule(self.answers, 0.0, 0.5)
             elif self.trip["status"] == "at_pickup" and self.dice.random() < 0.8:
                 # A report of a no-show is refused if it comes before PICKUP_WAIT_SECONDS.
@@ -206,7 +206,7 @@ class Driver(Person):
             reason = self.dice.choice(list(ProviderReason))
             self.send_command("POST", f"/assignments/{trip['id']}/give-back", {"reasonCode": reason})
         elif status in ("driver_accepted", "en_route_pickup") and chance < 0.12:
-            self.reports_no_show()  # the report is refused, because the truck has not reached the pickup
+            self.reports_no_show()  # must be refused, because the truck has not reached the pickup
         elif status == "driver_accepted" and chance < 0.4:
             pass  # the driver does not set out; after some time a timer gives the truck back
         elif status in ("driver_accepted", "en_route_pickup", "at_pickup", "in_transit"):
@@ -230,7 +230,7 @@ class Transporter(Person):
 
     def __init__(self, population: Population, dice: random.Random, kinds: list[tuple[str, str]]) -> None:
         super().__init__(population, dice)
-        self.latitude = 28.61 + dice.uniform(0.0, 0.3)  # a degree is 111 km
+        self.latitude = 28.61 + dice.uniform(0.0, 0.3)  # 0.3 degrees are 33 km
         self.drivers = [Driver(population, random.Random(dice.random())) for _ in kinds]
         self.kinds = kinds
         self.vehicles: list[str] = []

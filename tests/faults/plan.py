@@ -13,7 +13,7 @@ RECOVERY = {
     "all of the supervisor's children are killed at once": 3,
     "a power cut: children and servers are killed at once": 4,
     "the children are terminated gracefully, one after another": 3,
-    "the disk of Redis is full": 3,  # Celery's workers exit when Redis refuses writes
+    "the disk of Redis is full": 3,  # all workers exit, because Redis refuses writes
 }
 """Factors of the time until the next fault. After the faults listed here, many processes have to start again."""
 

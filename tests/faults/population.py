@@ -125,7 +125,7 @@ class Population:
                     if self.over:
                         return
                 act = heapq.heappop(self._due)[2]
-            with suppress(RuntimeError):  # `end` may have shut the pool down
+            with suppress(RuntimeError):  # raised if `end` has shut the pool down
                 self._hands.submit(self._act, act)
 
     def _act(self, act: Callable[[], object]) -> None:

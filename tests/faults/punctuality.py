@@ -19,8 +19,8 @@ TIMERS = """
                     (SELECT h.broadcast_id::text FROM holds h WHERE h.id::text = payload->>'hold_id')) AS broadcast,
            sweep_count
       FROM mailbox WHERE queue = 'timers' AND due_at > received_at + interval '50 ms'"""
-# If a truck is given back after the deadline of its request, the request gets a new deadline. The old one is then known
-# from the timer that ended the request.
+# If a truck is given back after the deadline of its request, the request gets a new deadline in `expires_at`. The first
+# deadline is then the due time of the timer that made the transition `expire`.
 ENDS = {
     "expire": """
         SELECT b.id, EXTRACT(EPOCH FROM CASE WHEN reopened.at IS NULL THEN b.expires_at ELSE m.due_at END)::float AS due,

@@ -96,9 +96,9 @@ def lock_a_table(at: FaultContext) -> Effect:
 
 
 def _locked(fault_system: FaultSystem, statement: str) -> int:
-    """Hold the lock that this statement takes until a connection waits for it, but for at least LOCKED_SECONDS.
+    """Execute the statement and hold its lock, until a connection waits for it and for at least LOCKED_SECONDS.
 
-    Return how many connections wait; 0 if none did after another WAITED_FOR_SECONDS.
+    Return how many connections wait. If there is none for another WAITED_FOR_SECONDS, return 0.
     """
     with fault_system.engine.begin() as connection:
         me = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()

@@ -21,7 +21,7 @@ from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import connect
 from weelo_workers.settings import settings
 
-RECORDING, LOOKING = b"EXECUTE post", b"FROM mailbox"  # the statement that records a command is prepared
+RECORDING, LOOKING = b"EXECUTE post", b"FROM mailbox"  # words of the statements that write and read a command
 
 
 @dataclass

@@ -93,7 +93,7 @@ def test_TIMR_02_deadlines_are_kept_while_redis_takes_connections_and_does_not_a
     broadcasts = [booked(fault_system)[1] for _ in range(6)]
     with fault_system.stopped([pid_of(fault_system.valkey)]):
         fault_system.shorten_deadlines()
-        fault_system.system.kill("timers")  # the workers' countdowns are lost with their processes
+        fault_system.system.kill("timers")  # the countdowns in the killed workers are lost
         eventually(lambda: len(_lateness(fault_system, broadcasts)) == len(broadcasts), within=25)
     late = sorted(_lateness(fault_system, broadcasts))
     print("seconds late:", late)  # noqa: T201
@@ -115,7 +115,8 @@ def test_a_killed_childs_message_is_redelivered_without_the_sweep(
                 cancel = client.put(f"/bookings/{broadcast}/cancel", json={}, headers={"Prefer": ""}).json()
             workers = fault_system.system.pids("broadcasts")
 
-            # Another child may wait for the row as well, to execute `broadcasts.widen`.
+            # Returns a list, because two children may wait for the row: one for the cancellation, one for a
+            # `broadcasts.widen`.
             def waiting() -> list[int]:
                 return [
                     child
@@ -128,7 +129,7 @@ def test_a_killed_childs_message_is_redelivered_without_the_sweep(
 
 
 def test_workers_survive_a_kill_of_redis(fault_system: FaultSystem) -> None:
-    """The workers hold messages of countdowns, which they cannot return to the broker while Redis is dead."""
+    """The workers hold messages of countdowns and cannot return them to the dead broker. They must not exit for that."""
     eventually(lambda: len(fault_system.children()) == len(QUEUES) + 2, within=20)
     booked(fault_system)
     before = fault_system.children()
@@ -168,7 +169,7 @@ def test_commands_accepted_while_the_disk_of_the_database_fills_are_executed_and
         return answers[-1].status_code == 503
 
     with fault_system.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
-        # VACUUM FULL removes the table's free space, which might suffice for hundreds of rows.
+        # VACUUM FULL removes the table's free space, which might suffice for hundreds of rows on a full disk.
         connection.execute(text("VACUUM FULL mailbox"))
     with fault_system.database_disk.full():
         eventually(refused, within=20)

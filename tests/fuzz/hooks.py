@@ -79,7 +79,8 @@ def before_call(_: Any, case: Any, kwargs: dict[str, Any]) -> None:
 def after_call(_: Any, case: Any, response: Any) -> None:
     """Count the request, and remember the ids of its response."""
     _requests[case.operation.label][response.status_code] += 1
-    # openapi.json and asyncapi.json contain the names of these fields, but no ids.
+    # Only responses below /api/v1 contain ids. The documents openapi.json and asyncapi.json have fields of these names, but
+    # the values are descriptions.
     is_api = case.operation.path.startswith("/api/v1/")
     if is_api and response.status_code < 300 and "json" in response.headers.get("content-type", [""])[0]:
         _remember(response.json())

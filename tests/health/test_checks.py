@@ -1,4 +1,4 @@
-"""What the checks of processes, of presence and of the clock find, and what happens to a check that fails itself."""
+"""What the checks of processes, presence and the clock find, and what is reported if a check itself raises an error."""
 
 from __future__ import annotations
 

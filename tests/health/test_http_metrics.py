@@ -1,4 +1,4 @@
-"""Requests, refusals and responses with status 503 are counted, with labels of a bounded number."""
+"""Requests, refusals and responses with status 503 are counted. The number of label values is bounded."""
 
 from __future__ import annotations
 

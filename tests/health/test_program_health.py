@@ -83,7 +83,7 @@ def test_a_program_without_its_database_is_not_ready(migrated: None, monkeypatch
     assert program_health._why_no_database() == "database: no answer within 2 s"
     first = time.monotonic() - began
     assert 1.5 < first < 3
-    # While the same call hangs, later probes are answered at once.
+    # The first probe's query still hangs. A later probe does not wait for it, and is answered at once.
     assert program_health._why_no_database() == "database: no answer within 2 s"
     assert time.monotonic() - began - first < 0.5
     release.set()
@@ -91,9 +91,10 @@ def test_a_program_without_its_database_is_not_ready(migrated: None, monkeypatch
 
 @pytest.fixture
 def served() -> Iterator[tuple[str, list[str]]]:
-    """Yield a server's address and a list.
+    """Yield the address of a server with /readyz, and a list of texts that the test extends.
 
-    The last element of the list is the reason why the program is not ready; an empty text means that it is ready.
+    The server answers with the last text, as the reason why the program is not ready. If the list or the text is empty,
+    the program is ready.
     """
     reasons: list[str] = []
     port = free_port()

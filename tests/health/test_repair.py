@@ -1,4 +1,4 @@
-"""`weelo doctor --repair` repairs findings by ordinary commands, and records each."""
+"""`weelo doctor --repair` repairs findings by ordinary commands, and records each repair."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_repair_heals_its_finding_and_is_recorded(world: World, using: Repairs
 
 
 def test_a_repair_of_what_is_all_right_by_now_changes_nothing(world: World, using: Repairs) -> None:
-    """The repair sends a timer that is due at once. It finds the deadline in the future and sets itself again."""
+    """The repair sends a timer that is due at once. The timer finds the deadline in the future and sets a new timer."""
     _open_without_timer(world)
     results = examine(checks=[CHECKS["broadcast-without-timer"]])
     assert len(list(repair(results, using))) == 1

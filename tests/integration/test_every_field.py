@@ -116,8 +116,8 @@ NO_BODIES: dict[type[Request], str] = {
 }
 # Columns with a copy of the whole request. They contain every field, even a field that is not used.
 COPIES = {("broadcasts", "request")}
-# A value in one of these tables does not show that its command was executed: the mailbox contains the command itself,
-# `replays` its id, and the other tables events, which are searched separately.
+# Tables that are not searched. `mailbox` contains the request itself and `replays` its id, so a value there would not
+# show that the command used it. The other three contain events, which are searched separately.
 NOT_ROWS = {"mailbox", "replays", "events", "log_lines", "log_heads"}
 
 FIXED: dict[str, Any] = {
@@ -422,7 +422,7 @@ def accept(probe: Probe) -> None:
     slots = probe.world.rows(
         "SELECT id FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number", id=several
     )
-    # The request names the second slot for the first of these trucks. One of the other two trucks gets no slot.
+    # Two slots, three trucks. The first truck is for the second slot, so one of the other two trucks gets none.
     trucks = [
         {
             "vehicleId": str(second.vehicle_id),
@@ -828,7 +828,7 @@ def bodies() -> dict[str, str]:
     found: dict[str, str] = {}
     for path in python_files("weelo_api/views"):
         if path.name == "sandbox.py":
-            continue  # these routes exist in a sandbox only; tests/sandbox tests them
+            continue  # routes of the sandbox are tested in tests/sandbox
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.FunctionDef):
                 continue
@@ -934,7 +934,7 @@ def test_every_route_that_takes_a_body_has_a_scenario() -> None:
 def test_every_request_model_is_the_body_of_a_route_or_part_of_one() -> None:
     sent = {own.partition(".")[0] for _, model in SCENARIOS for own in _fields(model)}
     outer = {model.__name__ for _, model in SCENARIOS}
-    shared = {"BroadcastRequest", "PolicyDraft"}  # these are base classes of bodies
+    shared = {"BroadcastRequest", "PolicyDraft"}  # base classes, which are no body themselves
     others = {each.__name__ for each in NO_BODIES}
     models = {each.__name__ for each in _below(Request) if not is_of_the_sandbox(each)}
     assert models == sent | outer | shared | others

@@ -34,7 +34,7 @@ OUT_OF_REACH = {
 
 
 def asked(world: World, trucks: int, *, won: int = 0, yes: int = 0) -> tuple[UUID, Fleet]:
-    """Create a request for `trucks` trucks. One fleet gets `won` slots, and the first `yes` of its drivers accept."""
+    """Create a request. `trucks`: how many it needs. `won`: how many slots one fleet wins. `yes`: how many drivers accept."""
     fleet = world.fleet(trucks)
     request = world.broadcast(trucks)
     if won:
@@ -45,7 +45,7 @@ def asked(world: World, trucks: int, *, won: int = 0, yes: int = 0) -> tuple[UUI
 
 
 def refuses(world: World, request: UUID, *, late: bool = False) -> None:
-    """Let the driver with the newest assignment decline. `late`: after the deadline, when no replacement is searched."""
+    """Let the driver with the newest assignment decline. `late`: after the deadline, so no other truck is searched for."""
     if late:
         world.shift(121)
     world.answer(world.assignments(request)[-1], yes=False)

@@ -384,7 +384,7 @@ def test_an_unusual_lock_timeout_holds_behind_a_pooler(
 def test_the_doctor_reports_limits_that_are_not_in_force(
     roles: dict[str, str], ignored: frozenset[str]
 ) -> None:
-    """The doctor connects as the owner: `weelo migrate` stores the limits as defaults of the other roles only."""
+    """The pooler drops the limits that the doctor requests. The doctor's role, the owner, has no limits by default."""
     with RefusingProxy(roles["DATABASE_URL"], ignored) as pooler:
         seen = weelo_here("doctor", DATABASE_URL=pooler.url)
     assert (

@@ -1,4 +1,4 @@
-"""Waiting for the outcome of a command, announced by the live stream."""
+"""A request that waits for a command's outcome gets it as soon as the live stream announces it."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_reach(
     world: World, broadcast_id: UUID, step: int, radius_km: float | None, km: float | None
 ) -> None:
     if step == 0:
-        radius_km = None  # None: the broadcast has not been offered yet
+        radius_km = None  # a broadcast that was not offered yet has no radius
     with Session(world.engine) as session:
         broadcast = session.get_one(Broadcast, broadcast_id)
         broadcast.radius_step, broadcast.radius_km = step, radius_km

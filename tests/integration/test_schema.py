@@ -82,7 +82,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_a_change_of_the_models_without_a_migration_is_named(migrated: None, change: object) -> None:
-    """These tests prove that the comparison of migrations and models can fail."""
+    """The comparison of migrations and models must find each of these changes."""
     changed = changed_models()
     change(changed.tables["broadcasts"])
     assert [each.partition(": ")[0] for each in differences(changed)] == [CHANGES[change]]

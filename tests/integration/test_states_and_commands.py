@@ -78,9 +78,9 @@ completed         BROADCAST_FILLED     BROADCAST_FILLED     done                
 cancelled         BROADCAST_CANCELLED  BROADCAST_CANCELLED  done                 BROADCAST_CANCELLED  same
 expired           BROADCAST_EXPIRED    BROADCAST_EXPIRED    done                 BROADCAST_EXPIRED    same
 """,
-    # Commands of the system. `early`: before the deadline. `again`: the step was made before; in `created`
-    # it is step 0, which may come first. `taken`: the slot is no longer open. `offer_late` and `catch_up` are for the
-    # latecomer, who drove into the ring after its offers were made.
+    # Commands of the system. `early`: before the deadline. `again`: for a step that was made before; in the state
+    # `created` no step was made, so the step is 0, with which a broadcast may begin. `taken`: the slot is no longer open.
+    # `offer_late` and `catch_up` are for the latecomer, who drove into the ring after its offers were made.
     """
                   widen  widen/again  expire  expire/early  reoffer  reoffer/taken  offer_late  catch_up
 created           done   done         done    waits         waits    waits          same        waits
@@ -341,7 +341,7 @@ customer_no_show  same             same                   same               sam
 failed            same             same                   same               same
 cancelled         same             same                   same               same
 """,
-    # `at_pickup`: the timer that watches the wait at the pickup, and not the way there.
+    # `at_pickup`: the timer that watches the wait at the pickup, instead of the way there.
     """
                   report_stalled  report_stalled/stale  report_stalled/at_pickup  report_stalled/at_pickup/stale
 pending           same            same                  same                      same
@@ -361,10 +361,11 @@ cancelled         same            same                  same                    
 """,
 )
 
-# The status of a broadcast and the number of trucks that it needs, after it has lost its first truck. Before, it needed as
-# many trucks as it had if it was full, and otherwise 3. `two`: it has a second truck, which has not set out. `other`: only
-# the second truck has set out. `alone`: only the first one has. `no_round`: given back after REOFFER_ROUNDS rounds.
-# `asked_again`: given back after the customer has opened another broadcast.
+# Each cell has the status of a broadcast after the loss of its first truck, and the number of trucks that it then needs.
+# Before the loss a full broadcast needs as many trucks as it has, and any other broadcast needs 3. `two`: it has a second
+# truck, which has not set out. `other`: of two trucks only the second has set out. `alone`: of two trucks only the first
+# has set out. `no_round`: given back after REOFFER_ROUNDS rounds. `asked_again`: given back after the customer has opened
+# another broadcast.
 LOSSES = (
     """
                       give_back           give_back_stalled   driver_decline      expire_assignment
@@ -486,7 +487,8 @@ class Scene:
         self.winner, self.holder, self.onlooker, self.latecomer = fleets
         self.spare, self.second_spare = spares
         self.customer = uuid4()
-        self.broadcast = self.held = uuid4()  # these ids stand for a broadcast and a hold until there are any
+        # An id that does not exist, used until there is a broadcast and a hold.
+        self.broadcast = self.held = uuid4()
 
     def asks(self, slots: int) -> None:
         self.broadcast = UUID(self.world.book(self.customer, slots).result["id"])
@@ -618,8 +620,8 @@ def _by_the_usual_way(scene: Scene, status: str, how: str) -> None:
     full = status in ("fully_filled", "in_progress", "completed")
     scene.asks(1 if full and not how else 3)
     if status == "created":
-        # When a command runs, only broadcasts that an earlier version created have this status. In that version a timer
-        # made the first offers; now the command that creates the broadcast makes them.
+        # The status `created` is written by SQL, because no command leaves a broadcast in it. Earlier versions did: there a
+        # timer made the first offers. Now the command that creates the broadcast makes them.
         scene.write("DELETE FROM offers")
         scene.write(
             "UPDATE broadcasts SET status = 'created', radius_step = 0, radius_km = NULL, transporters_notified = 0"
@@ -629,7 +631,7 @@ def _by_the_usual_way(scene: Scene, status: str, how: str) -> None:
     if full and not how:
         scene.world.release_hold(scene.holder, scene.held)
     if status == "broadcasting":
-        # No command leaves a broadcast in this status: the first ring enters and leaves it in one transaction.
+        # The status `broadcasting` is written by SQL, because the first ring enters and leaves it in one transaction.
         scene.write("UPDATE broadcasts SET status = 'broadcasting'")
     elif status != "active" and how != "empty":
         scene.wins(then={"in_progress": "en_route_pickup"}.get(status, status))
@@ -719,7 +721,8 @@ def _ends(outcome: EndOutcome) -> Callable[[Scene], None]:
 def a_loss(scene: Scene, state: str, rest: str) -> None:
     """Bring a broadcast into a state of LOSSES, with the first truck in a status in which the command is possible.
 
-    `state` and `rest` are the two parts of the text "line column", split at its first slash.
+    The line and the column of the table are passed as one text, such as "fully_filled/two give_back". `state` is its part
+    before the first slash, and `rest` the part after that slash.
     """
     line, _, command = f"{state}/{rest}".removesuffix("/").partition(" ")
     status, _, how = line.partition("/")
@@ -888,7 +891,7 @@ def _plain(name: str) -> str:
 
 
 class Stage:
-    """Brings a `Scene` into a state, and reuses it for the next command if the last command changed nothing."""
+    """Brings a `Scene` into a state. The scene is reused for the next command if the last one changed nothing."""
 
     def __init__(self) -> None:
         self.world = World()

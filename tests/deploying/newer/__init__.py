@@ -1,1 +1,1 @@
-"""A folder for PYTHONPATH: a process with it on its path behaves as one of a newer version."""
+"""A process that has this folder in its PYTHONPATH behaves as one of a newer version."""

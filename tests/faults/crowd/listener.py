@@ -65,7 +65,7 @@ class Listener:
         self.phone: Phone | None = None
         self.channel: Channel | None = None
         self.vehicle = ""
-        self._latitude = 28.6 + dice.uniform(0.0, 0.7)  # a degree is 111 km
+        self._latitude = 28.6 + dice.uniform(0.0, 0.7)  # 0.7 degrees are 78 km
 
     def sign_on(self) -> None:
         self.vehicle = self.client.register_vehicle(f"HR{self.id.hex[:8]}", "open", "17 Feet")["id"]
@@ -80,7 +80,7 @@ class Listener:
     def is_cut_off(self) -> None:
         """Shut the reference client's socket down, whatever the client is doing."""
         line = self.channel._socket if self.channel is not None else None
-        with suppress(OSError, AttributeError):  # the client may have closed the socket already
+        with suppress(OSError, AttributeError):  # raised if the client has closed the socket
             line.sock.shutdown(socket.SHUT_RDWR)
 
     def accept(self, booking: str) -> object:

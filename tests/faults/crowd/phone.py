@@ -120,7 +120,7 @@ class Phone:
 
     def _send(self, event: Event) -> None:
         assert self.wire is not None
-        with suppress(OSError, LocalProtocolError):  # the next read detects a broken connection
+        with suppress(OSError, LocalProtocolError):  # the next read finds the connection broken
             self.wire.send(self._protocol.send(event))
 
     def _hear(self, event: Event) -> bool:

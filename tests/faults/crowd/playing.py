@@ -131,7 +131,7 @@ class Crowd:
         listeners = random.Random(wish.seed).sample(self.listeners, len(self.listeners))
         unwilling, willing = listeners[: wish.declined_by], listeners[wish.declined_by :]
         for listener in unwilling:
-            with suppress(AssertionError):  # some listeners are too far away, or get the offer too late
+            with suppress(AssertionError):  # not every listener gets the offer in time: some are too far away
                 left = began + wish.after - time.monotonic()
                 eventually(lambda: booking in listener.cards.open, within=left, exactly=True)  # noqa: B023
                 self._decline(listener, booking)
@@ -239,7 +239,7 @@ class Crowd:
             self.listed.append((each, set(each.cards.open), from_server))
 
     def _be_quiet(self) -> None:
-        """Wait until all lines are received, all due commands are settled, and only `_standing` requests are open."""
+        """Wait until all lines are received, all due commands are settled, and all requests except `_standing` have ended."""
 
         def over() -> bool:
             others = "SELECT DISTINCT status FROM broadcasts WHERE id <> ALL(CAST(:ids AS uuid[]))"

@@ -11,7 +11,7 @@ from weelo_workers.contracts.queues import Queue
 LISTENERS = int(os.environ.get("WEELO_LISTENERS", "40"))
 BROADCASTS = int(os.environ.get("WEELO_BROADCASTS", "25"))
 
-LINES = LISTENERS * BROADCASTS  # the test writes about twice this number of lines
+LINES = LISTENERS * BROADCASTS  # the users' logs get about twice this number of lines
 PLAY_SECONDS = max(18.0, LINES / 350)  # two cores deliver about 350 lines per second
 REDIS_HANGS_SECONDS = 3.0 if LINES < 10_000 else 10.0  # how long Redis is suspended before it is killed
 REDIS_IS_DEAD_SECONDS = 2.0 if LINES < 10_000 else 10.0

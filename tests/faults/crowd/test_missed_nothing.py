@@ -87,5 +87,5 @@ def test_BCAST_05_every_notified_transporter_received_each_withdrawal_once(crowd
 def test_no_socket_got_a_final_close_code_and_the_doctor_finds_nothing(crowd: Crowd) -> None:
     assert all(crowd.deaths[process] for process in ("an API process", "workers", "Redis"))
     assert not [phone.turned_away for phone in crowd.phones if phone.turned_away.keys() & FINAL_CODES]
-    # the doctor needs the reports that workers send to Redis every few seconds
+    # the doctor is repeated, because restarted workers report to Redis only every few seconds
     eventually(lambda: not doctor(crowd.fault_system.system), within=60)

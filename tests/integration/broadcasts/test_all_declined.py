@@ -18,7 +18,7 @@ def step(world: World, broadcast: UUID) -> int:
 
 
 def timers(world: World, broadcast: UUID) -> list[int]:
-    """Return the steps for which commands wait."""
+    """Return the numbers of the steps for which the broadcast has an unsettled `broadcasts.widen`."""
     query = (
         "SELECT (payload->>'step')::int AS step FROM mailbox WHERE name = 'broadcasts.widen' AND settled_at IS NULL"
         " AND payload->>'broadcast_id' = :id ORDER BY 1"
@@ -38,7 +38,7 @@ def test_RADI_01_the_last_of_those_who_decline_brings_the_next_ring(world: World
     world.drain()
     assert world.told_at(broadcast)[far.id] == 2
     assert timers(world, broadcast) == [2, 3]
-    # The timer of the next ring, which the early step has made obsolete.
+    # The timer of ring 2 has no effect, because ring 2 was made early.
     world.fire(WidenBroadcast(broadcast_id=broadcast, step=2))
     assert step(world, broadcast) == 2
 
@@ -82,7 +82,7 @@ def test_a_hold_or_a_won_truck_keeps_the_ring(world: World, by: str) -> None:
     world.decline(other, broadcast)
     world.drain()
     assert step(world, broadcast) == 1
-    if by == "hold":  # the holder of the slots declines, too
+    if by == "hold":  # when the holder has declined, too, the next ring follows
         world.decline(holder, broadcast)
         world.drain()
         assert step(world, broadcast) == 2
@@ -139,5 +139,6 @@ def test_finding_the_last_one_costs_no_statement(world: World) -> None:
         event.remove(world.engine, "before_cursor_execute", note)
     reads = [each for each in texts if "offers" in each or "read_offer_to_decline" in each]
     assert sum("read_offer_to_decline" in each for each in reads) >= 1
-    # The two other statements read the open offers of the transporter, and update the declined offer.
+    # Besides the statement that reads the offer to decline, two use the table: one reads the transporter's open offers,
+    # and one updates the declined offer.
     assert len([each for each in reads if not each.startswith("PREPARE") and "read_offer" not in each]) == 2

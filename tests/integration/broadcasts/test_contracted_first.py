@@ -142,7 +142,7 @@ def test_a_contracted_fleet_that_comes_online_in_step_0_gets_the_offer_and_other
         world.set_availability(fleet, online=True)
         world.heartbeat(fleet, 400)
         world.drain()
-        world.tick(2)  # CatchUp searches a second time
+        world.tick(2)  # the command that makes missed offers searches twice
     assert world.told_at(broadcast) == {present.id: 0, late.id: 0}
     world.heartbeat(stranger, 1)
     world.drain()

@@ -1,4 +1,4 @@
-"""The ETag of a broadcast: it changes with everything that a reader sees, and a known one is answered with 304."""
+"""A broadcast's ETag changes with everything that a reader sees. A request with the present ETag is answered with 304."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_a_tag_is_of_one_view_of_one_reader(world: World) -> None:
 
 
 def test_a_tag_is_of_contents_and_not_of_where_rows_lie(world: World) -> None:
-    """A restored dump, a replica and a rewritten table have the same rows with other xmin and ctid."""
+    """A restored dump, a replica and a rewritten table have equal rows with another xmin and ctid. The tag stays equal."""
     broadcast, fleet = world.won(2)
     reader = Caller(fleet.id, Role.TRANSPORTER)
     before = seen(world, broadcast, reader)

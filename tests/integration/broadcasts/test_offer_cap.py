@@ -187,7 +187,7 @@ def test_requests_that_offers_of_the_last_town_prevent_hide_no_farther_ones_from
     with_settings(monkeypatch, max_open_offers=1, radius_steps_km="25", min_offers_per_step=0)
     fleet = world.fleet(km_north=0)
     old = world.broadcast(1)
-    # One heartbeat causes at most 20 late offers.
+    # One heartbeat causes at most 20 late offers. These 20 requests, which cannot be offered, must not use them up.
     refused = [world.broadcast(1, at=place(38)) for _ in range(20)]
     beyond = world.broadcast(1, at=place(82.5))
     for km in (9, 58, 58):
@@ -290,7 +290,8 @@ def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after
 def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is_not_missed(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    # Presence is made to look older than one TTL. Only in such a presence does a missing transporter count as offline.
+    # The start of presence is moved into the past: presence must be older than one TTL before a transporter who is missing
+    # in it counts as offline.
     redis().set("weelo:presence:since", 1)
     if step == "at the last step":
         world.fleet(km_north=70)
@@ -345,7 +346,8 @@ def test_the_end_of_a_request_makes_room_and_its_transporters_get_the_requests_t
     assert farthest not in offered(world, fleet)
     commands = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_passed_over'"
     assert world.value(commands) == 1
-    # On the queue `broadcasts`, new bookings would wait behind the hundreds of commands that the end of a surge causes.
+    # The end of a surge causes hundreds of these commands. They use the queue `fleet`, because new bookings on the queue
+    # `broadcasts` would wait behind them.
     queues = "SELECT array_agg(DISTINCT queue) FROM mailbox WHERE name IN ('broadcasts.backfill', 'broadcasts.offer_passed_over')"
     assert world.value(queues) == ["fleet"]
 
@@ -421,8 +423,10 @@ def test_COST_02_the_heartbeats_of_a_transporter_without_room_bring_up_nothing_f
 ) -> None:
     with_settings(monkeypatch, max_open_offers=2)
     fleet = world.fleet(km_north=0)
+    # Each request gets a near transporter below the cap. Without one, its ring would make no offer, and the next ring would
+    # follow at once.
     for km in (2, 3, 4, 5, 6, 7):
-        world.fleet(km_north=km)  # a ring that finds a transporter with room delays the next ring
+        world.fleet(km_north=km)
         world.broadcast(1, at=place(km))
     assert len(offered(world, fleet)) == 2
     late_offers = "SELECT count(*) FROM mailbox WHERE name = 'broadcasts.offer_late' AND payload->>'transporter_id' = :id"
@@ -622,7 +626,7 @@ def records_of(world: World, broadcast: UUID, fleet: Fleet) -> list[tuple[int, s
 def test_transporters_on_the_road_do_not_crowd_those_at_their_cap_out_of_the_records(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A transporter at their cap gets an offer when they have room again, but only if a step has recorded them."""
+    """A transporter at their cap gets the offer later, when they have fewer offers, but only if a step recorded them."""
     with_settings(monkeypatch, max_open_offers=1)
     monkeypatch.setattr(offering, "MAX_PASSED_OVER_PER_STEP", 1)
     on_the_road(world, 1)
@@ -641,8 +645,9 @@ def test_a_transporter_on_the_road_is_recorded_once_though_several_steps_meet_th
 ) -> None:
     with_settings(monkeypatch, min_offers_per_step=min_offers_per_step)
     busy = [on_the_road(world, km) for km in (1, 2)]
+    # The next ring follows at once if a ring makes no offer. So two transporters who get offers are added.
     for km in (3, 7):
-        world.fleet(km_north=km)  # an offer in a ring delays the next ring
+        world.fleet(km_north=km)
     broadcast = world.broadcast(1)
     for _ in range(6):
         world.tick(15)

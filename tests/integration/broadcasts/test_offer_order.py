@@ -71,7 +71,7 @@ def test_fleets_below_the_soft_cap_come_first(world: World, monkeypatch: pytest.
     assert answer == (
         "not offered: those with fewer open offers came first, and their turn has not come yet (step 1)"
     )
-    # Its heartbeats, and going offline and online, do not bring the offer before the next step.
+    # The busy fleet does not get the offer before the next step, neither by heartbeats nor by going offline and online.
     world.heartbeat(busy, 1)
     world.set_availability(busy, online=False)
     world.set_availability(busy, online=True)
@@ -79,7 +79,7 @@ def test_fleets_below_the_soft_cap_come_first(world: World, monkeypatch: pytest.
     world.drain()
     world.tick(2)
     assert set(world.told_at(broadcast)) == {free.id}
-    # No other fleet is in the next ring, so that ring is thin.
+    # The next ring has no other fleet, so the busy fleet gets the offer although it is at the soft cap.
     world.tick(13)
     assert world.told_at(broadcast)[busy.id] == 2
 
@@ -174,13 +174,13 @@ def compare(
     on_the_road: int,
     rests: int,
 ) -> None:
-    # Presence outlives the test, because each fleet sends one heartbeat only.
+    # Each fleet sends only one heartbeat, so presence must not expire before the test ends.
     with_settings(monkeypatch, max_offers_per_step=PER_STEP, presence_ttl_seconds=3_600)
-    # All fleets are in one band of 1 km, at different distances.
+    # A step sorts fleets by bands of 1 km, and within a band by their last offer. All these fleets are in one band.
     equal = [world.fleet(km_north=1.05 + 0.8 * n / fleets) for n in range(fleets)]
     world.drain()
     inequality, fill_rate = play(world, equal, requests, on_the_road, rests)
-    # With bands of a millimetre, only the distance counts.
+    # With bands of a millimetre no two fleets share a band, so fleets are sorted by distance alone.
     monkeypatch.setattr(offer_order, "BAND_KM", 1e-6)
     inequality_without, fill_rate_without = play(world, equal, requests, on_the_road, rests)
     record("Gini of offers, and by distance only", (inequality, inequality_without))

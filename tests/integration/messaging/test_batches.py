@@ -65,7 +65,7 @@ def test_batches_repeat_updates_of_presence_that_were_lost(
 
 
 def test_a_late_batch_makes_nobody_online(world: World) -> None:
-    """The fleet has sent no heartbeat since Redis was emptied, so it must not get offers."""
+    """The fleet has sent no heartbeat since Redis was emptied. The batch must not write it to presence without one."""
     user_ids = online(world, 1)
     redis().flushdb()
     assert execute_batches(world.engine) >= 1

@@ -442,7 +442,8 @@ def test_a_timer_that_kills_is_tried_less_and_less_often_but_never_given_up(
 ) -> None:
     monkeypatch.setitem(handlers._handlers, "broadcasts.expire", handlers._handlers["broadcasts.cancel"])
     timer = write(world, "broadcasts.expire", {"broadcast_id": str(uuid4())}, "timers")
-    for lost in range(11):  # the first attempt sets no crash mark, so there is one mark fewer than attempts
+    # The first attempt sets no crash mark, so `crashes` is one less than the number of attempts.
+    for lost in range(11):
         with suppress(Killed):
             sweep(world.bus, seconds=1)
         assert (row_of(world, timer).crashes, len(cancel_kills)) == (lost, lost + 1)

@@ -31,7 +31,7 @@ def test_the_conditions_in_sql_say_what_the_lifecycle_says(world: World) -> None
             (None, "succeeded", "rejected"), (False, True), range(3), range(4)
         ):
             if settled_as and is_parked:
-                continue  # a row is never both parked and settled
+                continue  # no row is both parked and settled
             row = uuid4()
             rows[row] = state_of(settled_as=settled_as, parked=is_parked, attempts=attempts, crashes=crashes)
             connection.execute(

@@ -176,7 +176,7 @@ def test_TIMR_02_what_comes_due_while_the_sweep_settles_commands_does_not_wait_f
 
 
 def missed_in(world: World) -> float:
-    """Return the seconds until the sweep can take up the next timer."""
+    """Return the seconds until the sweep may execute the next timer (its `wake_at`)."""
     return float(
         world.value(
             "SELECT EXTRACT(EPOCH FROM min(wake_at) - clock_timestamp())::float FROM mailbox"
@@ -216,7 +216,7 @@ def test_two_sweeps_at_once_take_each_row_once(world: World) -> None:
     with world.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE mailbox SET wake_at = clock_timestamp()")
     taken = world.race(*[lambda: sweep(world.bus, seconds=5) for _ in range(2)])
-    # The sweeps may also have taken up timers that the bookings set.
+    # The number may be greater than 30, because the sweeps may also have executed timers that the bookings set.
     assert sum(taken) >= 30
     assert world.value("SELECT max(sweep_count) FROM mailbox WHERE name = 'broadcasts.create_booking'") == 1
 
@@ -371,8 +371,8 @@ def test_IDEM_02_a_connection_that_ends_in_the_middle_costs_a_command_nothing(wo
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     drop_inherited_connections()
-    # The bus will use the only connection of the new pool. The pool does not test this connection, because it was
-    # returned a moment ago.
+    # The only connection of the new pool is terminated while it is in the pool. The pool would notice this only by a test,
+    # which it omits for a connection that was returned a moment ago. So the bus starts the command on this connection.
     with world.engine.connect() as connection:
         own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     killer = connect(settings().database_url, isolation="AUTOCOMMIT")

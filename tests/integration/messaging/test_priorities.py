@@ -20,7 +20,7 @@ from weelo_workers.messaging.wakeup import WakeUp
 from weelo_workers.models.mailbox import MAILBOX
 from weelo_workers.queries.backlog import waits
 
-# The commands that follow the end of one request and make offers to transporters of its town.
+# The commands that a request's end causes: they offer other requests to transporters of its town.
 AFTER_A_SURGE = (
     Backfill(broadcast_id=uuid4()),
     OfferPassedOver(broadcast_id=uuid4(), transporter_ids=(uuid4(),)),
@@ -29,7 +29,7 @@ AFTER_A_SURGE = (
 
 
 def taken(number: int) -> list[str]:
-    """Return the names of the commands of these messages in the order in which a worker takes them."""
+    """Take `number` messages from the queue, as a worker does. Return the names of their commands in this order."""
     with app.connection_for_read() as broker:
         channel = broker.channel()
         return [channel.basic_get(FLEET, no_ack=True).headers["task"] for _ in range(number)]

@@ -91,7 +91,8 @@ def test_whatever_a_batch_cuts_the_kept_end_of_each_log_is_gapless(
 def test_of_several_who_forget_one_does(world: World) -> None:
     """One purger works at a time.
 
-    Two concurrent purgers could commit their batches in either order, which would leave a gap in a log for a moment.
+    Two purgers at the same time could commit their batches in either order. If newer lines of a log were deleted before
+    older ones, the log would have a gap for a moment.
     """
     world.drain()
     with world.engine.begin() as other:

@@ -17,7 +17,10 @@ from weelo_workers.queries.pages import PageRequest
 def test_a_broadcast_of_which_only_the_slot_given_back_is_open_is_not_in_the_fleets_offers(
     world: World,
 ) -> None:
-    """The fleet keeps its offer as long as it may take the other slot. Then another fleet takes that slot."""
+    """The fleet keeps its offer as long as it may take the other slot.
+
+    When another fleet has taken that slot, the list no longer has the broadcast.
+    """
     fleet, other = world.fleet(trucks=2), world.fleet()
     broadcast = world.broadcast(2)
     world.accept(fleet, broadcast, fleet.trucks[:1])

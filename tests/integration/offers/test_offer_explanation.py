@@ -144,7 +144,7 @@ def test_who_waits_for_a_late_offer_is_not_told_that_nothing_was_left(world: Wor
     world.fleet(km_north=1)
     broadcast = world.broadcast(1)
     late = world.fleet(km_north=2)
-    with Session(world.engine) as session:  # the command that makes the late offer is pending
+    with Session(world.engine) as session:  # no offer yet: the command that makes it is pending
         assert session.get(Offer, (broadcast, late.id)) is None
     answer = asked(world, broadcast, late)
     assert (answer.reason, answer.as_of_now) == ("not_yet", True)

@@ -104,7 +104,7 @@ def test_no_late_offer_is_made(world: World, customer: UUID, by: Side) -> None:
 
 @both_sides
 def test_no_room_offers_what_a_block_forbids(world: World, customer: UUID, by: Side) -> None:
-    """A transporter at the cap, whom a step has passed over, blocks the pair before there is room."""
+    """A step passes over a transporter whose list of offers is full. A block is set before the list has room again."""
     cap = environment_policy().max_open_offers
     fleet = world.fleet()
     full = [world.broadcast(1) for _ in range(cap)]
@@ -141,7 +141,7 @@ def test_no_offer_is_made_again(world: World, customer: UUID, by: Side, round_of
 
 @both_sides
 def test_a_declined_offer_of_a_blocked_fleet_is_not_renewed(world: World, customer: UUID, by: Side) -> None:
-    """The system has declined for the fleet whose driver declined. A new round would make its offer again."""
+    """The fleet's offer is declined because its driver declined. Without the block, a new round would renew the offer."""
     winner, fleet = world.fleet(), world.fleet()
     broadcast = world.broadcast(2, customer=customer)
     world.accept(winner, broadcast)
@@ -180,7 +180,7 @@ def test_continue_partial_tells_and_serves_no_blocked_fleet(world: World, custom
 
 @both_sides
 def test_only_blocked_fleets_online_count_as_none(world: World, customer: UUID, by: Side) -> None:
-    """A customer must not learn from the reason that a transporter has blocked them."""
+    """A blocked transporter is not counted as online. Another reason would show the customer that they are blocked."""
     block(world, by, customer, world.fleet())
     broadcast = world.broadcast(1, customer=customer)
     world.tick(1_000)
