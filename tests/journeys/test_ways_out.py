@@ -1,4 +1,4 @@
-"""The ways out after a truck is won, in the running system."""
+"""A won truck is given back, replaced, cancelled or its trip ended by an operator, in the running system."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The requests and fleets that a seed draws do not depend on the policy, and on average they are as the file says."""
+"""The requests and fleets that a seed draws: they do not depend on the policy, and follow the weights in the demand file."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ PRIVATE = "a-token-in-the-path"
 
 @pytest.fixture
 def app(migrated: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
-    # Setting the present value makes monkeypatch restore it after the test.
+    # `label_records` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     app = create_app()

@@ -95,7 +95,10 @@ class ByHand:
         return Counter("last" if row.last_step else str(row.step) for row in rows)
 
     def expired(self) -> Counter[str]:
-        """Return the number of expired slots by reason: the broadcast's if its deadline ended the slot, else `truck_lost`."""
+        """Return the number of expired slots by reason.
+
+        If the broadcast's deadline ended the slot, the reason is that of the broadcast; otherwise it is `truck_lost`.
+        """
         rows = self._rows(f"""
             SELECT t.cause, (SELECT b.details->>'reason' FROM transitions b
                               WHERE b.command_id = t.command_id AND b.subject = 'broadcast') AS reason

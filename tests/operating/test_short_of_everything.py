@@ -152,8 +152,8 @@ def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
         connection = undo.enter_context(alone.connect())
         connection.execute(text(f"CREATE TABLESPACE {tablespace} LOCATION '{disk.at}'"))
         undo.callback(connection.execute, text(f"DROP TABLESPACE {tablespace}"))
-        # TRUNCATE gives the tables new, empty files. The old files contain deleted rows of earlier tests. The old files
-        # may be larger than the small disk, or have free space for new rows.
+        # TRUNCATE gives the tables new, empty files. The old files contain deleted rows of earlier tests. Such files may be
+        # too large for the small disk, or may have so much reusable space that the disk would not fill.
         connection.execute(text(f"TRUNCATE {', '.join(MOVED)} CASCADE"))
         for table in MOVED:
             connection.execute(text(f"ALTER TABLE {table} SET TABLESPACE {tablespace}"))

@@ -240,7 +240,7 @@ CASES = [
     Case(
         "WeeloFillRateFallen",
         "as low as at this hour of the day before",
-        # A day has 144 values. On each day slots are filled for 23 hours, and then none.
+        # A day has 144 values, one per ten minutes. On each day slots are filled for 23 hours, and none in the last hour.
         slots("0+10x300", "0+9x137 1233x5 1242+9x137 2475x5"),
         quiet_at="47h50m",
         step="10m",

@@ -82,7 +82,8 @@ def kept(scene: Scene) -> dict[str, list[Any]]:
             table in ("mailbox", "erasures", "audit", "webhooks", "transporters", "drivers")
             or rules.rows_deleted
         ):
-            continue  # an erasure adds or deletes rows here, or ends the person's availability
+            # not comparable: an erasure adds or deletes rows here, or ends the person's availability
+            continue
         columns = ", ".join(f'"{name}"' for name in sorted(rules.kept))
         rows[table] = sorted(scene.world.rows(f"SELECT {columns} FROM {table}"), key=repr)
     return rows

@@ -129,7 +129,8 @@ def test_a_fleet_in_a_farther_ring_is_reached_when_the_ring_grows(sandbox: Sandb
     sandbox.fleet("silent", km_north=1)
     far = sandbox.fleet("accepts", after=1, km_north=40)
     broadcast_id = sandbox.book(sandbox.customer())
-    # The ring of 50 km is searched together with that of 25 km, in which there is no fleet, 15 s after that of 10 km.
+    # The second ring (25 km) is searched 15 s after the first one (10 km). It contains no further fleet, so the third ring
+    # (50 km) follows at once.
     sandbox.advance(14)
     assert sandbox.log(far) == []
     sandbox.advance(4)

@@ -153,7 +153,7 @@ print(*(set(REGISTRY) - known))
 
 @pytest.mark.long
 def test_the_process_that_moves_the_clock_knows_every_command_that_may_come_due() -> None:
-    """For a command that it does not know, it wakes no worker, so the command would wait a second for the sweep."""
+    """The process wakes no worker for a command that it does not know, so the command would wait a second for the sweep."""
     done = subprocess.run([sys.executable, "-c", UNKNOWN], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

@@ -1,4 +1,4 @@
-"""TRYI-01: processes are killed while the clock moves. It still reaches its target, and each due timer acts once."""
+"""TRYI-01: processes are killed while the clock moves. The clock still reaches its target, and each due timer acts once."""
 
 from __future__ import annotations
 

@@ -182,7 +182,10 @@ def test_a_forged_token_is_refused_over_HTTP_and_on_the_socket(api: Api, name: s
 
 
 def test_every_forged_token_is_tried() -> None:
-    """FORGED is a list of its own, so that the keys for the tokens are not made when this module is imported."""
+    """The list FORGED has the names that `forged()` returns.
+
+    The list is written out, because the ids of the tests are needed on import and `forged()` would make keys then.
+    """
     assert list(forged()) == FORGED
 
 

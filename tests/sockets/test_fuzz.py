@@ -33,8 +33,8 @@ SEED = int(os.environ.get("FUZZ_SEED", "16"))
 SECONDS = float(os.environ.get("FUZZ_SECONDS", str(rounds(8, 20))))
 ATTACKERS = 8
 CROWD = rounds(300, 1_002)  # this number is a multiple of the number of HALVES
-# The server closes a connection at once if the client has ended its direction. It closes others at its time limits: 5 s
-# to authenticate, 10 s for the head of a request.
+# The server closes a connection at once if the client has closed its sending direction. It closes others at its time
+# limits: 5 s to authenticate, 10 s for the head of a request.
 LET_GO_SECONDS = 10.0
 SERVED_WITHIN_SECONDS = 1.0
 # gunicorn starts up to 128 threads for requests and keeps them. The process itself has up to 20 more.

@@ -165,14 +165,15 @@ def test_a_user_without_webhooks_costs_no_further_statement(hooks: Hooks) -> Non
     statements: list[str] = []
 
     def note(_: object, __: object, ___: str, ____: object, context: Any, _____: bool) -> None:
-        statements.append(context.statement)  # the original text, also of a prepared statement
+        statements.append(context.statement)  # for a prepared statement this is its SQL, not EXECUTE
 
     event.listen(hooks.world.engine, "after_cursor_execute", note)
     try:
         hooks.write()
     finally:
         event.remove(hooks.world.engine, "after_cursor_execute", note)
-    assert len([each for each in statements if "webhooks" in each]) == 1  # this statement writes the lines
+    # the statement that writes the lines
+    assert len([each for each in statements if "webhooks" in each]) == 1
 
 
 def test_a_sender_that_has_waited_for_its_turn_extends_its_lease_or_posts_nothing(

@@ -16,7 +16,7 @@ from weelo_workers.webhooks import posting
 
 @contextmanager
 def endpoint(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Accept connections and yield their URL. Each has a thread, which reads once and then calls `answer`."""
+    """Yield the URL of a server. For each connection a thread reads once and then calls `answer`."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve(connection: socket.socket) -> None:
