@@ -1,7 +1,7 @@
 """Computes the market figures by SQL that shares nothing with `weelo_workers/queries/market.py`.
 
-This SQL mostly reads the history, while those queries read the present states. Each function returns one figure by its
-labels.
+This SQL mostly reads the history, while the queries of that module read the present states. Each function returns the
+values of one figure by its labels.
 """
 
 from __future__ import annotations

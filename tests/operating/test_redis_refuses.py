@@ -63,7 +63,7 @@ def log_of(system: System) -> list[str]:
 
 
 def main_processes(system: System) -> dict[str, int]:
-    """Return, by queue, the pid of the worker's main process, which the supervisor has started."""
+    """Return the pid of each queue's worker: that of the main process, which the supervisor has started."""
     return {queue: system.pids(queue)[0] for queue in QUEUES}
 
 

@@ -121,7 +121,7 @@ def test_after_a_failover_connections_to_the_new_standby_are_dropped(world: Worl
 
 @pytest.fixture
 def leftovers(world: World) -> None:
-    """Make the mailbox's files larger than the small disk. Earlier tests may leave files of this size."""
+    """Make the mailbox's files larger than the small disk, because earlier tests may leave such files too."""
     customer = uuid4()
     world.post(world.booking(customer), customer, Role.CUSTOMER)
     columns = "name, queue, payload, due_at, wake_at"

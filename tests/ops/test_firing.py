@@ -77,7 +77,7 @@ def not_taken_up(name: str, queue: str, late: float) -> Fault:
 
 @contextmanager
 def poison(watched: Watched) -> Iterator[None]:
-    """Insert a command whose payload is invalid and which has already failed four times."""
+    """Insert a command whose payload is invalid and which has already failed four times, so the next failure parks it."""
     with inserted(watched, "trips.advance", "trips", attempts=4):
         yield
 

@@ -242,7 +242,7 @@ class Scene:
     # --- searching ------------------------------------------------------------------------------------
 
     def dump(self) -> dict[str, str]:
-        """Return, by table, all rows as text, and everything in Redis under the name `redis`."""
+        """Return the rows of each table as text, and under the name `redis` everything in Redis."""
         found = {}
         with self.world.engine.connect() as connection:
             for table in Base.metadata.tables:

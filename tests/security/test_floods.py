@@ -191,9 +191,8 @@ def test_who_does_not_read_the_answer_holds_nobody_up(api: Api) -> None:
             lines.enter_context(line)
             line.connect(("127.0.0.1", api.port))
             line.sendall(ask)
-        others_are_answered(
-            api, within=8
-        )  # the limit is longer, because sending the large responses takes much processor time
+        # The limit is longer here, because sending the large responses takes much processor time.
+        others_are_answered(api, within=8)
 
 
 # --- large requests -------------------------------------------------------------------------------------

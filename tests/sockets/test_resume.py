@@ -168,7 +168,7 @@ def test_a_reconnecting_client_misses_nothing(api: Api, log_writer: LogWriter, s
         client.send(op="resume", after=len(received))
         until = min(len(received) + 17, 150)
         while len(received) < until:
-            # A live frame that was sent before the server read the resume is sent again in order.
+            # Live frames that were sent before the server read `resume` are ignored: it sends their lines again, in order.
             if (seq := client.frame()["seq"]) == len(received) + 1:
                 received.append(seq)
         client.disconnect()

@@ -120,7 +120,7 @@ def finish() -> int:
 
 def _keep(check: Callable[[Any], list[str]], message: Any) -> None:
     _kept.append((check, message))
-    if len(_kept) >= MAX_KEPT:  # only long runs under faults store so many messages
+    if len(_kept) >= MAX_KEPT:  # reached only in long runs with faults
         finish()
 
 

@@ -75,7 +75,7 @@ class System:
             # This limit is longer than the time that `weelo up` gives its own programs on a busy machine.
             eventually(lambda: "weelo ready on" in read_output() or self._died(read_output()), within=130)
         except BaseException:
-            self.stop()  # no fixture stops a system whose constructor raised
+            self.stop()  # a fixture cannot do so, because it gets no system from a constructor that raises
             raise
 
     def _read(self) -> None:

@@ -542,7 +542,7 @@ class World:
         ]
 
     def told_at(self, broadcast_id: UUID) -> dict[UUID, int]:
-        """Return, by transporter, in which step of the ladder this broadcast was offered to them."""
+        """Return the transporters to whom this broadcast was offered, each with the step of the ladder that did so."""
         rows = self.rows("SELECT transporter_id, step FROM offers WHERE broadcast_id = :id", id=broadcast_id)
         return {row.transporter_id: row.step for row in rows}
 

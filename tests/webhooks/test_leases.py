@@ -172,7 +172,7 @@ def test_a_user_without_webhooks_costs_no_further_statement(hooks: Hooks) -> Non
         hooks.write()
     finally:
         event.remove(hooks.world.engine, "after_cursor_execute", note)
-    # the statement that writes the lines
+    # Only the statement that writes the lines looks for webhooks.
     assert len([each for each in statements if "webhooks" in each]) == 1
 
 
@@ -231,7 +231,10 @@ def test_HOOK_01_a_lease_that_was_read_slowly_is_extended_before_a_post(
 def test_no_post_begins_that_would_last_longer_than_the_lease(
     hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first two extensions take so long that the lease could end during an attempt. The third one is fast."""
+    """The sender extends its lease until an extension is fast, and posts only then.
+
+    The first two extensions take so long that the lease could end during the attempt to post. The third one is fast.
+    """
     monkeypatch.setattr(sending, "EXTEND_AFTER_SECONDS", 0.0)
     monkeypatch.setattr(sending, "LATEST_START_SECONDS", 0.2)
     extend, slow = leases.extend, [True, True, False]
