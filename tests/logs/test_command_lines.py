@@ -164,7 +164,7 @@ def test_the_line_of_a_command_costs_less_than_fifty_microseconds(
     outcome = {"status": row.status, "error": None, "replayed": False}
     root = logging.getLogger()
     handlers_before, level = root.handlers[:], root.level
-    # `label_records` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
+    # `configure` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     written: list[str] = []
     try:

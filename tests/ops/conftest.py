@@ -26,7 +26,7 @@ PACE = Pace(scale=1 / 60, floor=0.1, interval=1)
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("watched")
-    folder.chmod(0o755)  # open for PostgreSQL, which runs as another user if root runs the tests
+    folder.chmod(0o755)  # lets PostgreSQL enter the folder; it runs as another user if root runs the tests
     skewed = folder / "skewed"
     shutil.copytree(SKEWED, skewed)
     # These servers keep the durable settings (no `fsync=off`), because a check of the doctor reads them.

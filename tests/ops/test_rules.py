@@ -287,7 +287,7 @@ def _test_of(case: Case) -> dict[str, Any]:
     if case.quiet_at:
         asked.append({"expr": expr, "eval_time": case.quiet_at, "exp_samples": []})
     series = [{"series": name, "values": values} for name, values in case.series.items()]
-    # promtool prints the name if the case fails.
+    # promtool prints this name if the case fails.
     return {
         "name": f"{case.alert}: {case.what}",
         "interval": case.step,

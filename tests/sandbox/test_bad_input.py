@@ -54,7 +54,7 @@ def has_changed_nothing(sandbox: Sandbox) -> bool:
 
 @pytest.fixture
 def moved(sandbox: Sandbox) -> Sandbox:
-    """Return a sandbox whose clock was moved by 10 s. A reset would change that."""
+    """Return a sandbox whose clock was moved by 10 s. If the clock is still ahead after a test, there was no reset."""
     sandbox.advance(10)
     return sandbox
 

@@ -100,7 +100,8 @@ def test_TRYI_01_a_fleet_that_drives_completes_the_trip_step_by_step(sandbox: Sa
     sandbox.fleet("drives", after=30)
     broadcast_id = sandbox.book(sandbox.customer())
     customer_id = sandbox.customer_of(broadcast_id)
-    sandbox.advance(95)  # after 30 s the fleet accepts, after 60 s the driver, after 90 s the truck sets out
+    # the fleet accepts after 30 s, its driver accepts after 60 s, and the truck sets out after 90 s
+    sandbox.advance(95)
     assert sandbox.status(broadcast_id) == "in_progress"
     sandbox.advance(160)
     assert sandbox.status(broadcast_id) == "completed"

@@ -141,7 +141,8 @@ def test_whatever_bytes_clients_send_no_process_dies_and_nothing_leaks(
     api: Api, log_writer: LogWriter
 ) -> None:
     with ThreadPoolExecutor(ATTACKERS) as attackers:
-        # During the first round the process creates objects that it keeps: threads, buffers, connections of the pools.
+        # The first round is not measured: in it the process creates objects that it keeps, such as threads, buffers and
+        # connections of the pools.
         list(attackers.map(lambda number: one_attack(api, number), range(10 * len(ATTACKS))))
         eventually(lambda: api.metric("weelo_sockets_open") == 0)
         before = Usage(api)
@@ -188,7 +189,7 @@ def test_half_open_connections_keep_no_one_from_being_served(api: Api, log_write
         return lines
 
     authenticated = 2 * (CROWD // len(HALVES))
-    # The first crowd makes the process allocate what it keeps, such as memory for this many connections at a time.
+    # The first crowd is not measured: it makes the process allocate what it keeps, such as memory for this many connections at a time.
     with ExitStack() as first:
         crowd(first)
     eventually(lambda: api.metric("weelo_sockets_open") == 0)

@@ -75,7 +75,7 @@ class System:
             # This limit is longer than the time that `weelo up` gives its own programs on a busy machine.
             eventually(lambda: "weelo ready on" in read_output() or self._died(read_output()), within=130)
         except BaseException:
-            self.stop()  # a fixture cannot do so, because it gets no system from a constructor that raises
+            self.stop()  # no fixture can stop it, because a constructor that raises returns no system
             raise
 
     def _read(self) -> None:

@@ -1,4 +1,4 @@
-"""An owner changes a webhook while a sender is at work on it, and while its log has lines that wait."""
+"""An owner changes a webhook while a sender posts to it and lines of the owner's log are not delivered yet."""
 
 from __future__ import annotations
 

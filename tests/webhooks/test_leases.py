@@ -165,7 +165,7 @@ def test_a_user_without_webhooks_costs_no_further_statement(hooks: Hooks) -> Non
     statements: list[str] = []
 
     def note(_: object, __: object, ___: str, ____: object, context: Any, _____: bool) -> None:
-        statements.append(context.statement)  # for a prepared statement this is its SQL, not EXECUTE
+        statements.append(context.statement)  # the SQL, also if a prepared statement was executed
 
     event.listen(hooks.world.engine, "after_cursor_execute", note)
     try:

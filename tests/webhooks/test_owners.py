@@ -200,7 +200,7 @@ def test_a_line_waits_only_once_to_be_resent(hooks: Hooks, receiver: WebhookRece
     hooks.wait_until_delivered(webhook, 5)
     receiver.messages.clear()
     assert [hooks.resend(webhook, *lines).result["lines"] for lines in ((1, 3), (1, 3), (2, 5))] == [3, 3, 4]
-    # lines 1 to 5 and the line of each `resend` command
+    # lines 1 to 5, and one line for the outcome of each of the three commands
     assert len(hooks.deliveries(webhook, "pending")) == 8
     hooks.wait_until_delivered(webhook, 8)
     assert sorted(receiver.seqs()) == [1, 2, 3, 4, 5, 6, 7, 8]
