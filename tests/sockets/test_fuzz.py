@@ -189,7 +189,8 @@ def test_half_open_connections_keep_no_one_from_being_served(api: Api, log_write
         return lines
 
     authenticated = 2 * (CROWD // len(HALVES))
-    # The first crowd is not measured: it makes the process allocate what it keeps, such as memory for this many connections at a time.
+    # The first crowd is not measured: it makes the process allocate what it keeps, such as memory for this many
+    # connections at a time.
     with ExitStack() as first:
         crowd(first)
     eventually(lambda: api.metric("weelo_sockets_open") == 0)
