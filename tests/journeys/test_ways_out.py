@@ -1,4 +1,4 @@
-"""A won truck is given back, replaced, cancelled or its trip ended by an operator, in the running system."""
+"""In the running system, won trucks are given back, replaced and cancelled, and an operator ends a trip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A day at the market: requests of many kinds, with every way in which a slot can be won, lost, cancelled and expire.
+"""A day at the market: requests of many kinds, and all ways in which a slot is won, lost or cancelled, or expires.
 
 The commands run through the real handlers, in this process. Every story leaves its own trace in the figures.
 """

@@ -154,7 +154,7 @@ class Towns:
         self.open_before = still_open
 
     def _nobody_with_room_was_left_out(self, rows: list[Any]) -> None:
-        """Assert that every transporter within the ring of an open request has an offer of it or CAP open offers as near."""
+        """Assert that every transporter within an open request's ring has an offer of it, or has CAP that are as near."""
         offered = {(row.broadcast_id, row.transporter_id) for row in rows}
         broadcasts = self.world.rows(
             "SELECT * FROM broadcasts WHERE status = ANY(:open) AND radius_step > 0",

@@ -118,7 +118,10 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
 def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_is_served(
     operated: System, rows: Rows
 ) -> None:
-    """One command crashes a worker's child process, one the notifier, and a timer beat. The timer is never parked."""
+    """A command crashes a worker's child process, a delivery crashes the notifier, and a timer crashes beat.
+
+    The timer is never parked. The other two are parked after five crashes.
+    """
     customer = uuid4()
     asks = operated.http(Role.CUSTOMER, customer)
 

@@ -1,4 +1,4 @@
-"""One running system with servers and outside parties of its own, watched by a real Prometheus."""
+"""One running system with its own servers and its own stand-ins for FCM and webhooks, watched by a real Prometheus."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PACE = Pace(scale=1 / 60, floor=0.1, interval=1)
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("watched")
-    folder.chmod(0o755)  # lets PostgreSQL enter the folder; it runs as another user if root runs the tests
+    folder.chmod(0o755)  # PostgreSQL must enter the folder; it runs as another user if root runs the tests
     skewed = folder / "skewed"
     shutil.copytree(SKEWED, skewed)
     # These servers keep the durable settings (no `fsync=off`), because a check of the doctor reads them.

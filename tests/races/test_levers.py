@@ -1,6 +1,6 @@
 """An operator's lever at the same time as an accept, a timer or the same lever.
 
-No effect happens twice. The outcome of a lever tells whether another command has already done its work.
+No effect happens twice. If another command was faster, the outcome of the lever says so.
 """
 
 from __future__ import annotations

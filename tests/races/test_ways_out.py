@@ -1,4 +1,4 @@
-"""Two commands about won trucks at the same time: give back, replace, cancel, report, accept again, or a timer.
+"""Two commands about won trucks at the same time, such as a give-back and a cancellation, a status or a timer.
 
 If only one of the two may succeed, the other one is rejected, and all users receive the same result.
 """

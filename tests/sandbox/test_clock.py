@@ -140,7 +140,7 @@ def test_a_token_works_for_its_user_also_after_an_advance(sandbox: Sandbox) -> N
     assert sandbox.post("/tokens", {"role": "admin"}).json()["userId"] != user_id
 
 
-# Prints the commands that are not registered in the process of the sandbox after its imports.
+# Prints the commands that are not registered after the imports of the sandbox's process.
 UNKNOWN = """
 from weelo_api.sandbox import loop
 from weelo_workers.contracts.command import REGISTRY

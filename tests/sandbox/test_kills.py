@@ -19,7 +19,7 @@ from weelo_workers.messaging.crashes import POSSIBLE_CRASH
 
 pytestmark = pytest.mark.xdist_group("system")
 
-WORKERS = ",".join(QUEUES)  # the name of the program: one worker consumes all queues
+WORKERS = ",".join(QUEUES)  # one worker consumes all queues, and its program is named after them
 SECONDS = 1_800.0
 
 

@@ -1,4 +1,4 @@
-"""TRYI-01: the clock is moved again and again, by a random time. After each move the rows agree, as in the model test."""
+"""TRYI-01: the clock is moved again and again, by a random time. After each move the invariants of the rows hold."""
 
 from __future__ import annotations
 

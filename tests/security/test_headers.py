@@ -1,4 +1,4 @@
-"""Every response has headers against caching private data, guessing its content type and showing it in a frame."""
+"""Every response has headers that forbid caching of private data, guessing of its type, and display in a frame."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ BODIES: dict[str, Any] = {
 # The path arguments of the routes in TAKEN and OWNER_NOT_REVEALED are values that users choose, so a value of another user
 # is not answered with 404. The routes in TAKEN answer 409 with the code given here.
 TAKEN = {"PUT /vehicles/<vehicleNumber>": "VEHICLE_EXISTS", "PUT /drivers/<driverId>": "DRIVER_EXISTS"}
-# The paths of these routes name another user by intent: the caller blocks or prefers this user. So they answer 200.
+# The paths of these routes name another user on purpose: the caller blocks or prefers this user. So they answer 200.
 ABOUT_OTHERS = {
     f"{method} /relations/{path}"
     for method in ("PUT", "DELETE")
@@ -60,7 +60,10 @@ def app() -> Flask:
 
 
 def routes() -> list[tuple[str, str]]:
-    """Return (`POST /holds/<id>/confirm`, role) for every route with a path argument and each role except admin."""
+    """Return (route, role) for every route with a path argument, and for each role that the route admits except admin.
+
+    A route is a text such as `POST /holds/<id>/confirm`.
+    """
     found = []
     for rule in app().url_map.iter_rules():
         if rule.arguments and rule.rule.startswith("/api/v1/"):

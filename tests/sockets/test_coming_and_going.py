@@ -69,7 +69,7 @@ def _come_and_go(api: Api, count: int) -> list[UUID]:
 
 
 def _visit(api: Api, number: int) -> UUID:
-    """Open and close a socket. Every second one ends without a close frame, every fourth before its greeting is read."""
+    """Open and close a socket. Of four sockets, two end without a close frame, one of them before its first frame is read."""
     user_id = uuid4()
     if number % 4 == 3:
         line = api.connect(f"Bearer {token('customer', user_id)}").ws.sock

@@ -33,7 +33,7 @@ def start() -> None:
     from weelo_workers.runtime.embedded import Postgres, Valkey
 
     folder = Path(tempfile.mkdtemp(prefix="weelo-tests-"))
-    folder.chmod(0o755)  # lets PostgreSQL enter the folder; it runs as another user if root runs the tests
+    folder.chmod(0o755)  # PostgreSQL must enter the folder; it runs as another user if root runs the tests
     os.environ["WEELO_TEST_FOLDER"] = str(folder)
     _stop_servers.append(lambda: shutil.rmtree(folder, ignore_errors=True))
     for variable, given, server in (

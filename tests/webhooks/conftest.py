@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def hooks(world: World) -> Hooks:
     """Return a user in an empty database, for tests of webhooks."""
-    # not imported at the top, because the settings are not set yet there
+    # Not imported at the top: this module reads the settings, which are not set that early.
     from tests.webhooks.hooks import Hooks
 
     return Hooks(world)
@@ -33,7 +33,7 @@ def receiver() -> Iterator[WebhookReceiver]:
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
     """Yield an authority that this process trusts."""
-    # not imported at the top, because the settings are not set yet there
+    # Not imported at the top: this module reads the settings, which are not set that early.
     from weelo_workers.webhooks import posting
 
     made = Authority(tmp_path)
