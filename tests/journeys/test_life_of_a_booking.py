@@ -72,7 +72,7 @@ def test_an_app_that_was_closed_hears_what_it_missed_and_no_more(system: System)
     assert back.seqs() == list(range(seen + 1, seen + 1 + len(back.seqs())))
     back.close()
 
-    # A bare socket receives the same log. The reference client would hide repeated lines and request missing ones.
+    # A bare socket shows every line as it was sent. The reference client would hide repeated lines and request missing ones.
     bare = BareSocket(system, Role.CUSTOMER, user_id)
     bare.say(op="resume", after=seen)
     bare.until("command_settled", command="broadcasts.cancel")

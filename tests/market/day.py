@@ -36,7 +36,7 @@ class Day:
     # --- steps ----------------------------------------------------------------------------------------
 
     def asked(self, trucks: int, *, won: int = 0, yes: int = 0, at_km: float = 1.0) -> tuple[UUID, Fleet]:
-        """Create a request. One fleet wins `won` slots, each after some time, and the first `yes` of its drivers accept.
+        """Create a request of which one fleet wins `won` slots, each after some time. `yes`: how many of its drivers accept.
 
         Return the request's id and the fleet.
         """

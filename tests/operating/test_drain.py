@@ -1,4 +1,4 @@
-"""After SIGTERM a process finishes running work, takes no new work, returns its messages, and exits in time."""
+"""After SIGTERM a process finishes its work, takes no more, returns waiting messages to the broker, and exits in time."""
 
 from __future__ import annotations
 

@@ -212,7 +212,7 @@ def test_workers_survive_a_redis_that_refuses_commands(system: System, redis: Re
     refuse(redis)
     try:
         for _ in range(2):
-            assert settles_commands(system)  # the sweep executes commands without Redis
+            assert settles_commands(system)  # commands are settled without Redis: the sweep executes them
     finally:
         accept(redis)
     eventually(lambda: is_well(system), within=60)

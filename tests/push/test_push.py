@@ -135,7 +135,7 @@ def test_FCM_is_asked_again_when_it_says(world: World, server: FcmServer, troubl
     server.retry_after = "60"
     world.broadcast(1)
     assert server.tokens() == [happy]
-    world.tick(50)  # clearly less than 60 s, because the time that the test takes is added
+    world.tick(50)  # 10 s less than Retry-After, because the test itself takes time too
     assert len(server.asked) == 2
     world.tick(11)
     assert server.tokens() == [happy, token]

@@ -165,7 +165,8 @@ def test_a_user_without_webhooks_costs_no_further_statement(hooks: Hooks) -> Non
     statements: list[str] = []
 
     def note(_: object, __: object, ___: str, ____: object, context: Any, _____: bool) -> None:
-        statements.append(context.statement)  # the SQL, also if a prepared statement was executed
+        # For a prepared statement, the argument contains only EXECUTE; the context contains its SQL.
+        statements.append(context.statement)
 
     event.listen(hooks.world.engine, "after_cursor_execute", note)
     try:
