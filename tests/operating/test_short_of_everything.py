@@ -133,7 +133,7 @@ def leftovers(world: World) -> None:
 
 @pytest.fixture
 def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
-    """Move the tables of MOVED, emptied, into a tablespace on a small disk, and yield the disk."""
+    """Empty the tables of MOVED, move them into a tablespace on a small disk, and yield the disk."""
     home = Path(world.value("SHOW data_directory"))
     if os.geteuid() != 0 or not home.exists():
         pytest.skip("needs root, on PostgreSQL's own machine, to mount a disk")

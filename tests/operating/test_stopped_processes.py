@@ -115,7 +115,7 @@ def test_beat_that_is_stopped_is_named_in_real_time(operated: System) -> None:
 
 
 def logged(system: System, text: str) -> bool:
-    """Return whether the worker of the queue `timers` has logged this text. It does so because a stopped beat cannot log."""
+    """Return whether the worker of the queue `timers` has logged this text. (A stopped beat cannot log about itself.)"""
     return any("WARNING worker/timers" in line and text in line for line in system.printed)
 
 

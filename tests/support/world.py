@@ -404,19 +404,28 @@ class World:
         return self.execute(command, uuid4(), Role.ADMIN)
 
     def remind_to_start(self, assignment: Any, *, since: datetime | None = None) -> CommandOutcome:
-        """Execute the timer `trips.remind_to_start`. `since`: the time in it; None: the last change of the status."""
+        """Execute the timer `trips.remind_to_start`.
+
+        `since`: the time that the timer carries; None for the time at which the assignment entered its status.
+        """
         moment = since or assignment.state_changed_at
         return self.fire(RemindToStart(assignment_id=assignment.id, since=moment))
 
     def give_back_stalled(self, assignment: Any, *, since: datetime | None = None) -> CommandOutcome:
-        """Execute the timer `trips.give_back_stalled`. `since`: the time in it; None: the last change of the status."""
+        """Execute the timer `trips.give_back_stalled`.
+
+        `since`: the time that the timer carries; None for the time at which the assignment entered its status.
+        """
         moment = since or assignment.state_changed_at
         return self.fire(GiveBackStalled(assignment_id=assignment.id, since=moment))
 
     def report_stalled(
         self, assignment: Any, *, since: datetime | None = None, status: str | None = None
     ) -> CommandOutcome:
-        """Execute the timer `trips.report_stalled`. `since`, `status`: those in it; None: those of the assignment."""
+        """Execute the timer `trips.report_stalled`.
+
+        `since`, `status`: the time and the status that the timer carries; None for those of the assignment.
+        """
         moment, watched = since or assignment.state_changed_at, AssignmentStatus(status or assignment.status)
         return self.fire(ReportStalled(assignment_id=assignment.id, since=moment, status=watched))
 

@@ -1,4 +1,4 @@
-"""A forked child finds no lock held by a thread that does not exist in it."""
+"""A fork waits while another thread may hold a lock, because nothing would release this lock in the child process."""
 
 from __future__ import annotations
 
