@@ -28,7 +28,7 @@ def test_no_answer_is_sniffed_framed_or_referred_from(path: str) -> None:
     answer = app().test_client().get(path)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["X-Frame-Options"] == "DENY"
-    # With no-referrer a browser would send the forms of the console with `Origin: null`.
+    # With no-referrer a browser would send the forms of the console with `Origin: null`, which the console refuses.
     policy = "same-origin" if path.startswith("/console") else "no-referrer"
     assert answer.headers["Referrer-Policy"] == policy
     assert "Set-Cookie" not in answer.headers
