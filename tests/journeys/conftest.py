@@ -21,8 +21,8 @@ def fcm() -> Iterator[FcmServer]:
 @pytest.fixture(scope="package")
 def system(fcm: FcmServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     # The system has its own database and Redis, because its workers keep running while other tests empty the shared
-    # ones. Its timers are short, so that a request ends in seconds. Tests with `World.tick` cover the 120 s of
-    # production.
+    # ones. Its timers are short, so that a request ends in seconds. With the production value a request ends after 120 s;
+    # the tests with `World.tick` cover this value.
     running = System(
         tmp_path_factory.mktemp("system") / "data dir",
         DATABASE_URL=own_database(JOURNEYS),

@@ -72,7 +72,7 @@ def test_an_app_that_was_closed_hears_what_it_missed_and_no_more(system: System)
     assert back.seqs() == list(range(seen + 1, seen + 1 + len(back.seqs())))
     back.close()
 
-    # A bare socket receives the same log. The reference client would hide repeated lines and request missing ones.
+    # A bare socket shows every line as it was sent. The reference client would hide repeated lines and request missing ones.
     bare = BareSocket(system, Role.CUSTOMER, user_id)
     bare.say(op="resume", after=seen)
     bare.until("command_settled", command="broadcasts.cancel")
@@ -104,7 +104,8 @@ def test_sixty_phones_tap_accept_at_once_and_one_wins(system: System) -> None:
         trucks = list(pool.map(lambda _: Truck(system), range(60)))
     customer = system.client(Role.CUSTOMER, uuid4())
     booking = book(customer)["id"]
-    # Transporters of other tests may be among the first to get the offer.
+    # A step offers to a limited number of transporters. Those of other tests may come first, so some trucks here may get
+    # the offer only in a later step.
     eventually(lambda: all(truck.has_offer(booking) for truck in trucks), within=20)
 
     def tap(truck: Truck) -> tuple[int, str]:

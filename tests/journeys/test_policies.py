@@ -1,4 +1,4 @@
-"""A policy in a running system: every process takes a new version at once, and a broadcast keeps its own."""
+"""A policy in a running system: every process uses a new version at once; a broadcast keeps the version it began with."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("system")
 
-# In the middle of an ocean, so that no other test is concerned.
+# In the middle of an ocean, so that the policies of this area apply to no broadcast of another test.
 CENTER = {"latitude": -40.0, "longitude": 80.0}
 REASON = "a test of the policies"
 
@@ -36,7 +36,7 @@ def booked(system: System, *, key: str | None = None, customer: WeeloClient | No
 
 
 def steps_of(system: System, broadcast: Any) -> list[tuple[int, datetime]]:
-    """Return number and time of each step of the search of this broadcast."""
+    """Return the number and the time of each step in the search of this broadcast."""
     admin = system.client(Role.ADMIN, uuid4())
     return [
         (each["details"]["step"], datetime.fromisoformat(each["at"]))
@@ -50,7 +50,8 @@ def test_POLI_01_every_process_takes_a_new_version_at_once_and_a_broadcast_keeps
 ) -> None:
     admin = system.client(Role.ADMIN, uuid4())
     scope = f"sea-{uuid4().hex[:8]}"
-    # If each step needed at least one offer, the rings without fleets would follow at once.
+    # With `minOffersPerStep=1` a ring without fleets would be followed by the next one at once, so the steps would not
+    # show the version's `radiusStepSeconds`.
     at_first = put(admin, scope, radiusStepsKm=[1, 2, 3], radiusStepSeconds=2, minOffersPerStep=0)
     old = booked(system)
     assert old["policy"] == {"scope": scope, "version": at_first["version"]}

@@ -30,7 +30,7 @@ def test_PUSH_01_a_sleeping_transporter_is_woken_and_one_who_reads_is_not(
     booking = book(system.client(Role.CUSTOMER, uuid4()), KIND)["id"]
     reads.until("new_broadcast", broadcastId=booking)
     eventually(lambda: phones[asleep] in fcm.tokens(), within=10)
-    time.sleep(3.5)  # an app has 3 s to acknowledge; only then would a push be sent
+    time.sleep(3.5)  # without an acknowledgement, a push would be sent 3 s after the frame
     assert phones[awake] not in fcm.tokens(), "a frame that the app acknowledged needs no push"
     assert asleep.client.command("DELETE", f"/devices/{phones[asleep]}").value()["forgotten"]
     reads.close()

@@ -1,4 +1,4 @@
-"""The ways out after a truck is won, in the running system."""
+"""In the running system, won trucks are given back, replaced and cancelled, and an operator ends a trip."""
 
 from __future__ import annotations
 

@@ -145,7 +145,7 @@ def test_HOOK_01_two_workers_post_each_line_once_and_in_order(
 def test_HOOK_01_a_webhook_whose_worker_is_killed_goes_on_when_its_lease_ends(
     system: System, owner: httpx.Client
 ) -> None:
-    """The worker is killed while it waits for an answer. Another one continues, although no further line is written."""
+    """The worker is killed while it waits for an answer. Another worker continues, although no further line is written."""
     silent = SilentEndpoint()
     path = f"/webhooks/{register(owner, f'http://127.0.0.1:{silent.port}/hook')['id']}"
     silent.wait_for_a_connection()

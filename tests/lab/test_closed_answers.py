@@ -1,4 +1,4 @@
-"""LABS-01: cases whose figures are known without a run."""
+"""LABS-01: the lab computes the right figures in cases where they can also be computed by hand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from weelo_lab.servers import Servers
 pytestmark = pytest.mark.xdist_group("lab")
 
 PICKUP = {"name": "here", "latitude": 28.6, "longitude": 77.2, "spread_km": 0}
-# 0.27 degrees of latitude are 29.9 km.
+# This town is 0.27 degrees of latitude, or 29.9 km, north of the pickup. So its fleets are in the ring of 50 km.
 YARD = {"name": "there", "latitude": 28.87, "longitude": 77.2, "spread_km": 0, "weight": 0}
 CERTAIN = {
     "sees": 1, "accepts": 1, "half_km": 1e9, "load": 0, "spread": 0, "seconds": 7, "seconds_per_km": 0,
@@ -85,4 +85,4 @@ def test_run_writes_the_report_and_the_figures(tmp_path: Path) -> None:
     page = (out / "report.html").read_text()
     assert "What the lab does not know" in page
     assert "<svg" in page
-    assert "http" not in page  # The page loads nothing.
+    assert "http" not in page  # without an address the page cannot load anything from a server

@@ -1,4 +1,4 @@
-"""LABS-01: the same seed gives the same events, whatever happens in them, and another seed gives others."""
+"""LABS-01: runs with the same seed have the same events, also with injected faults; another seed has other events."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ def test_another_process_with_servers_of_its_own_prints_the_same_hash(lab: Serve
     values = "{requests: 2, hours: 0.1, settles_minutes: 3, fleets: [{count: 4}]}"
     (tmp_path / "demand.yaml").write_text(values)
     command = [sys.executable, "-m", "weelo_workers.entry", "lab", "replay", "--seed", "5"]
-    # Each interpreter has another seed for the hashes of texts, and so another order of sets.
+    # Each Python process hashes texts with its own random seed, so it iterates over sets in another order. The result must
+    # not depend on this order.
     printed = subprocess.run(
         [*command, "--demand", str(tmp_path / "demand.yaml")], capture_output=True, text=True, check=True
     )

@@ -45,7 +45,7 @@ class Lines:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
-    # Setting the present value makes monkeypatch restore it after the test.
+    # `label_records` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     with caplog.at_level(logging.INFO, "weelo_workers"):
@@ -164,7 +164,7 @@ def test_the_line_of_a_command_costs_less_than_fifty_microseconds(
     outcome = {"status": row.status, "error": None, "replayed": False}
     root = logging.getLogger()
     handlers_before, level = root.handlers[:], root.level
-    # Setting the present value makes monkeypatch restore it after the test.
+    # `configure` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     written: list[str] = []
     try:

@@ -21,7 +21,7 @@ OFFERS = Origin("worker", "offers")
 
 @pytest.fixture
 def labelled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # Setting the present value makes monkeypatch restore it after the test.
+    # `label_records` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     yield

@@ -1,4 +1,4 @@
-"""Log lines of real processes: Celery's and gunicorn's lines have our format, and the settings of logs are obeyed."""
+"""Log lines of real processes: Celery's and gunicorn's lines have our format, and the settings for logs take effect."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WORKER = ("weelo_workers", "--quiet", "worker", "--queues=offers", "--pool=solo"
 
 
 class Hanging:
-    """A server that ends each connection at once. `attempts`: how many there were."""
+    """A server that ends each connection at once. `attempts`: the number of connections so far."""
 
     def __init__(self) -> None:
         self.attempts = 0

@@ -29,7 +29,7 @@ PRIVATE = "a-token-in-the-path"
 
 @pytest.fixture
 def app(migrated: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
-    # Setting the present value makes monkeypatch restore it after the test.
+    # `label_records` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     app = create_app()
@@ -38,7 +38,7 @@ def app(migrated: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
         raise LookupError("on purpose")
 
     app.add_url_rule("/api/v1/broken/<token>", "broken", anyone(fail))
-    # A new filter, because lines of earlier tests count towards the old filter's limit.
+    # This test uses a new filter, because lines of earlier tests count towards the old filter's limit.
     former, server_errors.log.filters = server_errors.log.filters[:], [RateLimitFilter()]
     yield app
     server_errors.log.filters = former

@@ -1,4 +1,4 @@
-"""One trace goes from a request through the mailbox to the worker and its frames; timers begin traces with a link."""
+"""A request, its command in a worker and the frames share one trace. A timer begins a new trace with a link to that one."""
 
 from __future__ import annotations
 

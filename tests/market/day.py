@@ -1,4 +1,4 @@
-"""A day at the market: requests of many kinds, with every way in which a slot can be won, lost, cancelled and expire.
+"""A day at the market: requests of many kinds, and all ways in which a slot is won, lost or cancelled, or expires.
 
 The commands run through the real handlers, in this process. Every story leaves its own trace in the figures.
 """
@@ -36,7 +36,7 @@ class Day:
     # --- steps ----------------------------------------------------------------------------------------
 
     def asked(self, trucks: int, *, won: int = 0, yes: int = 0, at_km: float = 1.0) -> tuple[UUID, Fleet]:
-        """Create a request. One fleet wins `won` slots, each after some time, and the first `yes` of its drivers accept.
+        """Create a request of which one fleet wins `won` slots, each after some time. `yes`: how many of its drivers accept.
 
         Return the request's id and the fleet.
         """

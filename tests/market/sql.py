@@ -1,7 +1,7 @@
 """Computes the market figures by SQL that shares nothing with `weelo_workers/queries/market.py`.
 
-This SQL mostly reads the history, while those queries read the present states. Each function returns one figure by its
-labels.
+This SQL mostly reads the history, while the queries of that module read the present states. Each function returns the
+values of one figure by its labels.
 """
 
 from __future__ import annotations
@@ -95,7 +95,10 @@ class ByHand:
         return Counter("last" if row.last_step else str(row.step) for row in rows)
 
     def expired(self) -> Counter[str]:
-        """Return the number of expired slots by reason: the broadcast's if its deadline ended the slot, else `truck_lost`."""
+        """Return the number of expired slots by reason.
+
+        If the broadcast's deadline ended the slot, the reason is that of the broadcast; otherwise it is `truck_lost`.
+        """
         rows = self._rows(f"""
             SELECT t.cause, (SELECT b.details->>'reason' FROM transitions b
                               WHERE b.command_id = t.command_id AND b.subject = 'broadcast') AS reason

@@ -26,7 +26,8 @@ def settled(command: str, received_at: datetime) -> dict[str, Any]:
         ("offers.accept", 0.1, True),
         ("offers.confirm_hold", 0.1, True),
         ("offers.decline", 0.1, False),
-        # The accept was received before the socket was opened: a resuming client gets its outcome late.
+        # The accept was received before the socket was opened. Such an outcome is late because the client was not
+        # connected, so it is not timed.
         ("offers.accept", -5.0, False),
     ],
 )

@@ -1,4 +1,4 @@
-"""The market's counters: every transition has a rule, and what happens once is counted once."""
+"""The market's counters: every transition has a rule for counting it, and no transition is counted twice."""
 
 from __future__ import annotations
 

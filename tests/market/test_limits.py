@@ -1,4 +1,4 @@
-"""The limits of the market figures: the time that the queries may take, and the rows that retention has left."""
+"""The limits of the market figures: how long the queries may run, and since when the rows are complete."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_statement_that_takes_too_long_is_ended_and_answered_with_503(
         assert is_outage(error.value)
         blocker.rollback()
     monkeypatch.undo()
-    # The next statement uses the same connection, on which the limit is no longer in force.
+    # The next statement uses the same connection. It must not be subject to the earlier, shorter limit.
     assert figures(datetime.now(UTC)).total.requests == 0
 
 

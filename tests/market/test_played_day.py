@@ -38,7 +38,7 @@ def by(samples: Samples, name: str, *labels: str, vehicle_type: str | None) -> C
     for (sample, given), value in samples.items():
         values = dict(given)
         if sample == f"weelo_market_{name}" and vehicle_type in (None, values["vehicle_type"]):
-            # Other tests of this process may have counted in other areas.
+            # Earlier tests in this process may have left counters of other areas. These must not have changed.
             assert values["area"] == "default" or not value
             key = tuple(values[label] for label in labels)
             found[key[0] if len(key) == 1 else key] += value

@@ -47,10 +47,11 @@ ACTS = (
 )
 REACHED = ("pending", "driver_accepted", "driver_accepted", "en_route_pickup", "at_pickup", "in_transit")
 SECONDS = (1, 16, 46, 91, 0, 121)
-# The times of the timers that watch trucks, and of the wait at the pickup.
+# Seconds by which `hours_pass` moves the time: a little more than the timers that watch trucks, and the wait at the pickup.
 LONG = (1_801, 901, 3_601, 2_701, 0, 21_601)
 
-# For example: a driver does not answer, the search begins again, and it ends at its deadline. Each timer sets the next one.
+# When a timer fires, it may set another one. For example: a driver does not answer, so the search begins again, and then
+# ends at its deadline. No more than this number of timers follow one another.
 MOST_TIMERS_IN_A_ROW = 6
 
 
@@ -161,7 +162,7 @@ class Dispatch(RuleBasedStateMachine):
             assert (outcome.status == "succeeded") == (trip.status in {*possible, "given_back"}), outcome
 
     def replaces(self, which: int, truck: int, what: int, same_truck: bool) -> None:
-        """Replace the driver, the vehicle or both, by those of a truck of the fleet, which may be busy."""
+        """Replace the driver, the vehicle or both by those of one of the fleet's trucks. This truck may be busy."""
         if found := self._assignments():
             trip = _nth(found, which)
             fleet = next(fleet for fleet in self.fleets if fleet.id == trip.transporter_id)

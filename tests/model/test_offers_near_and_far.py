@@ -109,7 +109,7 @@ class Towns:
     def everybody_is_heard(self) -> None:
         """Send two heartbeats of every online transporter, and execute the commands that follow from them.
 
-        A heartbeat causes offers of requests that reach the transporter now, or for which it has room now.
+        A heartbeat causes late offers: the transporter may have driven into a ring, or may have room for further offers.
         """
         for _ in range(2):
             for pattern in ("weelo:open:asked:*", "weelo:open:moved:*"):
@@ -131,7 +131,7 @@ class Towns:
         self._nobody_with_room_was_left_out(rows)
 
     def _the_cap_was_kept(self, rows: list[Any]) -> None:
-        """Assert that the cap was kept.
+        """Assert that no transporter got more offers than CAP permits.
 
         A new offer is wrong if the transporter already had CAP open offers that are as near as the new one or nearer.
         Offers that ended during the act are not counted, because they may have ended before the new offer was made.
@@ -154,7 +154,7 @@ class Towns:
         self.open_before = still_open
 
     def _nobody_with_room_was_left_out(self, rows: list[Any]) -> None:
-        """Assert that every transporter within the ring of an open request has an offer of it, or has no room."""
+        """Assert that every transporter within an open request's ring has an offer of it, or has CAP that are as near."""
         offered = {(row.broadcast_id, row.transporter_id) for row in rows}
         broadcasts = self.world.rows(
             "SELECT * FROM broadcasts WHERE status = ANY(:open) AND radius_step > 0",

@@ -57,7 +57,7 @@ def queries() -> Iterator[str]:
 
 
 def uses(expression: str) -> Uses:
-    """Return, by metric of a query, the labels by which the query selects or groups it."""
+    """Return the labels by which a query selects or groups each of its metrics."""
     for name, value in GRAFANA_VALUES.items():
         expression = expression.replace(name, value)
     found: Uses = defaultdict(set)

@@ -73,7 +73,7 @@ def test_WAYS_01_a_live_assignment_is_reported_if_neither_a_timer_nor_its_driver
     world.drivers_accept(broadcast)
     assert invariants(world) == []
     _write(world, "DELETE FROM mailbox WHERE name = 'trips.remind_to_start'")
-    assert invariants(world) == []  # the driver can still set out or give the truck back
+    assert invariants(world) == []  # the driver can still act, so nothing is reported
     _write(world, f"UPDATE drivers SET transporter_id = '{stranger.id}' WHERE transporter_id = '{fleet.id}'")
     assert invariants(world) == [finding]
 

@@ -21,7 +21,7 @@ Doctor = Callable[..., list[str]]
 @pytest.fixture(scope="module")
 def primary() -> Iterator[Postgres]:
     folder = Path(tempfile.mkdtemp(prefix="weelo-primary-"))
-    folder.chmod(0o755)  # if root runs the tests, PostgreSQL enters this folder as another user
+    folder.chmod(0o755)  # PostgreSQL must enter the folder; it runs as another user if root runs the tests
     server = Postgres(folder, {"fsync": "off"})
     server.start()
     made = connect(server.create_database("weelo"))

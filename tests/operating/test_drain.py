@@ -1,4 +1,4 @@
-"""After SIGTERM a process finishes running work, takes no new work, returns its messages, and exits in time."""
+"""After SIGTERM a process finishes its work, takes no more, returns waiting messages to the broker, and exits in time."""
 
 from __future__ import annotations
 
@@ -123,7 +123,8 @@ def test_an_api_answers_who_waits_for_an_outcome_before_it_ends(world: World, so
         ended = threading.Thread(target=api.stop)
         ended.start()
         if somebody_works:
-            # The API's stream reader ends within a second. Afterwards the API can read the outcome only from the row.
+            # The API's stream reader ends within a second. Only then is the command executed, so the API has to read the
+            # outcome from the row.
             time.sleep(1)
             world.bus.execute(command.id)
         answer = asked.result(timeout=10)

@@ -13,7 +13,7 @@ from weelo_api.server import gunicorn
     ("soft", "hard", "permitted", "expected"),
     [
         (1_024, 1_048_576, 1_048_576, 1_048_576),
-        (256, resource.RLIM_INFINITY, 10_240, 10_240),  # this case is that of macOS
+        (256, resource.RLIM_INFINITY, 10_240, 10_240),  # macOS permits fewer files than its hard limit
         (256, 1_048_576, 100, 256),
         (4_096, 4_096, 4_096, 4_096),
     ],

@@ -77,10 +77,11 @@ def test_a_worker_executes_and_its_new_children_count(world: World, tmp_path: Pa
         eventually(lambda: "weelo_timer_late" in scrape(port), within=30)
         [child] = eventually(lambda: psutil.Process(worker.pid).children())
         shutil.rmtree(folder)
-        execute()  # the first command of the child process
+        execute()  # this is the child's first command, executed after its metrics folder was deleted
         assert scrape(port)
         shutil.rmtree(folder)
-        # The child acknowledges the message of its command after the commit.
+        # The child acknowledges the command's message only after the commit. Wait for that, so that the kill interrupts no
+        # Celery task.
         eventually(lambda: not redis().hlen(MESSAGES))
         child.send_signal(signal.SIGKILL)
         execute()

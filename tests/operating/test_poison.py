@@ -118,7 +118,10 @@ def test_poison_of_every_queue_is_parked_while_everybody_is_served(operated: Sys
 def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_is_served(
     operated: System, rows: Rows
 ) -> None:
-    """Three commands crash a worker's child process, the notifier, and beat. A timer is never parked."""
+    """A command crashes a worker's child process, a delivery crashes the notifier, and a timer crashes beat.
+
+    The timer is never parked. The other two are parked after five crashes.
+    """
     customer = uuid4()
     asks = operated.http(Role.CUSTOMER, customer)
 
@@ -164,8 +167,9 @@ def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_
         assert row.crashes == 5 and "may have crashed" in row.last_error
     [goes_on] = standing(timer)
     assert goes_on.parked_at is None and goes_on.crashes >= 3 and goes_on.retry_at > goes_on.now
-    # The timer crashes beat twice. If a worker restarts so slowly that two wake-ups before the first counted crash have no
-    # effect, beat executes the command itself and crashes once more. The limit leaves room for this.
+    # The timer crashes beat twice. A worker may also restart so slowly that two wake-ups before the first counted crash
+    # have no effect. Then beat executes the command itself and crashes once more, so one more restart is
+    # permitted.
     assert len(beats) <= 6, "beat must leave commands that may crash it to the workers"
     eventually(lambda: standing(behind)[0].settled_at, within=30)
     rows("DELETE FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))", ids=poison)

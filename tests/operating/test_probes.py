@@ -34,7 +34,7 @@ THREADS = 128  # the number of threads of the API under test, which has one proc
 def servers() -> Iterator[tuple[Postgres, Valkey]]:
     """Yield a PostgreSQL and a Redis that these tests may stop."""
     folder = Path(tempfile.mkdtemp(prefix="weelo-probes-"))
-    folder.chmod(0o755)  # if root runs the tests, PostgreSQL enters this folder as another user
+    folder.chmod(0o755)  # PostgreSQL must enter the folder; it runs as another user if root runs the tests
     postgres, valkey = Postgres(folder, {"fsync": "off"}), Valkey(folder)
     postgres.start()
     valkey.start()

@@ -63,7 +63,7 @@ def log_of(system: System) -> list[str]:
 
 
 def main_processes(system: System) -> dict[str, int]:
-    """Return, by queue, the pid of the worker's main process, which the supervisor has started."""
+    """Return the pid of each queue's worker: that of the main process, which the supervisor has started."""
     return {queue: system.pids(queue)[0] for queue in QUEUES}
 
 
@@ -95,7 +95,8 @@ def full(redis: Redis) -> None:
 
 def full_and_restarted(redis: Redis) -> None:
     full(redis)
-    kick(redis)  # workers connect again, as after a restart of Redis; kombu then writes a key
+    # workers connect again, as after a restart of Redis; kombu then tries to write a key, which fails
+    kick(redis)
 
 
 def roomy(redis: Redis) -> None:
@@ -211,13 +212,13 @@ def test_workers_survive_a_redis_that_refuses_commands(system: System, redis: Re
     refuse(redis)
     try:
         for _ in range(2):
-            assert settles_commands(system)  # the sweep executes commands without Redis
+            assert settles_commands(system)  # commands are settled without Redis: the sweep executes them
     finally:
         accept(redis)
     eventually(lambda: is_well(system), within=60)
     assert settles_commands(system)
     assert main_processes(system) == before
-    # Each command has a line at INFO. The lines about the outage are warnings.
+    # Lines at INFO are left out, because each command has one. The lines about the outage are warnings, and must be few.
     output = [line for line in log_of(system)[lines:] if " INFO " not in line]
     assert not [line for line in output if "Unrecoverable" in line or "Traceback" in line]
     assert len(output) < 8 * len(QUEUES), "\n".join(output)

@@ -121,7 +121,7 @@ def test_after_a_failover_connections_to_the_new_standby_are_dropped(world: Worl
 
 @pytest.fixture
 def leftovers(world: World) -> None:
-    """Make the mailbox's files larger than the small disk. Earlier tests may leave files of this size."""
+    """Make the mailbox's files larger than the small disk, because earlier tests may leave such files too."""
     customer = uuid4()
     world.post(world.booking(customer), customer, Role.CUSTOMER)
     columns = "name, queue, payload, due_at, wake_at"
@@ -133,7 +133,7 @@ def leftovers(world: World) -> None:
 
 @pytest.fixture
 def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
-    """Move the tables of MOVED, emptied, into a tablespace on a small disk, and yield the disk."""
+    """Empty the tables of MOVED, move them into a tablespace on a small disk, and yield the disk."""
     home = Path(world.value("SHOW data_directory"))
     if os.geteuid() != 0 or not home.exists():
         pytest.skip("needs root, on PostgreSQL's own machine, to mount a disk")
@@ -152,8 +152,8 @@ def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
         connection = undo.enter_context(alone.connect())
         connection.execute(text(f"CREATE TABLESPACE {tablespace} LOCATION '{disk.at}'"))
         undo.callback(connection.execute, text(f"DROP TABLESPACE {tablespace}"))
-        # TRUNCATE gives the tables new, empty files. The old files contain deleted rows of earlier tests. The old files
-        # may be larger than the small disk, or have free space for new rows.
+        # TRUNCATE gives the tables new, empty files. The old files contain deleted rows of earlier tests. Such files may be
+        # too large for the small disk, or may have so much reusable space that the disk would not fill.
         connection.execute(text(f"TRUNCATE {', '.join(MOVED)} CASCADE"))
         for table in MOVED:
             connection.execute(text(f"ALTER TABLE {table} SET TABLESPACE {tablespace}"))

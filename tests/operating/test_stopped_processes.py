@@ -50,7 +50,7 @@ def test_OPER_01_every_program_is_ready_and_no_process_is_named(operated: System
         assert 0 < time.time() - of(figures, "weelo_process_start_timestamp_seconds", kind=kind) < 3_600
     eventually(lambda: not is_failing(operated, "worker-not-consuming"), within=30)
     eventually(lambda: not is_failing(operated, "beat-not-sweeping"), within=30)
-    # Probe messages prove that an idle queue is consumed.
+    # This queue may be idle. Probe messages are consumed from it all the same, so the time of the last one is recent.
     eventually(
         lambda: (
             of(scrape(f"{operated.url}/metrics"), "weelo_queue_last_consumed_seconds", queue="webhooks") < 20
@@ -92,8 +92,8 @@ def test_a_stopped_worker_and_stopped_children_of_another_are_named(operated: Sy
 
 def test_beat_that_is_stopped_is_named_by_other_processes(operated: System, rows: Rows) -> None:
     with suspended(operated.pids("beat")):
-        time.sleep(0.5)  # PostgreSQL may still have to write a heartbeat that beat has sent
-        # Instead of waiting, the test moves the last heartbeat into the past. A running beat would write a new one.
+        time.sleep(0.5)  # time for PostgreSQL to write a heartbeat that beat has already sent
+        # Instead of waiting, the test moves the last heartbeat into the past. Beat is suspended, so it writes no new one.
         rows(f"UPDATE beat_heartbeats SET swept_at = swept_at - interval '{late_after_seconds()} s'")
         eventually(lambda: is_failing(operated, "beat-not-sweeping"), within=5)
         assert of(scrape(f"{operated.url}/metrics"), "weelo_sweep_last_seconds") > late_after_seconds()
@@ -115,7 +115,7 @@ def test_beat_that_is_stopped_is_named_in_real_time(operated: System) -> None:
 
 
 def logged(system: System, text: str) -> bool:
-    """Return whether the worker of the queue `timers` has logged this, since a stopped beat cannot."""
+    """Return whether the worker of the queue `timers` has logged this text. (A stopped beat cannot log about itself.)"""
     return any("WARNING worker/timers" in line and text in line for line in system.printed)
 
 

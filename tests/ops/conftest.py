@@ -1,4 +1,4 @@
-"""One running system with servers and outside parties of its own, watched by a real Prometheus."""
+"""One running system with its own servers and its own stand-ins for FCM and webhooks, watched by a real Prometheus."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PACE = Pace(scale=1 / 60, floor=0.1, interval=1)
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("watched")
-    folder.chmod(0o755)  # if root runs the tests, PostgreSQL enters this folder as another user
+    folder.chmod(0o755)  # PostgreSQL must enter the folder; it runs as another user if root runs the tests
     skewed = folder / "skewed"
     shutil.copytree(SKEWED, skewed)
     # These servers keep the durable settings (no `fsync=off`), because a check of the doctor reads them.
@@ -46,7 +46,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         )
         engine = connect(url)
         try:
-            # On earlier days nearly all slots were filled.
+            # On earlier days nearly all slots were filled. An alert compares the present share of filled slots with these.
             history = {'weelo:fill_ratio:1h{area="default"}': 0.95}
             target = {"weelo-api": system.url.removeprefix("http://")}
             (folder / "prometheus").mkdir()

@@ -65,7 +65,7 @@ def skewed_clock(watched: Watched) -> Iterator[None]:
 
 
 def not_taken_up(name: str, queue: str, late: float) -> Fault:
-    """Return a fault: a command that has been due for `late` seconds and that no process takes up."""
+    """Return a fault: a command that has been due for `late` seconds and that no process executes."""
 
     @contextmanager
     def fault(watched: Watched) -> Iterator[None]:
@@ -77,7 +77,7 @@ def not_taken_up(name: str, queue: str, late: float) -> Fault:
 
 @contextmanager
 def poison(watched: Watched) -> Iterator[None]:
-    """Insert a command whose payload is invalid and which has already failed four times."""
+    """Insert a command whose payload is invalid and which has already failed four times, so the next failure parks it."""
     with inserted(watched, "trips.advance", "trips", attempts=4):
         yield
 

@@ -240,7 +240,7 @@ CASES = [
     Case(
         "WeeloFillRateFallen",
         "as low as at this hour of the day before",
-        # A day has 144 values. On each day slots are filled for 23 hours, and then none.
+        # A day has 144 values, one per ten minutes. On each day slots are filled for 23 hours, and none in the last hour.
         slots("0+10x300", "0+9x137 1233x5 1242+9x137 2475x5"),
         quiet_at="47h50m",
         step="10m",
@@ -287,7 +287,7 @@ def _test_of(case: Case) -> dict[str, Any]:
     if case.quiet_at:
         asked.append({"expr": expr, "eval_time": case.quiet_at, "exp_samples": []})
     series = [{"series": name, "values": values} for name, values in case.series.items()]
-    # promtool prints the name if the case fails.
+    # promtool prints this name if the case fails.
     return {
         "name": f"{case.alert}: {case.what}",
         "interval": case.step,

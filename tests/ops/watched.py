@@ -1,4 +1,4 @@
-"""A running system with servers and outside parties of its own, and the Prometheus that watches it."""
+"""A running system with its own servers and its own stand-ins for FCM and webhooks, and the Prometheus that watches it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weelo_workers.runtime.embedded import Postgres, Valkey
 
 @dataclass(frozen=True)
 class Watched:
-    """The system, its servers, the outside parties that it calls, and the Prometheus that watches it."""
+    """The system, its servers, the stand-ins for FCM and for a webhook's endpoint, and the Prometheus that watches it."""
 
     system: System
     prometheus: Prometheus

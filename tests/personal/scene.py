@@ -215,7 +215,7 @@ class Scene:
     # --- erasing --------------------------------------------------------------------------------------
 
     def tick_until_erased(self, erasure: UUID) -> None:
-        """Let time pass until the command has succeeded. It waits 5 s while Redis is writing its files for another test."""
+        """Let time pass until this command has succeeded. An erasure waits 5 s if Redis is writing its files already."""
 
         def status() -> object:
             self.world.tick(2)
@@ -236,13 +236,13 @@ class Scene:
             [row] = self.world.rows("SELECT * FROM mailbox WHERE id = :id", id=command)
             return row if row.settled_at is not None else None
 
-        # An erasure waits 5 s while Redis is writing its files for another test.
+        # An erasure waits 5 s if Redis is writing its files already, because of another test.
         return eventually(settled, within=30, every=0.001)
 
     # --- searching ------------------------------------------------------------------------------------
 
     def dump(self) -> dict[str, str]:
-        """Return, by table, all rows as text, and everything in Redis under the name `redis`."""
+        """Return the rows of each table as text, and under the name `redis` everything in Redis."""
         found = {}
         with self.world.engine.connect() as connection:
             for table in Base.metadata.tables:

@@ -94,7 +94,7 @@ def test_a_parked_erasure_says_how_to_go_on(world: World) -> None:
 
 
 def test_an_export_is_printed_also_to_a_file_called_minus(world: World) -> None:
-    """Many programs use this name for standard output."""
+    """`--out -` means standard output, as in many programs."""
     scene = Scene(world)
     scene.prepare()
     printed = weelo("export", str(scene.customer.id))

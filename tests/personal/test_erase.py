@@ -28,7 +28,7 @@ def scene(world: World) -> Scene:
 
 
 def where(scene: Scene, *texts: str) -> dict[str, str]:
-    """Return each table (or `redis`) that contains one of these texts, with such a text. Case is ignored."""
+    """Return the tables (or `redis`) that contain one of these texts, each with a text that it contains. Case is ignored."""
     return {
         place: each
         for place, dumped in scene.dump().items()
@@ -75,14 +75,15 @@ def test_all_of_them_can_be_erased(scene: Scene) -> None:
 
 
 def kept(scene: Scene) -> dict[str, list[Any]]:
-    """Return, by table, all rows with those columns that an erasure must not change."""
+    """Return the rows of each table, each with only the columns that an erasure must not change."""
     rows = {}
     for table, rules in TABLES.items():
         if (
             table in ("mailbox", "erasures", "audit", "webhooks", "transporters", "drivers")
             or rules.rows_deleted
         ):
-            continue  # an erasure adds or deletes rows here, or ends the person's availability
+            # not comparable: an erasure adds or deletes rows here, or ends the person's availability
+            continue
         columns = ", ".join(f'"{name}"' for name in sorted(rules.kept))
         rows[table] = sorted(scene.world.rows(f"SELECT {columns} FROM {table}"), key=repr)
     return rows
@@ -172,7 +173,7 @@ def test_it_is_refused_while_something_is_under_way(world: World, role: str, ste
     person = getattr(scene, role)
     row = scene.erase(person.id)
     if step == "open" and role != "customer":
-        assert row.status == "succeeded"  # an open request prevents the erasure of its customer only
+        assert row.status == "succeeded"  # an open request only prevents the erasure of its customer
         return
     assert (row.status, row.error["code"]) == ("rejected", "INVALID_TRANSITION")
     thing = scene.broadcast if step == "open" else world.assignments(scene.broadcast)[0].id

@@ -135,7 +135,7 @@ def test_FCM_is_asked_again_when_it_says(world: World, server: FcmServer, troubl
     server.retry_after = "60"
     world.broadcast(1)
     assert server.tokens() == [happy]
-    world.tick(50)  # the time moves by less than 60 s, because real time passes as well
+    world.tick(50)  # 10 s less than Retry-After, because the test itself takes time too
     assert len(server.asked) == 2
     world.tick(11)
     assert server.tokens() == [happy, token]
@@ -159,7 +159,8 @@ def test_FCM_is_not_asked_again_after_the_end(world: World, server: FcmServer) -
     world.broadcast(1)
     world.tick(200)
     offers = [each for _, each in server.asked if each == token]
-    # The offer and the withdrawal were sent once each. The withdrawal is retried in 119 s at the earliest.
+    # The offer and the withdrawal were each sent once. The offer is not sent again, because the request has ended. The
+    # withdrawal may only be sent again 119 s after FCM refused it, which is later than the 200 s of this test.
     assert len(offers) == 2
 
 

@@ -34,12 +34,12 @@ WAITING = (
 
 
 def wait_for_waiting(world: World, transactions: int) -> None:
-    """Wait until so many transactions wait for a lock."""
+    """Wait until at least this many transactions wait for a lock."""
     eventually(lambda: world.value(WAITING) >= transactions)
 
 
 def second_waits_for_first(world: World, broadcast: UUID, first: UUID, second: UUID) -> None:
-    """Execute two commands that wait for the broadcast's lock, in this order."""
+    """Let two commands wait for the broadcast's lock, `first` before `second`, then release the lock."""
     lock = text("SELECT FROM broadcasts WHERE id = :id FOR NO KEY UPDATE")
     threads = []
     with world.engine.begin() as connection:

@@ -1,4 +1,7 @@
-"""Races of a lever with an accept, a timer or the same lever: one command acts, and the other returns the reason."""
+"""An operator's lever at the same time as an accept, a timer or the same lever.
+
+No effect happens twice. If another command was faster, the outcome of the lever says so.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def _timer(world: World, name: str, broadcast: UUID) -> UUID:
 
 
 def _race(world: World, levers: list[Command], timer: UUID) -> list[CommandOutcome]:
-    """Execute levers and the timer at the same time. Return the outcomes of the levers."""
+    """Execute these levers and this timer at the same time. Return the outcomes of the levers."""
     ids = [world.post(lever, OPERATOR, Role.ADMIN) for lever in levers]
     world.race(*[partial(world.bus.execute, each) for each in (*ids, timer)], spread=SPREAD)
     return [world.outcome(each, OPERATOR) for each in ids]

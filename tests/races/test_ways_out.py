@@ -1,4 +1,7 @@
-"""Races of a way out of a won truck with another command or timer: one outcome, which all users receive."""
+"""Two commands about won trucks at the same time, such as a give-back and a cancellation, a status or a timer.
+
+If only one of the two may succeed, the other one is rejected, and all users receive the same result.
+"""
 
 from __future__ import annotations
 
@@ -343,7 +346,7 @@ def _last_about(world: World, user_id: UUID, assignment: Any) -> tuple[str, str 
 
 
 def _named_again(assignment: Any) -> Truck:
-    """Return the truck of the assignment for an accept that names the assignment's slot."""
+    """Return the assignment's truck and slot in the form in which an accept names them."""
     return Truck(
         vehicle_id=assignment.vehicle_id,
         driver_id=assignment.driver_id,
@@ -380,7 +383,7 @@ def _waited_for_the_customer(world: World, assignment: Any) -> None:
 
 
 def _stall_timer(world: World, assignment: Any) -> UUID:
-    """Execute this truck's reminder. Make the timer that gives the truck back due, and return the timer's id."""
+    """Execute the timer of this truck's reminder. Make the timer that gives the truck back due, and return its id."""
     pending = (
         "UPDATE mailbox SET due_at = clock_timestamp() WHERE name = %s AND settled_at IS NULL"
         " AND payload->>'assignment_id' = %s RETURNING id"

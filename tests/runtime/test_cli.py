@@ -211,7 +211,8 @@ def test_a_command_whose_output_cannot_be_written_fails_with_one_line(
     if "/dev/full" in redirected and not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
     command = shlex.join([sys.executable, "-m", "weelo_workers.cli", *arguments])
-    # Unbuffered output fails when it is written. Buffered output may fail only when the interpreter ends.
+    # Unbuffered output would fail when it is written. The output tested here is buffered, so it may fail only when the
+    # interpreter ends.
     buffered = {name: value for name, value in without_weelo().items() if name != "PYTHONUNBUFFERED"}
     failed = subprocess.run(
         ["/bin/sh", "-c", f"{command} {redirected}"],

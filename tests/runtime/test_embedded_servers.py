@@ -233,7 +233,7 @@ def test_a_cluster_whose_making_was_interrupted_is_made_again(data_dir: Path) ->
 
 
 def test_an_ordinary_user_has_servers_too(data_dir: Path) -> None:
-    """If root runs the test, the script runs as uid 65534, with permission to read the interpreter's directory."""
+    """If root runs the test, the script runs as uid 65534. It may read all files, because Python may lie in root's folders."""
     script = (
         "import os, pathlib, sys; from weelo_workers.runtime.embedded import Postgres, Valkey\n"
         "assert os.geteuid() != 0\n"

@@ -67,7 +67,7 @@ class Up:
 
 
 def test_all_log_lines_are_on_standard_output(begin: Begin, data_dir: Path, tmp_path: Path) -> None:
-    """What programs read must be on one stream, in order. Standard error is for what prevents the start."""
+    """Programs that read the log need all its lines on one stream, in order. Standard error only says why a start failed."""
     errors = tmp_path / "errors"
     redirect = f"import os\nos.dup2(os.open({str(errors)!r}, os.O_WRONLY | os.O_CREAT), 2)\n"
     up = Up(begin, data_dir, script=redirect + STAND_IN).ready()
@@ -290,7 +290,8 @@ def test_the_description_of_a_run_that_is_over_is_not_read_as_a_running_one(tmp_
     }
     data.announce(Running(pid=ended.pid, born=time.time(), **facts))
     assert data.running() is None
-    # The pid was given to another process: this one, which began at another time.
+    # A later process may get the pid of an ended `weelo up`. This test's process stands for it: its pid exists, but it did
+    # not begin at the announced time.
     data.announce(Running(pid=os.getpid(), born=1.0, **facts))
     assert data.running() is None
     data.withdraw_if_dead()

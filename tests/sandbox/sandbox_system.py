@@ -29,7 +29,7 @@ class Sandbox(System):
         self.engine: Engine = connect(environment["DATABASE_URL"], isolation="AUTOCOMMIT")
 
     def stop(self) -> None:
-        if hasattr(self, "routes"):  # missing if the base class's constructor has failed
+        if hasattr(self, "routes"):  # `routes` is missing if the base class's constructor has raised
             self.routes.close()
             self.engine.dispose()
         super().stop()
@@ -85,14 +85,15 @@ class Sandbox(System):
             return [dict(row) for row in connection.execute(text(query), values).mappings()]
 
     def violations(self, truths: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
-        # pytest imports conftest.py, which imports this module, before the settings are set. The truths read them.
+        # This import reads the settings. At the top of the module it would come too early: pytest imports conftest.py, and
+        # with it this module, before the settings are set.
         from tests.support.truths import violations
 
         with self.engine.connect() as connection:
             return violations(connection, truths)
 
     def log(self, user_id: UUID | str) -> list[tuple[str, str | None]]:
-        """Return the events of a user's log, each with the status of its assignment; if it has none, of its broadcast."""
+        """Return the events of a user's log, each with the assignment's status, or else with the broadcast's."""
         return [
             (row["event"], row["status"])
             for row in self.rows(

@@ -54,7 +54,7 @@ def has_changed_nothing(sandbox: Sandbox) -> bool:
 
 @pytest.fixture
 def moved(sandbox: Sandbox) -> Sandbox:
-    """Return a sandbox whose clock was moved by 10 s. A reset would change that."""
+    """Return a sandbox whose clock was moved by 10 s. If the clock is still ahead after a test, there was no reset."""
     sandbox.advance(10)
     return sandbox
 
@@ -81,7 +81,7 @@ def test_a_field_of_another_type_is_400(moved: Sandbox, path: str, field: str) -
 @pytest.mark.parametrize(("path", "field"), FIELDS)
 def test_sql_and_odd_characters_are_texts(moved: Sandbox, path: str, field: str) -> None:
     for text in (*SQL, *ODD.values(), "a\0b", "\ud800", "x" * 10_000):
-        # `json.dumps` writes ASCII, because UTF-8 cannot contain the lone surrogate.
+        # The body is made by `json.dumps`, which writes "\ud800" as an ASCII escape: UTF-8 has no bytes for it.
         answer = send(moved, path, json.dumps({**BODIES[path], field: text}))
         if answer.status_code == 201 and field in FREE_TEXT:
             assert answer.json()[field] == FLEET[field], "the spelling of the catalogue"

@@ -100,7 +100,8 @@ def test_TRYI_01_a_fleet_that_drives_completes_the_trip_step_by_step(sandbox: Sa
     sandbox.fleet("drives", after=30)
     broadcast_id = sandbox.book(sandbox.customer())
     customer_id = sandbox.customer_of(broadcast_id)
-    sandbox.advance(95)  # after 30 s the fleet accepts, after 60 s the driver, after 90 s the truck sets out
+    # the fleet accepts after 30 s, its driver accepts after 60 s, and the truck sets out after 90 s
+    sandbox.advance(95)
     assert sandbox.status(broadcast_id) == "in_progress"
     sandbox.advance(160)
     assert sandbox.status(broadcast_id) == "completed"
@@ -129,7 +130,8 @@ def test_a_fleet_in_a_farther_ring_is_reached_when_the_ring_grows(sandbox: Sandb
     sandbox.fleet("silent", km_north=1)
     far = sandbox.fleet("accepts", after=1, km_north=40)
     broadcast_id = sandbox.book(sandbox.customer())
-    # The ring of 50 km is searched together with that of 25 km, in which there is no fleet, 15 s after that of 10 km.
+    # The second ring (25 km) is searched 15 s after the first one (10 km). It contains no further fleet, so the third ring
+    # (50 km) follows at once.
     sandbox.advance(14)
     assert sandbox.log(far) == []
     sandbox.advance(4)

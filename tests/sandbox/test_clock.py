@@ -140,7 +140,7 @@ def test_a_token_works_for_its_user_also_after_an_advance(sandbox: Sandbox) -> N
     assert sandbox.post("/tokens", {"role": "admin"}).json()["userId"] != user_id
 
 
-# Prints the commands that are not registered in the process of the sandbox after its imports.
+# Prints the commands that are not registered after the imports of the sandbox's process.
 UNKNOWN = """
 from weelo_api.sandbox import loop
 from weelo_workers.contracts.command import REGISTRY
@@ -153,7 +153,7 @@ print(*(set(REGISTRY) - known))
 
 @pytest.mark.long
 def test_the_process_that_moves_the_clock_knows_every_command_that_may_come_due() -> None:
-    """For a command that it does not know, it wakes no worker, so the command would wait a second for the sweep."""
+    """The process wakes no worker for a command that it does not know, so the command would wait a second for the sweep."""
     done = subprocess.run([sys.executable, "-c", UNKNOWN], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
 

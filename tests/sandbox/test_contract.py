@@ -28,7 +28,7 @@ ROUTES: dict[str, tuple[type[BaseModel] | None, type[BaseModel] | None]] = {
     "POST /clock/advance": (shapes.Advance, shapes.AdvancedView),
     "POST /fleets": (shapes.NewFleet, shapes.FleetView),
     "DELETE /fleets/{}": (None, None),
-    "POST /reset": (None, None),  # docs/contract.md refers to the response of `clock` here
+    "POST /reset": (None, None),  # for its response, docs/contract.md refers to that of `GET /clock`
     "POST /tokens": (shapes.TokenRequest, shapes.TokenView),
 }
 

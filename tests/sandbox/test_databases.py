@@ -1,4 +1,7 @@
-"""TRYI-01: a sandbox refuses other systems' databases and Redis, and they refuse its own. Elsewhere nothing changes."""
+"""TRYI-01: a sandbox refuses the database and the Redis of another system, and other systems refuse those of a sandbox.
+
+Other systems do not have the routes and the clock of a sandbox.
+"""
 
 from __future__ import annotations
 

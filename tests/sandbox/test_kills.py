@@ -1,4 +1,4 @@
-"""TRYI-01: processes are killed while the clock moves. It still reaches its target, and each due timer acts once."""
+"""TRYI-01: processes are killed while the clock moves. The clock still reaches its target, and each due timer acts once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from weelo_workers.messaging.crashes import POSSIBLE_CRASH
 
 pytestmark = pytest.mark.xdist_group("system")
 
-WORKERS = ",".join(QUEUES)  # one worker consumes all queues
+WORKERS = ",".join(QUEUES)  # one worker consumes all queues, and its program is named after them
 SECONDS = 1_800.0
 
 

@@ -1,4 +1,4 @@
-"""TRYI-01: the clock is moved again and again, by a random time. After each move the rows agree, as in the model test."""
+"""TRYI-01: the clock is moved again and again, by a random time. After each move the invariants of the rows hold."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_advances_of_random_length_keep_every_truth(sandbox: Sandbox, seed: int)
         assert answer["offsetSeconds"] == pytest.approx(expected, abs=0.001)
         assert sandbox.violations(TRUTHS_HERE) == {}, f"after advance {number} by {seconds} s, seed {seed}"
     assert executed > ADVANCES
-    # All remaining timers come due. Without robots no command sets a new one.
+    # Let all remaining timers come due. The robots are removed first, because their commands would set new timers.
     for fleet in fleets:
         sandbox.routes.delete(f"/fleets/{fleet}")
     sandbox.advance(86_400)

@@ -1,4 +1,4 @@
-"""TRYI-01: a reset deletes everything in the sandbox. Tokens and open sockets go on."""
+"""TRYI-01: a reset deletes everything in the sandbox. Tokens stay valid, and sockets stay open."""
 
 from __future__ import annotations
 

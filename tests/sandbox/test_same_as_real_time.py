@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.long]
 
 # With these settings everything happens within 20 s of real time. Events whose order matters are at least 0.8 s apart:
 # rings at 0, 3 and 6 s, accepts at 1, 4 and 7.6 s, drivers' answers at 5, 9.2 and 13 s, a truck given back at 10.8 s,
-# the reminder at 15 s, the limit at 19 s.
+# the reminder to set out at 15 s, and at 19 s the truck that has not set out is given back.
 SHORT = {
     "BROADCAST_TIMEOUT_SECONDS": "16",
     "RADIUS_STEP_SECONDS": "3",

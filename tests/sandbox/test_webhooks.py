@@ -27,7 +27,7 @@ from weelo_workers.lifecycles.webhook import GIVE_UP_AFTER, RETRY_SECONDS
 pytestmark = pytest.mark.xdist_group("system")
 
 LONGEST = 1.2
-"""A pause is at most the pause in RETRY_SECONDS multiplied by this number."""
+"""Pauses are random. A pause is at most this many times as long as the one in RETRY_SECONDS."""
 
 
 @pytest.fixture
@@ -126,7 +126,8 @@ def test_HOOK_01_down_for_10_minutes_then_a_wrong_certificate_then_up_then_410(
         assert "webhook_disabled" in [line["event"] for line in owner.log()]
         assert [each["seq"] for each in owner.listed("succeeded")] == owner.seqs()[:arrived]
         assert [each["seq"] for each in owner.listed("failed")] == owner.seqs()[arrived:]
-        assert len(receiver.messages) == arrived + 1  # the endpoint answered one message with 410
+        # One further message was answered with 410. After that, nothing was posted.
+        assert len(receiver.messages) == arrived + 1
 
         receiver.status = 200
         owner.change(isActive=True)
@@ -226,7 +227,7 @@ def test_HOOK_01_workers_that_are_killed_between_two_posts_lose_no_line(
         eventually(lambda: len(receiver.messages) >= 5)
         sandbox.kill(",".join(QUEUES))
         advance.result()
-    # A message whose response was lost came again.
+    # If the worker was killed before it read a response, it posted the message again. So repeats are left out.
     assert list(dict.fromkeys(receiver.seqs())) == owner.seqs()
     assert [line["id"] for line in owner.log()] == list(
         dict.fromkeys(message.headers["webhook-id"] for message in receiver.messages)

@@ -34,7 +34,7 @@ def database(worker_id: str) -> Iterator[Database]:
 def embedded() -> Iterator[System]:
     """Yield a `weelo up` with its own servers, on a data dir from a version of Weelo without database roles."""
     above = Path(tempfile.mkdtemp(prefix="weelo-test-"))
-    above.chmod(0o755)  # if root runs the tests, PostgreSQL enters this folder as another user
+    above.chmod(0o755)  # PostgreSQL must enter the folder; it runs as another user if root runs the tests
     folder = above / ".weelo"
     postgres, valkey = Postgres(folder), Valkey(folder)
     try:

@@ -182,7 +182,10 @@ def test_a_forged_token_is_refused_over_HTTP_and_on_the_socket(api: Api, name: s
 
 
 def test_every_forged_token_is_tried() -> None:
-    """FORGED is a list of its own, so that the keys for the tokens are not made when this module is imported."""
+    """The list FORGED has the names that `forged()` returns.
+
+    The list is written out, because the ids of the tests are needed on import and `forged()` would make keys then.
+    """
     assert list(forged()) == FORGED
 
 
@@ -224,7 +227,7 @@ def test_only_tokens_of_the_chosen_provider_count(migrated: None, keys: KeyServe
 
 
 def test_without_any_key_clients_come_back_and_nobody_else_waits(migrated: None) -> None:
-    """The server of keys hangs. ID tokens are answered with 503 or 1013. Users with our own tokens are served meanwhile."""
+    """While the server of keys hangs, ID tokens get status 503 or close code 1013, and users with our own tokens are served."""
     server = KeyServer("first")
     server.answer = "hang"
     api = start(server, "jwt,firebase")

@@ -104,7 +104,7 @@ def test_half_a_head_that_is_too_long_is_refused_at_once_and_delays_no_other_req
 
 
 def test_who_hangs_up_within_their_head_is_let_go_at_once(api: Api) -> None:
-    """If a client ends its direction before its head is complete, the server closes the connection at once.
+    """If a client closes its sending direction within a request's head, the server closes the connection at once.
 
     A server that waited for the rest would find the socket readable again and again.
     """
@@ -191,9 +191,8 @@ def test_who_does_not_read_the_answer_holds_nobody_up(api: Api) -> None:
             lines.enter_context(line)
             line.connect(("127.0.0.1", api.port))
             line.sendall(ask)
-        others_are_answered(
-            api, within=8
-        )  # the limit is longer, because sending the large responses takes much processor time
+        # The limit is longer here, because sending the large responses takes much processor time.
+        others_are_answered(api, within=8)
 
 
 # --- large requests -------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Every response has headers against caching private data, guessing its content type and showing it in a frame."""
+"""Every response has headers that forbid caching of private data, guessing of its type, and display in a frame."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_no_answer_is_sniffed_framed_or_referred_from(path: str) -> None:
     answer = app().test_client().get(path)
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["X-Frame-Options"] == "DENY"
-    # With no-referrer a browser would send the forms of the console with `Origin: null`.
+    # With no-referrer a browser would send the forms of the console with `Origin: null`, which the console refuses.
     policy = "same-origin" if path.startswith("/console") else "no-referrer"
     assert answer.headers["Referrer-Policy"] == policy
     assert "Set-Cookie" not in answer.headers

@@ -150,7 +150,7 @@ def test_the_lines_of_a_worker_about_a_command_name_its_request(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     factory = logging.getLogRecordFactory()
-    # Setting the present value makes monkeypatch restore it after the test.
+    # `label_records` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
     monkeypatch.setattr(logging, "_logRecordFactory", factory)
     label_records()
 

@@ -241,7 +241,7 @@ def test_what_cannot_connect_does_not_say_with_which_password(name: str, tmp_pat
     try:
         eventually(lambda: process.poll() is not None or "refused" in log.read_text(), within=30)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=2)  # the program may print more lines
+            process.wait(timeout=2)  # the program may print further lines before it ends
     finally:
         process.kill()
         process.wait()

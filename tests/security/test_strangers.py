@@ -39,15 +39,16 @@ BODIES: dict[str, Any] = {
     "POST /webhooks/<id>/resend": {"fromSeq": 1, "toSeq": 1},
 }
 
-# Routes whose path argument is a value that users choose. They do not answer 404 if another user has this value: those of
-# TAKEN answer 409 with this code, those of OWNER_NOT_REVEALED answer 200 as for a value that no user has.
+# The path arguments of the routes in TAKEN and OWNER_NOT_REVEALED are values that users choose, so a value of another user
+# is not answered with 404. The routes in TAKEN answer 409 with the code given here.
 TAKEN = {"PUT /vehicles/<vehicleNumber>": "VEHICLE_EXISTS", "PUT /drivers/<driverId>": "DRIVER_EXISTS"}
-# In these routes the path names another user, whom the caller blocks, prefers or has a contract with.
+# The paths of these routes name another user on purpose: the caller blocks or prefers this user. So they answer 200.
 ABOUT_OTHERS = {
     f"{method} /relations/{path}"
     for method in ("PUT", "DELETE")
     for path in ("transporters/<transporterId>", "customers/<customerId>")
 }
+# These routes answer 200 for another user's value and for a value that no user has, so the owner is not revealed.
 OWNER_NOT_REVEALED = {"PUT /devices/<token>", "DELETE /devices/<token>"}
 
 
@@ -59,7 +60,10 @@ def app() -> Flask:
 
 
 def routes() -> list[tuple[str, str]]:
-    """Return (`POST /holds/<id>/confirm`, role) for every route with a path argument and each role except admin."""
+    """Return (route, role) for every route with a path argument, and for each role that the route admits except admin.
+
+    A route is a text such as `POST /holds/<id>/confirm`.
+    """
     found = []
     for rule in app().url_map.iter_rules():
         if rule.arguments and rule.rule.startswith("/api/v1/"):
@@ -204,10 +208,10 @@ def test_no_body_puts_a_truck_or_driver_of_another_fleet_on_a_slot(
         hold = done(http.post(f"/broadcasts/{order}/hold", json={"quantity": 1}))["holdId"]
         path = f"/holds/{hold}/confirm"
     before = scene.as_its_people_see_it()
-    for number in (0, 1):  # the first truck has an assignment
+    for number in (0, 1):  # truck 0 has an assignment, truck 1 is free
         other = scene.fleet.truck(number)
-        # In a `partial` body, the second truck has both vehicle and driver of the other fleet. If one of them were our
-        # own, the body would name it twice, and would be rejected for the repetition.
+        # A `partial` body names our own truck first. So its second truck has both vehicle and driver of the other fleet:
+        # our own vehicle or driver would be named twice, and the body would be rejected for this repetition.
         foreign = other if way == "partial" else {**own, field: other[field]}
         bodies = {"partial": {"trucks": [own, foreign], "partial": True}, "hold": {"assignments": [foreign]}}
         answer = http.post(path, json=bodies.get(way, foreign))

@@ -24,12 +24,12 @@ from weelo_workers.redis_client import redis
 CONNECTS = int(os.environ.get("WEELO_CONNECTS", "600"))
 AT_ONCE = 20
 WARM_UP = 400
-# gunicorn starts up to one thread per concurrent request and keeps these threads.
+# How many threads may be added: gunicorn starts up to one per concurrent request, and keeps them.
 MORE_THREADS = AT_ONCE
-# Pools may open connections to PostgreSQL and Redis during the test.
+# How many open files may be added: pools may open connections to PostgreSQL and Redis during the test.
 MORE_FILES = 10
-# An open socket needs about 48 KiB, a closed one nothing. After the warm-up, the memory of caches and threads still grows:
-# by 0.4 to 1 KiB for each of the first 600 sockets, and by less for later ones.
+# By how many bytes the memory may grow. A leaked socket would need about 48 KiB. Without a leak, the memory of caches and
+# threads still grows after the warm-up: by 0.4 to 1 KiB for each of the first 600 sockets, and by less for later ones.
 MORE_MEMORY = min(CONNECTS * 4 * 1024, 8 * 1024**2)
 
 
@@ -69,7 +69,7 @@ def _come_and_go(api: Api, count: int) -> list[UUID]:
 
 
 def _visit(api: Api, number: int) -> UUID:
-    """Open and close a socket. Every second one ends without a close frame, every fourth before its greeting is read."""
+    """Open and close a socket. Of four sockets, two end without a close frame, one of them before its first frame is read."""
     user_id = uuid4()
     if number % 4 == 3:
         line = api.connect(f"Bearer {token('customer', user_id)}").ws.sock

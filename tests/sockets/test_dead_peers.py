@@ -46,7 +46,7 @@ class Peer:
         self._writer.write(self.ws.send(event))
 
     async def receive(self, *, answer: bool, at_most: int = 1_000) -> list[Event]:
-        """Return the events received until the connection ends, or until there are `at_most`."""
+        """Return the events received until the connection ends. Stop earlier when `at_most` events are received."""
         received_events: list[Event] = []
         while len(received_events) < at_most and (data := await asyncio.wait_for(self.line.read(1_024), 5)):
             self.ws.receive_data(data)

@@ -32,9 +32,9 @@ from weelo_workers.redis_client import redis
 SEED = int(os.environ.get("FUZZ_SEED", "16"))
 SECONDS = float(os.environ.get("FUZZ_SECONDS", str(rounds(8, 20))))
 ATTACKERS = 8
-CROWD = rounds(300, 1_002)  # this number is a multiple of the number of HALVES
-# The server closes a connection at once if the client has ended its direction. It closes others at its time limits: 5 s
-# to authenticate, 10 s for the head of a request.
+CROWD = rounds(300, 1_002)  # a multiple of the number of HALVES, so that all are tried equally often
+# The server closes a connection at once if the client has closed its sending direction. It closes others at its time
+# limits: 5 s to authenticate, 10 s for the head of a request.
 LET_GO_SECONDS = 10.0
 SERVED_WITHIN_SECONDS = 1.0
 # gunicorn starts up to 128 threads for requests and keeps them. The process itself has up to 20 more.
@@ -141,7 +141,8 @@ def test_whatever_bytes_clients_send_no_process_dies_and_nothing_leaks(
     api: Api, log_writer: LogWriter
 ) -> None:
     with ThreadPoolExecutor(ATTACKERS) as attackers:
-        # During the first round the process creates objects that it keeps: threads, buffers, connections of the pools.
+        # The first round is not measured: in it the process creates objects that it keeps, such as threads, buffers and
+        # connections of the pools.
         list(attackers.map(lambda number: one_attack(api, number), range(10 * len(ATTACKS))))
         eventually(lambda: api.metric("weelo_sockets_open") == 0)
         before = Usage(api)
@@ -188,7 +189,8 @@ def test_half_open_connections_keep_no_one_from_being_served(api: Api, log_write
         return lines
 
     authenticated = 2 * (CROWD // len(HALVES))
-    # The first crowd makes the process allocate what it keeps, such as memory for this many connections at a time.
+    # The first crowd is not measured: it makes the process allocate what it keeps, such as memory for this many
+    # connections at a time.
     with ExitStack() as first:
         crowd(first)
     eventually(lambda: api.metric("weelo_sockets_open") == 0)

@@ -138,9 +138,9 @@ def test_sockets_of_a_process_that_died_do_not_count(migrated: None, someone: UU
             worker.kill()
         other.process.kill()
         other.process.wait()
-        # A worker that has not ended might renew the process's key.
+        # Wait until the workers have ended, because each one renews a key of its process in Redis.
         psutil.wait_procs(workers, timeout=10)
-        # The key would expire 15 s after it was last renewed. The test deletes it instead of waiting.
+        # The key of the ended process would expire 15 s after it was last renewed. The test deletes it instead of waiting.
         redis().delete(f"weelo:sockets:process:{died}")
         newer = one.connect_as(someone)
         eventually(lambda: _processes_with_sockets_of(someone) == {name})
@@ -164,7 +164,7 @@ def test_closed_sockets_leave_no_threads_behind(api: Api) -> None:
             client.disconnect()
         return worker.num_threads()
 
-    come_and_go()  # gunicorn keeps its own threads for later requests
+    come_and_go()  # gunicorn starts threads that it keeps; they are not counted as left behind
     settled = eventually(lambda: worker.num_threads() < 128 + 20 and worker.num_threads())
     come_and_go()
     assert eventually(lambda: worker.num_threads() <= settled + 2)

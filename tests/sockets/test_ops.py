@@ -1,4 +1,4 @@
-"""The ops of clients other than resume, and the answers to unknown ones."""
+"""What the server does for the messages that clients send: `ack`, `ping`, `heartbeat`, and messages with an unknown `op`."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_over_http_too_a_log_says_where_it_begins_if_something_is_missing(
 def test_what_ages_in_the_middle_of_a_replay_is_no_silent_gap(
     api: Api, log_writer: LogWriter, someone: UUID
 ) -> None:
-    """The client pauses, so the replay stops. Meanwhile the lines that follow are purged."""
+    """The client reads no frames for a while, so the server stops sending stored lines. Meanwhile the next ones are purged."""
     log_writer.write(someone, 3_000, size=1_000)
     client = api.connect_as(someone)
     client.send(op="resume", after=0)
@@ -168,7 +168,7 @@ def test_a_reconnecting_client_misses_nothing(api: Api, log_writer: LogWriter, s
         client.send(op="resume", after=len(received))
         until = min(len(received) + 17, 150)
         while len(received) < until:
-            # A live frame that was sent before the server read the resume is sent again in order.
+            # Live frames that were sent before the server read `resume` are ignored: it sends their lines again, in order.
             if (seq := client.frame()["seq"]) == len(received) + 1:
                 received.append(seq)
         client.disconnect()

@@ -1,4 +1,4 @@
-"""The registry stores in Redis which users have open sockets. The notifier reads there whether to send a push."""
+"""The registry stores in Redis which users have open sockets. The notifier reads this to decide about pushes."""
 
 from __future__ import annotations
 

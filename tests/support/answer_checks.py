@@ -1,7 +1,7 @@
 """Compares every HTTP response that a test gets with docs/openapi.json. (test_documents.py compares that file with the code.)
 
 `install` hooks into httpx and into Flask's test client; raw_http.py calls `check_raw`. A response of the API is
-recognised by two headers that every one has. Responses without them come from other servers and are not compared. The
+recognised by two headers that all of them have. Responses without them come from other servers and are not compared. The
 responses of a sandbox are compared with the sandbox's own document, because a sandbox has further routes.
 """
 
@@ -27,7 +27,7 @@ Schema = dict[str, Any]
 
 PROBLEM = "application/problem+json"
 OF_THE_SERVER = {400, 414, 417, 431, 501, 505}
-"""Statuses of responses to requests that are no valid HTTP. gunicorn sends these responses without asking the application."""
+"""Statuses of responses to requests that are not valid HTTP. gunicorn sends these responses without calling the application."""
 OF_NO_OPERATION = {
     "GET": {"NOT_FOUND", "METHOD_NOT_ALLOWED", "INTERNAL_ERROR", "VALIDATION_ERROR"},
     # Flask answers OPTIONS for every route, but the role is checked first, so further codes are possible.

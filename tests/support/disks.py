@@ -75,6 +75,7 @@ def _let_write(pid: int, hardest: int) -> None:
     try:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hardest, hardest))
     except PermissionError:
-        # PostgreSQL runs as another user. If it was started under the limit, only a restart can remove the limit.
+        # PostgreSQL runs as another user, so its limit cannot be changed from here. If it was started under the limit, it is
+        # killed, and starts again without the limit.
         if re.search(r"^Max file size +0 ", Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE):
             os.kill(pid, signal.SIGKILL)

@@ -120,7 +120,7 @@ def finish() -> int:
 
 def _keep(check: Callable[[Any], list[str]], message: Any) -> None:
     _kept.append((check, message))
-    if len(_kept) >= MAX_KEPT:  # only long runs under faults store so many messages
+    if len(_kept) >= MAX_KEPT:  # only long runs with faults reach this number
         finish()
 
 
@@ -191,7 +191,7 @@ def _is_scripted(socket: websocket.WebSocket) -> bool:
 def _on_received(socket: websocket.WebSocket, opcode: int, payload: bytes) -> None:
     if opcode == ABNF.OPCODE_TEXT:
         check_frame(payload)
-        # A refusal does not name the message that it answers. It is expected if the test has sent any undocumented
+        # A refusal does not name the message that it answers. So it counts as expected if the test has sent any undocumented
         # message on this socket.
         if b'"VALIDATION_ERROR"' in payload[:100] and socket not in _sent_another:
             deviations.record(f"the server refused a documented op: {payload!r}")

@@ -32,7 +32,7 @@ class OtlpReceiver:
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
-            # With the default protocol HTTP/1.0 no connection stays open after its response.
+            # With the default, HTTP/1.0, each connection would be closed after its response.
 
             def do_POST(self) -> None:
                 assert self.path == "/v1/traces"

@@ -72,7 +72,7 @@ def _run(arguments: Sequence[str], environment: Mapping[str, str]) -> subprocess
 
 
 def without_weelo() -> dict[str, str]:
-    """Return this process's environment without variables of Weelo and of a make that has started the tests."""
+    """Return this process's environment without Weelo's variables and those that `make` sets if it starts the tests."""
     own_prefixes = ("DATABASE_", "REDIS_", "CELERY_", "JWT_", "WEELO_", "FORCE_COLOR", "MAKE", "MFLAGS")
     return {name: value for name, value in os.environ.items() if not name.startswith(own_prefixes)} | {
         "PYTHONUNBUFFERED": "1"

@@ -27,7 +27,7 @@ def redis_connects(url: str) -> bool:
 
 def celery_connects(url: str) -> bool:
     """Return whether Celery can send a message to the queue `fleet`."""
-    pools.reset()  # kombu's pools may still have a connection to this address that was made with other certificates
+    pools.reset()  # close kombu's old connections to this address, which were checked with other certificates
     waker = CeleryWaker()
     waker._celery.conf.update(redis_url.read(url).for_celery())
     try:

@@ -78,7 +78,7 @@ def told(world: World, fleet: Fleet, broadcast_id: UUID) -> list[str]:
 
 
 def why(world: World, broadcast_id: UUID, fleet: Fleet) -> tuple[str, ...]:
-    """Return the reasons that the steps have recorded for this fleet, in order."""
+    """Return the reasons for which the steps passed over this fleet, in order."""
     query = (
         "SELECT reason FROM passed_over WHERE broadcast_id = :broadcast AND transporter_id = :fleet"
         " ORDER BY round, step"

@@ -20,7 +20,7 @@ JOURNEYS, DEMO, OPERATED, DRAINED, TLS, DOCTOR, REDIS_REFUSES = 20, 21, 25, 26, 
 CLIENTS, CONSOLE, LOGS = 34, 35, 36
 SANDBOX, SHORT_SANDBOX, NO_SANDBOX_SHARED = 40, 41, 42
 ON_RABBITMQ, BEHIND_PGBOUNCER, VERSIONS, RESTORED, SECRETS, REFUSED_BY_PGBOUNCER = 50, 51, 52, 53, 54, 55
-# The first of four numbers, 56 to 59, which the xdist workers share.
+# The first of the four numbers 56 to 59. Each xdist worker uses one of them; with more than four workers, some use the same.
 NO_SANDBOX = 56
 # Each of these numbers begins a range with one number per xdist worker. The ranges are used in PostgreSQL only, because
 # Redis has no more than 64 databases.
@@ -33,7 +33,7 @@ def start() -> None:
     from weelo_workers.runtime.embedded import Postgres, Valkey
 
     folder = Path(tempfile.mkdtemp(prefix="weelo-tests-"))
-    folder.chmod(0o755)  # if root runs the tests, PostgreSQL enters this folder as another user
+    folder.chmod(0o755)  # PostgreSQL must enter the folder; it runs as another user if root runs the tests
     os.environ["WEELO_TEST_FOLDER"] = str(folder)
     _stop_servers.append(lambda: shutil.rmtree(folder, ignore_errors=True))
     for variable, given, server in (

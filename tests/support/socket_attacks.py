@@ -1,4 +1,4 @@
-"""Bytes that no WebSocket library would send, made by chance from a seed, and raw sockets to send them on."""
+"""Random bytes, made from a seed, that no WebSocket library would send, and raw sockets to send them on."""
 
 from __future__ import annotations
 

@@ -75,7 +75,8 @@ class System:
             # This limit is longer than the time that `weelo up` gives its own programs on a busy machine.
             eventually(lambda: "weelo ready on" in read_output() or self._died(read_output()), within=130)
         except BaseException:
-            self.stop()  # no fixture stops a system whose constructor raised
+            # If the constructor raises, the fixture that called it gets no system, and so cannot stop the processes.
+            self.stop()
             raise
 
     def _read(self) -> None:

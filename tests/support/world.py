@@ -404,19 +404,28 @@ class World:
         return self.execute(command, uuid4(), Role.ADMIN)
 
     def remind_to_start(self, assignment: Any, *, since: datetime | None = None) -> CommandOutcome:
-        """Fire this timer. `since`: the time that it carries; None for the assignment's last change of status."""
+        """Execute the timer `trips.remind_to_start`.
+
+        `since`: the time that the timer carries; None for the time at which the assignment entered its status.
+        """
         moment = since or assignment.state_changed_at
         return self.fire(RemindToStart(assignment_id=assignment.id, since=moment))
 
     def give_back_stalled(self, assignment: Any, *, since: datetime | None = None) -> CommandOutcome:
-        """Fire this timer. `since`: the time that it carries; None for the assignment's last change of status."""
+        """Execute the timer `trips.give_back_stalled`.
+
+        `since`: the time that the timer carries; None for the time at which the assignment entered its status.
+        """
         moment = since or assignment.state_changed_at
         return self.fire(GiveBackStalled(assignment_id=assignment.id, since=moment))
 
     def report_stalled(
         self, assignment: Any, *, since: datetime | None = None, status: str | None = None
     ) -> CommandOutcome:
-        """Fire this timer. If `since` or `status` is None, the timer carries the assignment's own."""
+        """Execute the timer `trips.report_stalled`.
+
+        `since`, `status`: the time and the status that the timer carries; None for those of the assignment.
+        """
         moment, watched = since or assignment.state_changed_at, AssignmentStatus(status or assignment.status)
         return self.fire(ReportStalled(assignment_id=assignment.id, since=moment, status=watched))
 
@@ -542,7 +551,7 @@ class World:
         ]
 
     def told_at(self, broadcast_id: UUID) -> dict[UUID, int]:
-        """Return, by transporter, in which step of the ladder this broadcast was offered to them."""
+        """Return the transporters to whom this broadcast was offered, each with the number of the step that made the offer."""
         rows = self.rows("SELECT transporter_id, step FROM offers WHERE broadcast_id = :id", id=broadcast_id)
         return {row.transporter_id: row.step for row in rows}
 

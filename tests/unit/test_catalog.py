@@ -107,7 +107,7 @@ def test_recipients_are_stored_in_this_form(kind: type[Recipients], stored: dict
 
 
 def test_recipients_of_an_earlier_version_gave_no_slot_back() -> None:
-    """Earlier versions stored neither `gave_back` nor the recipients of `trip_cancelled`."""
+    """Rows of earlier versions have neither `gave_back` nor the recipients of `trip_cancelled`. They are read as empty."""
     stored = {
         "slots": {"open|17 Feet": [ONE]},
         "offered": {TWO: {"km": 3.25, "kinds": ["open|17 Feet"]}, ONE: {"km": None, "kinds": []}},

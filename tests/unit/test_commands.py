@@ -1,4 +1,4 @@
-"""How command classes are declared, how stored commands are loaded, and JSON whose field names depend on values."""
+"""How command classes are declared, how stored commands are loaded, and which fields details, events and outcomes have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A forked child finds no lock held by a thread that does not exist in it."""
+"""A fork waits while another thread may hold a lock, because nothing would release this lock in the child process."""
 
 from __future__ import annotations
 
@@ -74,5 +74,6 @@ def test_a_child_enters_the_block_and_forks_itself() -> None:
         return exit_code_of_child(lambda: True) == 0
 
     with forking.delayed():
-        # The thread that forks is itself inside, so this fork waits for as long as it may.
+        # A fork waits until no thread is inside `delayed()`. Here the forking thread itself is inside, so the fork goes on
+        # only after the longest permitted wait.
         assert exit_code_of_child(enter_and_fork) == 0

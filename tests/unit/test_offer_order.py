@@ -58,7 +58,7 @@ FULL = [Fleet(f"full {km}", float(km), open_offers=5) for km in range(3)]
         # Without a soft cap only the number of offers counts.
         (NEAR, StepLimits(2), ["free 0", "free 1"], ["free 2"], []),
         (FULL, StepLimits(2), ["full 0", "full 1"], ["full 2"], []),
-        # Transporters at the soft cap come behind all others, and get an offer only if the step is thin.
+        # Transporters at the soft cap come behind all others. They get an offer only if the others are fewer than `fill_to`.
         (FULL + NEAR, StepLimits(9, 5), ["free 0", "free 1", "free 2"], [], ["full 0", "full 1", "full 2"]),
         (FULL[:1] + NEAR[1:], StepLimits(9, 6), ["full 0", "free 1", "free 2"], [], []),
         (FULL + NEAR[:1], StepLimits(9, 5, 2), ["free 0", "full 0"], [], ["full 1", "full 2"]),
@@ -71,7 +71,7 @@ FULL = [Fleet(f"full {km}", float(km), open_offers=5) for km in range(3)]
         ),
         (FULL + NEAR, StepLimits(2, 5, 9), ["free 0", "free 1"], ["free 2"], ["full 0", "full 1", "full 2"]),
         (FULL, StepLimits(2, 5, 9), ["full 0", "full 1"], [], ["full 2"]),
-        # If all are at the soft cap, one gets the offer in any case, so that no request waits for nothing.
+        # If all are at the soft cap, one of them gets the offer in any case, so that every request is offered.
         (FULL, StepLimits(9, 5, 1), ["full 0"], [], ["full 1", "full 2"]),
         (FULL, StepLimits(9, 5, 0), ["full 0"], [], ["full 1", "full 2"]),
         ([], StepLimits(9, 5, 1), [], [], []),

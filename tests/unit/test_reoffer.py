@@ -16,8 +16,8 @@ NOW = datetime(2026, 2, 19, 10, 0, tzinfo=UTC)
 ROUND = timedelta(seconds=120)
 LIMITS = RoundLimits(seconds=ROUND.total_seconds(), rounds=3)
 
-# For each cause: the transition of the assignment, whether the search begins again, and whether another slot of the
-# broadcast may be offered to the fleet in a later round.
+# Columns: the cause of a loss, the transition of the assignment, whether the search begins again with the first ring, and
+# whether a later round may offer the fleet another slot of the broadcast.
 CAUSES = """
 driver_declined        decline               rings_go_on  no
 driver_silent          decline               rings_go_on  yes
@@ -28,9 +28,10 @@ given_back_unanswered  give_back_unanswered  new_round    yes
 stalled                stall                 new_round    yes
 """
 
-# The deadline of a broadcast after the loss, by its status before. `kept`: as it was, because it is late enough. `60`,
-# `120`: this many seconds after the loss. `-`: the slot is not offered again. The columns: at the loss the deadline is an
-# hour away, 10 s away, or 10 s ago.
+# When a truck is lost, the deadline of its broadcast may change. Rows: the status of the broadcast before the loss.
+# Columns: at the loss the old deadline is an hour away (`far`), 10 s away (`near`) or 10 s ago (`over`). Cells: `kept`: the
+# deadline stays, because it is late enough. `60`, `120`: the new deadline is this many seconds after the loss. `-`: the
+# slot is not offered again.
 RINGS_GO_ON = """
                   far   near  over
 created           -     -     -
@@ -128,8 +129,9 @@ def test_WAYS_02_a_slot_that_came_back_by_a_new_round_is_one_that_was_given_back
 
 # --- losing a truck whose slot is not offered again -----------------------------------------------------
 
-# The status of the broadcast, the number of open slots, the number of other filled slots, whether another truck has set
-# out, whether the lost truck's slot is cancelled or expires; then the transition and the status that it leads to.
+# Columns: the status of the broadcast, the number of open slots, the number of filled slots besides the lost truck's,
+# whether another truck has set out, and what becomes of the lost truck's slot. The last two: the transition that the
+# broadcast makes, and its new status.
 AFTER_LOSS = """
 partially_filled  1  0  no   expired    lose_only_truck_while_open  active
 partially_filled  1  0  no   cancelled  lose_only_truck_while_open  active

@@ -38,7 +38,7 @@ def test_a_bucket_is_forgotten_only_when_it_is_full(at: list[float], monkeypatch
     monkeypatch.setattr(rate_limit, "REMEMBERED_CALLERS", 1)
     buckets, caller_id = TokenBuckets(0.05), uuid4()
     buckets.take(caller_id)
-    at[0] += 15  # the bucket would be full after 20 s
+    at[0] += 15  # the bucket becomes full only after 20 s
     with pytest.raises(Rejected):
         buckets.take(caller_id)
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def hooks(world: World) -> Hooks:
     """Return a user in an empty database, for tests of webhooks."""
-    from tests.webhooks.hooks import Hooks  # imported here, because this module reads the settings
+    # Not imported at the top: this module reads the settings, which are not set that early.
+    from tests.webhooks.hooks import Hooks
 
     return Hooks(world)
 
@@ -32,7 +33,8 @@ def receiver() -> Iterator[WebhookReceiver]:
 @pytest.fixture
 def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Authority]:
     """Yield an authority that this process trusts."""
-    from weelo_workers.webhooks import posting  # imported here, because this module reads the settings
+    # Not imported at the top: this module reads the settings, which are not set that early.
+    from weelo_workers.webhooks import posting
 
     made = Authority(tmp_path)
     monkeypatch.setenv("SSL_CERT_FILE", str(made.file))

@@ -82,7 +82,7 @@ class Hooks:
         self.world.drain()
 
     def register_device(self) -> None:
-        """Write one line into the user's log, without executing its delivery."""
+        """Register a device, which writes one line into the user's log. Commands that deliver the line are not executed."""
         command = RegisterDevice(user_id=self.user, token=f"token {uuid4()}", platform="ios")
         self.world.execute(command, self.user, Role.CUSTOMER)
 

@@ -1,4 +1,4 @@
-"""In production webhooks are posted to public addresses by HTTPS only, whatever a name server returns, and whenever it does."""
+"""In production webhooks are posted by HTTPS to public addresses only, also if a name server changes its answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An owner changes a webhook while a sender is at work on it, and while its log has lines that wait."""
+"""An owner changes a webhook while a sender posts to it and lines of the owner's log are not delivered yet."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_lines_after_a_change_of_the_url_go_to_the_new_one(hooks: Hooks, receive
 
 
 def test_a_failure_at_the_old_url_does_not_delay_the_new_one(hooks: Hooks, receiver: WebhookReceiver) -> None:
-    """The change sends a command, which does nothing because the sender has the lease. So the sender has to go on."""
+    """The change sends a command, which does nothing because a sender has the lease. So that sender must use the new URL."""
     change_at_the_first_message(receiver, hooks, status=500, url=receiver.url + "/new")
     webhook = hooks.create(receiver.url)
     hooks.world.drain()

@@ -165,14 +165,16 @@ def test_a_user_without_webhooks_costs_no_further_statement(hooks: Hooks) -> Non
     statements: list[str] = []
 
     def note(_: object, __: object, ___: str, ____: object, context: Any, _____: bool) -> None:
-        statements.append(context.statement)  # the original text, also of a prepared statement
+        # For a prepared statement, the argument contains only EXECUTE; the context contains its SQL.
+        statements.append(context.statement)
 
     event.listen(hooks.world.engine, "after_cursor_execute", note)
     try:
         hooks.write()
     finally:
         event.remove(hooks.world.engine, "after_cursor_execute", note)
-    assert len([each for each in statements if "webhooks" in each]) == 1  # this statement writes the lines
+    # Only the statement that writes the lines looks for webhooks.
+    assert len([each for each in statements if "webhooks" in each]) == 1
 
 
 def test_a_sender_that_has_waited_for_its_turn_extends_its_lease_or_posts_nothing(
@@ -230,7 +232,10 @@ def test_HOOK_01_a_lease_that_was_read_slowly_is_extended_before_a_post(
 def test_no_post_begins_that_would_last_longer_than_the_lease(
     hooks: Hooks, receiver: WebhookReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first two extensions take so long that the lease could end during an attempt. The third one is fast."""
+    """The sender extends its lease until an extension is fast, and posts only then.
+
+    The first two extensions take so long that the lease could end during the attempt to post. The third one is fast.
+    """
     monkeypatch.setattr(sending, "EXTEND_AFTER_SECONDS", 0.0)
     monkeypatch.setattr(sending, "LATEST_START_SECONDS", 0.2)
     extend, slow = leases.extend, [True, True, False]

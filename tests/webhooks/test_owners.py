@@ -191,13 +191,17 @@ def test_410_for_a_line_that_is_resent_disables_at_once(hooks: Hooks, receiver: 
 
 
 def test_a_line_waits_only_once_to_be_resent(hooks: Hooks, receiver: WebhookReceiver) -> None:
-    """Otherwise each request of a caller could store 1,000 more records while the endpoint is slow."""
+    """A repeated request to resend adds no record for a line that still waits.
+
+    Otherwise each request could store 1,000 more records while the endpoint is slow.
+    """
     webhook = hooks.create(receiver.url)
     hooks.write(4)
     hooks.wait_until_delivered(webhook, 5)
     receiver.messages.clear()
     assert [hooks.resend(webhook, *lines).result["lines"] for lines in ((1, 3), (1, 3), (2, 5))] == [3, 3, 4]
-    assert len(hooks.deliveries(webhook, "pending")) == 8  # lines 1 to 5, and those of the three commands
+    # lines 1 to 5, and one line for the outcome of each of the three commands
+    assert len(hooks.deliveries(webhook, "pending")) == 8
     hooks.wait_until_delivered(webhook, 8)
     assert sorted(receiver.seqs()) == [1, 2, 3, 4, 5, 6, 7, 8]
     assert hooks.resend(webhook, 1, 1).result["lines"] == 1

@@ -16,7 +16,7 @@ from weelo_workers.webhooks import posting
 
 @contextmanager
 def endpoint(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """Accept connections and yield their URL. Each has a thread, which reads once and then calls `answer`."""
+    """Yield the URL of a server. For each connection a thread reads once and then calls `answer`."""
     server = socket.create_server(("127.0.0.1", 0))
 
     def serve(connection: socket.socket) -> None:
@@ -58,7 +58,10 @@ def test_a_success_in_time_counts_although_the_body_goes_on(monkeypatch: pytest.
 
 
 def test_an_endpoint_that_sends_without_end_takes_little_time_from_others() -> None:
-    """Interim responses (RFC 9110, section 15.2) may be repeated without end. The loop that parses them serves all posts."""
+    """An endpoint may repeat interim responses (RFC 9110, section 15.2) without end.
+
+    The event loop that parses them serves all posts, so parsing must not fill its time.
+    """
     flood = b"HTTP/1.1 103 Early Hints\r\n\r\n" * 2_000
 
     def answer(connection: socket.socket) -> None:
