@@ -122,14 +122,14 @@ SIZES = """
 
 
 def populate(engine: Engine) -> None:
-    """Insert fleets with a driver and a vehicle each, which databases with and without finished broadcasts need."""
+    """Insert fleets with a driver and a vehicle each. Databases without finished broadcasts need them, too."""
     _run(engine, PEOPLE_SQL)
 
 
 def make_past(engine: Engine, broadcasts: int) -> None:
     """Insert this many finished broadcasts, PER_DAY for each past day.
 
-    Their commands and events go back one day further than the retention, so that there are rows to purge.
+    Their oldest commands and events are one day older than the retention period, so that there are rows to purge.
     """
     _run(engine, PAST_SQL, many=broadcasts, kept_days=RETENTION_DAYS + 1)
 

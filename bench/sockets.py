@@ -104,7 +104,10 @@ def idle_sockets(run: Run) -> list[Figure]:
 
 
 def a_stalled_reader(run: Run) -> list[Figure]:
-    """Measure the latency of 20 clients while another client is sent much data and reads it, or does not read it."""
+    """Measure the latency of 20 clients while another client is sent much data.
+
+    Compare turns in which it reads the data with turns in which it does not.
+    """
     turns, rounds = run.size(6, 2), run.size(100, 5)
     log_writer, others = LogWriter(), _enter(run.system, OTHERS)
     taken: dict[bool, list[float]] = {True: [], False: []}

@@ -277,7 +277,7 @@ class Act:
         return text
 
     def _tidy(self) -> None:
-        """Cancel the broadcasts that are still open, so that no driver of this scenario must answer later."""
+        """Cancel the broadcasts that are still open, so that their timers and offers do not disturb other scenarios."""
         for customer, broadcast_id, kind in self._broadcasts:
             cancel = customer.client.cancel_order if kind == "order" else customer.client.cancel_booking
             with suppress(WeeloError):
@@ -291,7 +291,7 @@ def together(
 ) -> list[T | Rejected]:
     """Make all calls at the same moment, each in a thread, and return their results or Rejected.
 
-    `head_starts`: the seconds by which each call is delayed. Exceptions other than Rejected are raised.
+    `head_starts`: for how many seconds each call is delayed. Exceptions other than Rejected are raised.
     """
     answers: list[T | Rejected | BaseException | None] = [None] * len(calls)
     start = threading.Barrier(len(calls))

@@ -38,7 +38,8 @@ _POLICY = (
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-store",
-    # With the policy of the other routes, `no-referrer`, browsers send `Origin: null` with a form.
+    # With `no-referrer`, the policy of the other routes, browsers send a form with `Origin: null`, and the console
+    # would refuse it as a form of another site.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",

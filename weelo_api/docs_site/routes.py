@@ -19,7 +19,8 @@ _POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _STRICT = _POLICY.format(styles="'self'")
-# The viewer sets style attributes and adds style elements, and no hash or nonce can allow attributes.
+# The viewer sets style attributes and adds style elements. Attributes cannot be allowed by a hash or a nonce, so all
+# inline styles are allowed.
 _WITH_VIEWER = _POLICY.format(styles="'self' 'unsafe-inline'")
 
 

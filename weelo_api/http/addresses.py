@@ -17,7 +17,7 @@ _ONE_SLASH = re.compile(r"/(?!/)")
 # 2.3), and `/api%2Fv1` would bypass a proxy's rule for `/api`.
 _NEEDLESSLY_ENCODED = re.compile(r"%(2[D-F]|3\d|4[1-9A-F]|5[\dAF]|6[1-9A-F]|7[\dA])", re.IGNORECASE)
 
-# The routes below these paths read the query.
+# Only the routes below these paths read the query, so it is checked only there.
 _WITH_QUERIES = re.compile(r"/(api|console)(/|$)")
 
 
@@ -44,7 +44,7 @@ def register(app: Flask) -> None:
     def _refuse_other_encodings() -> None:
         """Refuse a query that is not in UTF-8.
 
-        Werkzeug would decode `%FF` to the text "%FF", and `%25FF` to the same text.
+        Werkzeug would decode both `%FF`, which is not UTF-8, and `%25FF` to the text "%FF".
         """
         if not _WITH_QUERIES.match(request.path):
             return

@@ -66,7 +66,7 @@ def set_unavailable_cause(cause: str) -> None:
 
 
 def initialize() -> None:
-    """Publish the causes as zero when a process starts, so that their first increase is seen."""
+    """Set the counter of each cause to zero when a process starts, so that Prometheus sees its first increase."""
     for cause in CAUSES:
         UNAVAILABLE.labels(cause)
 

@@ -39,7 +39,7 @@ def log_unexpected(error: Exception) -> None:
 
 
 def register(app: Flask) -> None:
-    """Make the app log each response with a server error that no error handler has logged, such as those of probes."""
+    """Make the app log each server error that no error handler has logged, such as a probe's 503."""
 
     @app.after_request
     def _log_others(response: Response) -> Response:

@@ -61,8 +61,8 @@ _REFINEMENTS: dict[str, dict[str, Any]] = {
 }
 """Rules of validators that pydantic does not describe, by the names of the schemas.
 
-They use `if`, which generators of clients ignore. From `anyOf` or `oneOf` generators make a union, and some then fail
-at the fields beside it, or lose them.
+They use `if`, because generators of clients ignore it. From `anyOf` or `oneOf`, generators make a union type. Some of
+them then fail because of the fields beside the union, or omit these fields.
 """
 
 

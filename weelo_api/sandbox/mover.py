@@ -65,7 +65,10 @@ _NEWLY_DUE = select(MAILBOX.c.id, MAILBOX.c.name, MAILBOX.c.due_at, MAILBOX.c.re
 
 
 class Heartbeats(Protocol):
-    """When the robots send their next heartbeats, which may lead to offers while a broadcast is searching."""
+    """Returns when the robots send their next heartbeats.
+
+    The clock stops there, because a heartbeat may lead to an offer.
+    """
 
     def next_at(self) -> datetime | None: ...
 
@@ -87,7 +90,7 @@ def move(heartbeats: Heartbeats) -> bool:
 
 
 def _begin(connection: Connection, advance: Row[tuple[object, ...]]) -> timedelta:
-    """Store the start and the target of the advance, and return the target: the present offset plus its seconds."""
+    """Store when the advance begins, and its target. Return the target: the present offset plus the advance's seconds."""
     target: timedelta = connection.execute(
         update(ADVANCES)
         .where(ADVANCES.c.id == advance.id)
@@ -112,11 +115,13 @@ def _step(
         return
     stops = [state.next_due, heartbeats.next_at() if state.searching else None]
     wanted = min([target, *(stop - state.plain for stop in stops if stop is not None)])
-    # `wanted` is too small if a heartbeat has come due since this turn began. The clock never goes back.
+    # If a heartbeat has come due since this turn began, `wanted` is less than the present offset. The clock never goes
+    # back.
     offset = max(wanted, state.clock_offset)
     robots = connection.scalars(select(FLEETS.c.transporter_id)).all()
-    # Redis is moved first, with the robots' heartbeats. If the process is killed in between, the clock of Redis is
-    # ahead, and the robots' presence is as new as this clock.
+    # The clock of Redis is moved before that of PostgreSQL, and the robots' heartbeats with it. If the process is
+    # killed in between, the clock of Redis is ahead, but the robots stay present, because their heartbeats have the
+    # same time.
     redis_clock.move_redis(offset, state.resets, robots)
     connection.execute(update(CLOCK).values(clock_offset=offset))
 

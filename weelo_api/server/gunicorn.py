@@ -149,7 +149,8 @@ def child_exit(server: Any, worker: Any) -> None:
 def worker_exit(server: Any, worker: Any) -> None:
     """Exit at once when all sockets are closed: a regular interpreter exit would take seconds of the grace period.
 
-    The worker calls this last. The arbiter calls it, too, for a worker that has vanished.
+    gunicorn calls this at the end of a worker's process. For a worker that has vanished, gunicorn calls this in the
+    arbiter, which must not exit, so the pid is compared.
     """
     if os.getpid() == worker.pid and worker.booted and _is_ending(worker):
         worker.closing_time.join(CLOSE_WITHIN_SECONDS)

@@ -54,7 +54,7 @@ _head: ContextVar[bytes] = ContextVar("head", default=b"")
 
 @contextmanager
 def reporting_no_threads() -> Iterator[None]:
-    """Raise AppImportError if the block cannot start a thread. gunicorn then prints one line and ends."""
+    """Raise AppImportError if the block cannot start a thread. gunicorn then prints one line and exits."""
     try:
         yield
     except RuntimeError as refusal:
@@ -216,7 +216,8 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         if fs.result():
             next_head = conn.parser.unreader.buf.getvalue()
             if next_head and not _is_whole(next_head):
-                # Part of the next head came with this request. gthread would let a thread wait for the rest.
+                # Part of the next head came with this request. It waits on the poller, whereas gthread would let a
+                # thread wait for the rest.
                 conn.sock.setblocking(False)
                 self._await_head(conn)
             else:

@@ -137,9 +137,9 @@ class PageOf(Wire, Generic[Item]):
 
 
 class Api(APIBlueprint):
-    """A blueprint that keeps the declared responses with each view.
+    """A blueprint that stores the declared responses of each view as an attribute of the view.
 
-    flask-openapi3 only validates requests. `weelo_api.openapi` describes the routes.
+    `weelo_api.openapi` reads them to describe the routes; flask-openapi3 only validates requests.
     """
 
     def _collect_openapi_info(self, rule: str, func: Any, *, responses: Any = None, **options: Any) -> Any:
