@@ -30,8 +30,8 @@ def idle(run: Run) -> list[Figure]:
         outcome = _tap(truck, fleet, booking)
         heard = time.time()
         tapped.append(heard - began)
-        # `settledAt` and `heard` are from one clock. `settledAt` is read before the commit, so this figure is slightly
-        # too large.
+        # `settledAt` and `heard` are times of one clock. `settledAt` is taken before the commit, so this figure is
+        # slightly too large.
         settled.append(heard - datetime.fromisoformat(outcome["settledAt"]).timestamp())
         customer.cancel_booking(booking)
         fleet.until("booking_cancelled", broadcastId=booking)

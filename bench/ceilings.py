@@ -38,8 +38,8 @@ TASKS = ("bare", "unacked")  # keys in Redis that exist as long as a task waits 
 class Ceiling:
     """The highest rate of one operation.
 
-    `milliseconds`: processor time per operation, of all processes that take part and of the client (in `socket_write`
-    without the client).
+    `milliseconds`: processor time per operation, summed over all processes that take part. The client is included,
+    except in `socket_write`.
     """
 
     what: str

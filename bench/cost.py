@@ -211,7 +211,7 @@ class Fleet:
         return [self._put(f"/drivers/{uuid4()}", body) for _ in range(many)]
 
     def add(self, vehicles: Sequence[Answer], drivers: Sequence[Answer]) -> None:
-        """Add a truck for each vehicle and driver in these responses to registrations."""
+        """Add the trucks that were registered: each has a vehicle and a driver from the responses to the registrations."""
         for vehicle, driver in zip(vehicles, drivers, strict=True):
             self._free.append({"vehicleId": vehicle.json()["id"], "driverId": driver.json()["id"]})
 

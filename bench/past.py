@@ -14,7 +14,7 @@ RETENTION_DAYS = 7
 PEOPLE = 5_000  # the number of fleets, each with one truck
 CUSTOMERS = 50_000
 
-# The users whose requests are measured have more finished broadcasts than any other user.
+# These users have the most finished broadcasts. Their requests are measured, because these must be the slowest.
 BUSY_CUSTOMER = UUID(int=1)
 BUSY_FLEET = UUID(int=2)
 BUSY_DRIVER = UUID(int=3)

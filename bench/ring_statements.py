@@ -48,7 +48,7 @@ FILL = """
 
 
 def ring_statements(run: Run) -> list[Figure]:
-    """Measure a ring that finds 250 fleets, each with ten open offers and thirty past ones: with and without the rules."""
+    """Measure a ring that finds 250 fleets, with and without the rules. Each fleet has ten open and thirty past offers."""
     rounds = run.size(120, 3)
     with run.database() as engine:
         ring = _Ring(engine)

@@ -254,7 +254,8 @@ class Act:
             for person in self._watched
             if person.channel is not None
             for frame in person.channel.frames
-            # A customer takes part in this scenario only. Transporters and drivers also get frames of other scenarios.
+            # Frames of transporters and drivers may belong to other scenarios, but a customer takes part in this
+            # scenario only.
             if person in self._customers or frame.data.get("broadcastId") in ids
             if (what := says(frame)) is not None
         ]
@@ -277,7 +278,7 @@ class Act:
         return text
 
     def _tidy(self) -> None:
-        """Cancel the broadcasts that are still open, so that their timers and offers do not disturb other scenarios."""
+        """Cancel the broadcasts that are still open, so that no driver gets an assignment after the scenario has ended."""
         for customer, broadcast_id, kind in self._broadcasts:
             cancel = customer.client.cancel_order if kind == "order" else customer.client.cancel_booking
             with suppress(WeeloError):

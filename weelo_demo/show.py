@@ -137,7 +137,7 @@ class Show:
 
     @contextmanager
     def _drawing(self, picture: Callable[[], RenderableType], *, transient: bool = False) -> Iterator[None]:
-        """Redraw the picture several times a second during the context. `transient`: remove it at the end."""
+        """Redraw the picture several times a second while the `with` block runs. `transient`: remove it at the end."""
         live = Live(
             console=self._console,
             get_renderable=picture,

@@ -85,7 +85,7 @@ def _api() -> Iterator[Manifest]:
     container = _container("api", role="DATABASE_API_URL")
     container["ports"] = [{"name": "http", "containerPort": API_PORT}]
     container |= _probes("http")
-    # The pod goes on for 5 s, to serve connections that arrive while the endpoints are still being updated.
+    # The pod keeps serving for 5 s, because connections still arrive while the endpoints are being updated.
     container["lifecycle"] = {"preStop": {"sleep": {"seconds": 5}}}
     container["resources"] = _resources(cpu="250m", memory="384Mi", limit="768Mi")
     yield _deployment("api", container, replicas=2, port=API_PORT)

@@ -97,7 +97,7 @@ def levers_of_broadcast(status: str) -> list[Lever]:
 
 @dataclass(frozen=True, slots=True)
 class EndTripForm:
-    """The choices of the form that ends a truck's trip: each outcome and each code with what it means."""
+    """The choices of the form that ends a truck's trip: the outcomes, and the reason codes with their meanings."""
 
     outcomes: tuple[EndOutcome, ...] = tuple(EndOutcome)
     # `other` comes first, because a person who telephones rarely gives a reason that has a code of its own.

@@ -153,7 +153,7 @@ def pause_policy(scope: str, name: str) -> Response | str:
 
 
 def _scope(text: str) -> str:
-    """Return the name of a scope. Raises Rejected(NOT_FOUND) if it cannot be one."""
+    """Return the text as the name of a scope. Raises Rejected(NOT_FOUND) if no scope can have this name."""
     try:
         return _SCOPE.validate_python(text)
     except ValidationError:

@@ -34,7 +34,7 @@ def register(app: Flask) -> None:
     def _refuse_other_spellings() -> None:
         as_sent = request.environ.get("RAW_URI", "")
         path = as_sent.partition("?")[0]
-        # A request has no fragment (RFC 9112, section 3.2), but gunicorn accepts one and removes it.
+        # A request must not have a fragment (RFC 9112, section 3.2). gunicorn would accept one and remove it.
         if "#" in as_sent or _NEEDLESSLY_ENCODED.search(path):
             raise Rejected(Code.NOT_FOUND)
         if not _ONE_SLASH.match(request.environ.get("PATH_INFO", "")):

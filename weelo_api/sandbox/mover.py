@@ -53,7 +53,8 @@ _STATE = text(f"""
 _FIRST = (
     select(ADVANCES).where(ADVANCES.c.ended_at.is_(None)).order_by(ADVANCES.c.position).limit(1)
 ).with_for_update()
-# The two times of a command that is due at once come from two readings of the clock, so they differ a little.
+# The two times of a command without a delay come from two readings of the clock. Less than 10 ms between them is no
+# delay.
 _DELAYED = "due_at > received_at + interval '10 milliseconds'"
 _EXECUTED = text(f"SELECT count(*) FROM mailbox WHERE settled_at >= :began_at AND {_DELAYED}")
 _NEWLY_DUE = select(MAILBOX.c.id, MAILBOX.c.name, MAILBOX.c.due_at, MAILBOX.c.retry_at).where(

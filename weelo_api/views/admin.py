@@ -102,7 +102,7 @@ class AuditQuery(Period):
 
 
 def widen_command(broadcast_id: UUID, reason: str) -> WidenByOperator:
-    """Return the command that makes the next step of the search, as of now."""
+    """Return the command that makes the search's next step. It names this step, so that the step is made only once."""
     with primary_session() as session:
         following = admin_broadcasts.next_step(session, broadcast_id)
     return WidenByOperator(
