@@ -21,7 +21,7 @@ _broker = (
 broker_url = _broker["broker_url"]
 broker_use_ssl = _broker["broker_use_ssl"]
 broker_connection_retry_on_startup = True
-broker_connection_max_retries = None  # a worker waits for the broker for any time
+broker_connection_max_retries = None  # a worker waits for the broker for as long as necessary
 broker_channel_error_retry = (
     True  # also retry if Redis refuses commands, because it is a replica, is full, or its ACL forbids them
 )
@@ -34,7 +34,7 @@ broker_transport_options = {
     # Each queue has one list in Redis per priority. The list of priority 0 has the name of the queue.
     "priority_steps": list(PRIORITIES),
     "unacked_restore_interval": 5,
-    "visibility_timeout": 3600,  # longer than any countdown, or Redis would deliver the message twice
+    "visibility_timeout": 3600,  # longer than any countdown, or Redis would deliver its message twice
     "global_keyprefix": "weelo:celery:",
 }
 if _on_rabbitmq:

@@ -186,7 +186,7 @@ class Meter:
     def _wait_until_nothing_is_due(self) -> None:
         waiting = select(func.count()).select_from(MailboxRow).where(due())
         eventually(lambda: self._database.execute(waiting).scalar_one() == 0, within=60, every=0.1)
-        # After the last commit, messages are still being acknowledged and frames being sent, which counts as well.
+        # After the last commit, messages are still acknowledged and frames sent. This work is a part of the cost.
         time.sleep(0.2)
 
 

@@ -42,7 +42,10 @@ _PARAMETER = re.compile(r"<(?:[^:<>]+:)?(\w+)>")
 
 
 def register(app: Flask) -> None:
-    """Count every request of this app. Call this first, so that the time includes all other functions."""
+    """Count every request of this app, and measure its time.
+
+    Call this first, so that the time includes all other functions.
+    """
 
     @app.before_request
     def _begin() -> None:

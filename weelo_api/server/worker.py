@@ -207,7 +207,8 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
         if conn.sock.fileno() < 0:
-            # The socket was detached: it is a WebSocket now and belongs to the hub (see websocket/endpoint.py).
+            # The socket was detached: it is a WebSocket now and belongs to the hub (see websocket/endpoint.py). So it
+            # is only counted out here, and not closed.
             self.nr_conns -= 1
             return
         if fs.cancelled() or fs.exception() is not None:
