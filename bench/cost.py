@@ -288,5 +288,5 @@ def _receiving(system: System, fleet: Fleet) -> Iterator[None]:
             yield
         finally:
             over.set()
-    receiving.result()  # raises if the server closed the connection
+    receiving.result()  # this raises an error if the server has closed the connection
     phone.close()

@@ -92,7 +92,8 @@ def a_thousand_readers(run: Run) -> list[Figure]:
 def idle_sockets(run: Run) -> list[Figure]:
     """Measure the memory of 2,000 idle sockets in a fresh API process."""
     system, count = run.system, run.size(2_000, 100)
-    system.kill(API)  # in an old process the sockets would reuse memory that earlier sockets have freed
+    # Measured in a new process, because in an old one sockets would reuse memory that earlier sockets have freed.
+    system.kill(API)
     eventually(lambda: len(system.pids(API)) >= 3 and _ready(system), within=30)
     before = _memory(system)
     readers = _enter(system, count)

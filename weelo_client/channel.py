@@ -281,7 +281,8 @@ class Channel:
             if self._asked_again_after != last:
                 self._asked_again_after, self._gap_seen_at = last, seq
                 self._resume()
-                return False  # the server sends this line again, after the missing ones
+                # Dropped for now, because the server sends this line again after the missing ones.
+                return False
             if seq > self._gap_seen_at:
                 # A live event arrived before the requested lines, among which the server sends it again.
                 return False
@@ -304,5 +305,5 @@ class Channel:
         try:
             connection.send(json.dumps(message))
         except (OSError, websocket.WebSocketException):
-            return False  # the reading thread detects the broken connection and reconnects
+            return False  # ignored, because the reading thread detects the broken connection and reconnects
         return True

@@ -24,7 +24,8 @@ from weelo_demo.terminal import show_cursor_when_terminated
 __all__ = ["play", "show_cursor_when_terminated"]
 
 AS_IT_SHOULD, NOT_AS_IT_SHOULD, NOT_PLAYED, INTERRUPTED = 0, 1, 2, 130
-CONNECTIONS = 64  # enough for thirty racers, twelve concurrent requests of the fleet, and some reads
+# Connections in the pool: for thirty racers, twelve concurrent requests of the fleet, and some reads.
+CONNECTIONS = 64
 CHECK_SECONDS = 5.0
 # The pause between two scenarios, so that people can follow the output. It does not stop scenarios that are played at
 # the same time.

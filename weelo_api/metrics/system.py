@@ -116,7 +116,7 @@ def _keys() -> _Keys:
     seen = consumption()
     try:
         return _Keys(seen, count_online())
-    except ResponseError as refusal:  # such as a Redis that permits this user no scripts
+    except ResponseError as refusal:  # for example, Redis may permit this user no scripts
         log.warning("transporters online cannot be counted: %s", refusal)
         return _Keys(seen, None)
 

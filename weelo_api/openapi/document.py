@@ -286,7 +286,8 @@ def _request_header(each: Any) -> dict[str, Any]:
 
 def _security(route: Route) -> list[dict[str, list[str]]]:
     if route.endpoint == SOCKET:
-        return [{"jwt": []}, {}]  # the token may be in the header, or else in the first frame
+        # Optional, because the token may be in the first frame instead of the header.
+        return [{"jwt": []}, {}]
     return [{"jwt": []}] if route.roles else []
 
 

@@ -327,7 +327,8 @@ class _Reader:
             raise BadRequest(f"The body cannot be read: {error}") from error
         self._missing -= len(data)
         if not data and self._missing > 0:
-            # The part that was received may be valid JSON by chance, but it is not the whole body.
+            # The part that was received is refused, because it may be valid JSON by chance although it is not the whole
+            # body.
             raise BadRequest(
                 f"The body ended, or its time was over, {self._missing} bytes before its Content-Length."
             )
