@@ -32,7 +32,7 @@ while sockets[0].recv(1):
 
 
 def bare_loop(readers: int) -> tuple[list[float], float]:
-    """Request TURNS times that the server writes a frame to every reader. Return the durations, and the processor time.
+    """Make the server write a frame to every reader, TURNS times. Return the durations, and the processor time.
 
     A duration is the seconds from a request until the last reader has its frame. The processor time is the server's, in
     seconds per frame.

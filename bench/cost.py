@@ -48,7 +48,7 @@ IDLE = "the idle system"
 
 
 def cost(run: Run) -> list[Figure]:
-    """Measure processor time per operation by kind of process, operations per second, and the idle system."""
+    """Measure processor time per operation by kind of process, operations per second, and what the idle system uses."""
     # Each round is (number of clients, number of operations of each kind). In the full form the first round only warms
     # up: the second round has one client too, and its figures replace those of the first.
     rounds = run.size(((1, 8), (1, 60), (8, 120), (32, 160)), ((1, 1), (2, 2)))

@@ -14,7 +14,8 @@ RETENTION_DAYS = 7
 PEOPLE = 5_000  # the number of fleets, each with one truck
 CUSTOMERS = 50_000
 
-# These users have the most finished broadcasts. Their requests are measured, because these must be the slowest.
+# These users have the most finished broadcasts. Their requests are measured, because they are expected to be the
+# slowest.
 BUSY_CUSTOMER = UUID(int=1)
 BUSY_FLEET = UUID(int=2)
 BUSY_DRIVER = UUID(int=3)

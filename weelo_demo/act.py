@@ -175,7 +175,7 @@ class Act:
     def order(
         self, customer: Customer, wanted: Mapping[VehicleKind, int], near: Point, address: str
     ) -> Broadcast:
-        """Create an order of several kinds of trucks, with the number of each, to the same depot as `ask`."""
+        """Create an order to the same depot as `ask`, for the given number of trucks of each kind."""
         asked = ", ".join(f"{count} × {kind}" for kind, count in wanted.items())
         self.note(customer.name, "asks", f"{asked} at {address}")
         rows: list[VehicleRequirement] = [

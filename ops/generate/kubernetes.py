@@ -200,7 +200,8 @@ def _container(name: str, *, role: str | None) -> Manifest:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        # Files of metrics and temporary files. gunicorn keeps its heartbeats in /dev/shm, which is writable.
+        # /tmp has the files of metrics and temporary files. gunicorn keeps its heartbeats in /dev/shm, which is
+        # writable.
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 (a volume of the pod's own)
     }
 

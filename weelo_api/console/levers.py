@@ -204,7 +204,7 @@ def _outcome_row(lever: str, outcome: CommandOutcome, back: str) -> Response:
 
 @api.get("/commands/<uuid:command_id>")
 def outcome(command_id: UUID) -> Response | str:
-    """Return the outcome of a command that this operator has sent, as a page or as a row of one."""
+    """Return the outcome of a command that this operator has sent, as a page or as a row to be inserted into a page."""
     found = gateway.find(command_id, console_session().user)
     if found is None:
         raise Rejected(Code.NOT_FOUND)

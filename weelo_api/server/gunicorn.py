@@ -55,7 +55,7 @@ CLOSE_WITHIN_SECONDS = 3.0
 
 def start() -> Flask:
     """Prepare the arbiter's process and return the application. gunicorn calls this once, before the first fork."""
-    # Gunicorn would require every path to begin with this variable's value.
+    # gunicorn would require every path to begin with the value of SCRIPT_NAME.
     os.environ.pop("SCRIPT_NAME", None)
     bootstrap.start_server("api", always_share_metrics=True)
     from weelo_api import create_app

@@ -217,8 +217,8 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         if fs.result():
             next_head = conn.parser.unreader.buf.getvalue()
             if next_head and not _is_whole(next_head):
-                # Part of the next head came with this request. It waits on the poller, whereas gthread would let a
-                # thread wait for the rest.
+                # Part of the next head came with this request. The connection waits for the rest on the poller, whereas
+                # gthread would let a thread wait.
                 conn.sock.setblocking(False)
                 self._await_head(conn)
             else:
@@ -263,7 +263,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
             self._end_lingering(self._lingering.popleft()[1])
         for conn, until in list(self._read_until.items()):
             if until <= now:
-                # The thread that reads the body gets end-of-file, and can still write a response.
+                # Only receiving ends: the thread that reads the body gets end-of-file, and can still write a response.
                 with suppress(OSError):
                     conn.sock.shutdown(socket.SHUT_RD)
                 self._read_until.pop(conn, None)

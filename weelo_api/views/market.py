@@ -32,7 +32,7 @@ class MarketQuery(Query):
 @allow(Role.ADMIN)
 @rejects(Code.VALIDATION_ERROR)
 def figures(query: MarketQuery) -> Response:
-    """What became of the requests of a period: how many slots were won, expired or cancelled, and after how long."""
+    """What became of the requests of a period: won, expired and cancelled slots, and the times until slots were won."""
     now = clock.now()
     with replica_session() as session:
         areas = policies.scopes(session) if query.area is not None else ()

@@ -150,7 +150,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What became of the requests of a period: how many slots were won, expired or cancelled, and after how long
+         * What became of the requests of a period: won, expired and cancelled slots, and the times until slots were won
          * @description For: admin.
          */
         get: operations["marketFigures"];
@@ -6855,7 +6855,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What became of the requests of a period: how many slots were won, expired or cancelled, and after how long. */
+            /** @description What became of the requests of a period: won, expired and cancelled slots, and the times until slots were won. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];

@@ -106,7 +106,7 @@ def _with_nulls(model: type[Model], **given: Any) -> Model:
 def _about(status: BroadcastStatus, version: int, seconds: float) -> dict[str, Any]:
     """Return the fields that every event about a broadcast has.
 
-    The booking reaches `status` `seconds` after its creation.
+    The booking reaches this status `seconds` after its creation.
     """
     return {
         "broadcast_id": _BROADCAST,
