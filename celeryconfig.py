@@ -31,7 +31,8 @@ broker_transport_options = {
     "socket_connect_timeout": 2,
     "socket_keepalive": True,
     "health_check_interval": 10,
-    # Each queue has one list in Redis per priority. The list of priority 0 has the name of the queue.
+    # Each queue has one list in Redis for each of these priorities. The list of priority 0 has the name of the queue,
+    # the others have longer names.
     "priority_steps": list(PRIORITIES),
     "unacked_restore_interval": 5,
     "visibility_timeout": 3600,  # longer than any countdown, or Redis would deliver its message twice

@@ -44,7 +44,8 @@ def play(url: str, secret: str, console: Console | None = None, *, audience: str
     the demo could not begin, 130 if it was interrupted.
     """
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # some terminal encodings lack letters of the towns' names
+        # Replace letters that the terminal's encoding lacks, such as some in the towns' names.
+        sys.stdout.reconfigure(errors="replace")
     show = Show(console or Console())
     try:
         with ExitStack() as stage:

@@ -38,7 +38,8 @@ preload_app = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True  # if enabled, servers on one machine would share one control socket
 accesslog = None
-# The paths under `/devices` contain an FCM token, which may have 4,096 characters.
+# The request line must have room for the paths under `/devices`. They contain an FCM token, which may have 4,096
+# characters.
 limit_request_line = 8_190
 # The API uses neither the client's address nor the scheme that a proxy reports, so it trusts forwarding headers from no
 # peer. By default gunicorn accepts them from loopback and Unix sockets, and a header could change the path after a
