@@ -10,7 +10,7 @@ from weelo_workers.settings import ConfigurationError, settings
 try:
     settings()
 except ConfigurationError as unusable:
-    raise SystemExit(f"weelo: {unusable}") from None  # one line instead of a traceback of ninety lines
+    raise SystemExit(f"weelo: {unusable}") from None  # prints one line instead of a traceback of ninety lines
 
 _on_rabbitmq = rabbitmq_url.is_rabbitmq(settings().broker_url)
 _broker = (
@@ -21,7 +21,7 @@ _broker = (
 broker_url = _broker["broker_url"]
 broker_use_ssl = _broker["broker_use_ssl"]
 broker_connection_retry_on_startup = True
-broker_connection_max_retries = None  # a worker waits for the broker without a limit
+broker_connection_max_retries = None  # a worker waits for the broker for as long as necessary
 broker_channel_error_retry = (
     True  # also retry if Redis refuses commands, because it is a replica, is full, or its ACL forbids them
 )
@@ -31,10 +31,11 @@ broker_transport_options = {
     "socket_connect_timeout": 2,
     "socket_keepalive": True,
     "health_check_interval": 10,
-    # Each queue has one list in Redis per priority. The list of priority 0 has the name of the queue.
+    # Each queue has one list in Redis for each of these priorities. The list of priority 0 has the name of the queue,
+    # the others have longer names.
     "priority_steps": list(PRIORITIES),
     "unacked_restore_interval": 5,
-    "visibility_timeout": 3600,  # longer than any countdown (CeleryWaker.LONGEST_COUNTDOWN_SECONDS)
+    "visibility_timeout": 3600,  # longer than any countdown, or Redis would deliver its message twice
     "global_keyprefix": "weelo:celery:",
 }
 if _on_rabbitmq:
@@ -56,8 +57,8 @@ task_reject_on_worker_lost = True  # if false, the message of a killed child pro
 task_store_errors_even_if_ignored = False
 worker_prefetch_multiplier = 1
 # These limits end a handler that hangs outside the database (the database's own limits are shorter). Then the child
-# process is replaced, and the row remains. The notifier's threads cannot be ended by these limits, but only FCM can
-# hang there, and its limit is 10 s.
+# process is replaced, and the row remains. These limits cannot end the notifier's threads. There only a request to FCM
+# can hang, and it has a time limit of 10 s.
 task_time_limit = 60
 worker_cancel_long_running_tasks_on_connection_loss = False
 worker_proc_alive_timeout = 30

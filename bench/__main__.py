@@ -44,7 +44,7 @@ from weelo_workers.runtime.embedded import Postgres, Valkey
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Measures that share one start of the system, and the settings that they need."""
+    """Measures for which the system is started once, and the settings that they need."""
 
     settings: Mapping[str, str]
     quick_settings: Mapping[str, str]
@@ -81,7 +81,7 @@ STAGES = (
     ),
 )
 NAMES = [measure.__name__ for stage in STAGES for measure in stage.measures]
-# The full measure `history` takes minutes and gigabytes, so it runs only if it is named.
+# The full measure `history` takes minutes and gigabytes of disk, so it runs only if it is named.
 ON_DEMAND = ("history",)
 
 
@@ -99,11 +99,12 @@ ON_DEMAND = ("history",)
     help="Keep the figures in this folder, and compare them with those in it.",
 )
 def main(measures: tuple[str, ...], folder: Path, *, quick: bool) -> None:
-    """Measure the running system. Without MEASURES, run every measure that does not take gigabytes."""
+    """Measure the running system. Without MEASURES, run every measure that does not fill gigabytes of disk."""
     chosen = measures or [name for name in NAMES if quick or name not in ON_DEMAND]
     console = Console(width=220)  # tables in Markdown must not be wrapped
     with tempfile.TemporaryDirectory(prefix="weelo-bench-") as temporary:
-        Path(temporary).chmod(0o755)  # under root, PostgreSQL runs as another user, who needs access
+        # If we are root, PostgreSQL runs as another user, who must be able to read this folder.
+        Path(temporary).chmod(0o755)
         data = Path(temporary) / "data"
         try:
             taken = _measure(data, chosen, console, quick=quick)
@@ -118,7 +119,7 @@ def main(measures: tuple[str, ...], folder: Path, *, quick: bool) -> None:
 
 
 def _measure(data: Path, chosen: Sequence[str], console: Console, *, quick: bool) -> list[Figure]:
-    """Start the system for each stage, and return the figures of the ceilings and of the chosen measures."""
+    """Start the system once per stage, and return the figures of the chosen measures and of the ceilings."""
     taken: list[Figure] = []
     known: ceilings.Ceilings | None = None
     for stage in STAGES:

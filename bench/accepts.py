@@ -30,8 +30,8 @@ def idle(run: Run) -> list[Figure]:
         outcome = _tap(truck, fleet, booking)
         heard = time.time()
         tapped.append(heard - began)
-        # `settledAt` and `heard` are from one clock. `settledAt` is read before the commit, so this figure is slightly
-        # too large.
+        # `settledAt` and `heard` are times of one clock. `settledAt` is taken before the commit, so this figure is
+        # slightly too large.
         settled.append(heard - datetime.fromisoformat(outcome["settledAt"]).timestamp())
         customer.cancel_booking(booking)
         fleet.until("booking_cancelled", broadcastId=booking)
@@ -54,7 +54,7 @@ def idle(run: Run) -> list[Figure]:
 
 
 def race(run: Run) -> list[Figure]:
-    """Measure the time from an accept to its frame while 60 transporters accept the same slot at once."""
+    """Measure the time from an accept to the frame with its outcome while 60 transporters accept the same slot at once."""
     system, racers, rounds = run.system, run.size(60, 5), run.size(5, 1)
     with ThreadPoolExecutor(16) as pool:
         trucks = list(pool.map(lambda _: Truck(system), range(racers)))

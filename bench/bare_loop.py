@@ -32,7 +32,11 @@ while sockets[0].recv(1):
 
 
 def bare_loop(readers: int) -> tuple[list[float], float]:
-    """Return the seconds of each turn until the last reader has its frame, and the processor seconds per frame."""
+    """Make the server write a frame to every reader, TURNS times. Return the durations, and the processor time.
+
+    A duration is the seconds from a request until the last reader has its frame. The processor time is the server's, in
+    seconds per frame.
+    """
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER, str(readers), str(PADDING)], stdout=subprocess.PIPE
     )

@@ -38,8 +38,8 @@ TASKS = ("bare", "unacked")  # keys in Redis that exist as long as a task waits 
 class Ceiling:
     """The highest rate of one operation.
 
-    `milliseconds`: processor time per operation, of all processes that take part and of the client (in `socket_write`
-    without the client).
+    `milliseconds`: processor time per operation, summed over all processes that take part. The client is included,
+    except in `socket_write`.
     """
 
     what: str
@@ -109,12 +109,12 @@ def _no_op_task(redis: Redis, broker_pid: int, many: int) -> Ceiling:
                 nothing.apply_async([str(uuid4())], retry=False)
             eventually(lambda: not any(redis.exists(key) for key in TASKS), within=60, every=0.01)
 
-        publish(20)  # these tasks wait until the worker has started
+        publish(20)  # not measured: these tasks also wait until the worker has started
         return _measured("no-op Celery task", many, lambda: publish(many), worker, broker_pid)
 
 
 def _flask_and_enqueue(broker_pid: int, many: int) -> Ceiling:
-    """Send requests of eight clients in a closed loop to gunicorn with two processes, as many as our API has."""
+    """Send requests of eight clients in a closed loop to gunicorn. Its two processes are as many as our API has."""
     port = free_port()
     options = (
         "--worker-class=gthread",

@@ -32,7 +32,7 @@ SETTINGS: Mapping[str, str] = {
     "BROADCAST_TIMEOUT_SECONDS": "3600",
     "DRIVER_ACCEPT_SECONDS": "3600",
     "PRESENCE_TTL_SECONDS": "3600",
-    # No request is refused. The limits are not needed, because each client waits for its response.
+    # With these limits no request is refused. A flood cannot arise, because each client waits for its response.
     "MAX_OPEN_OFFERS": "10000",
     "COMMANDS_PER_SECOND": "10000",
     "SHED_AFTER_SECONDS": "600",
@@ -48,7 +48,7 @@ IDLE = "the idle system"
 
 
 def cost(run: Run) -> list[Figure]:
-    """Measure processor time per operation by kind of process, operations per second, and the idle system."""
+    """Measure processor time per operation by kind of process, operations per second, and what the idle system uses."""
     # Each round is (number of clients, number of operations of each kind). In the full form the first round only warms
     # up: the second round has one client too, and its figures replace those of the first.
     rounds = run.size(((1, 8), (1, 60), (8, 120), (32, 160)), ((1, 1), (2, 2)))
@@ -159,7 +159,11 @@ class Meter:
         return answers
 
     def figures(self) -> list[Figure]:
-        """Return the rows of three tables: processor time in ms and in no-op tasks, and rates by number of clients."""
+        """Return the rows of three tables.
+
+        They show processor time in ms, the same time divided by that of a no-op task, and operations per second by
+        number of clients.
+        """
         unit = self._run.ceilings.no_op_task.milliseconds
         by_kind, in_units, rates = [], [], []
         for (operation, clients), batch in self.batches.items():
@@ -182,7 +186,8 @@ class Meter:
     def _wait_until_nothing_is_due(self) -> None:
         waiting = select(func.count()).select_from(MailboxRow).where(due())
         eventually(lambda: self._database.execute(waiting).scalar_one() == 0, within=60, every=0.1)
-        time.sleep(0.2)  # after the last commit, messages are still being acknowledged and frames being sent
+        # After the last commit, messages are still acknowledged and frames sent. This work is a part of the cost.
+        time.sleep(0.2)
 
 
 class Fleet:
@@ -206,7 +211,7 @@ class Fleet:
         return [self._put(f"/drivers/{uuid4()}", body) for _ in range(many)]
 
     def add(self, vehicles: Sequence[Answer], drivers: Sequence[Answer]) -> None:
-        """Add a truck for each vehicle and driver in these responses to registrations."""
+        """Add the trucks that were registered: each has a vehicle and a driver from the responses to the registrations."""
         for vehicle, driver in zip(vehicles, drivers, strict=True):
             self._free.append({"vehicleId": vehicle.json()["id"], "driverId": driver.json()["id"]})
 
@@ -246,7 +251,10 @@ def _send(run: Run, requests: Sequence[bytes]) -> list[Answer]:
 
 
 def _bookings(kind: tuple[str, str], many: int) -> list[bytes]:
-    """Return `many` requests that book one truck. Each has a new customer, who may have only one open booking."""
+    """Return `many` requests that book one truck.
+
+    Each is from a new customer, because a customer may have only one open booking.
+    """
     body = {**BOOKING, "vehicleType": kind[0], "vehicleSubtype": kind[1]}
     return [
         request("POST", "/bookings", Role.CUSTOMER, uuid4(), body, wait=WAIT_SECONDS, key=True)
@@ -280,5 +288,5 @@ def _receiving(system: System, fleet: Fleet) -> Iterator[None]:
             yield
         finally:
             over.set()
-    receiving.result()  # raises if the server closed the connection
+    receiving.result()  # this raises an error if the server has closed the connection
     phone.close()

@@ -129,7 +129,7 @@ class Player:
 
 
 def _retention(engine: Engine) -> list[Figure]:
-    """Purge ten batches of rows of each kind that are older than their retention, and measure each batch."""
+    """Purge ten batches of each kind of rows that are older than their retention period, and measure each batch."""
     from weelo_workers.messaging import retention
 
     figures = []

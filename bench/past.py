@@ -14,7 +14,8 @@ RETENTION_DAYS = 7
 PEOPLE = 5_000  # the number of fleets, each with one truck
 CUSTOMERS = 50_000
 
-# The users whose requests are measured have more finished broadcasts than any other user.
+# These users have the most finished broadcasts. Their requests are measured, because they are expected to be the
+# slowest.
 BUSY_CUSTOMER = UUID(int=1)
 BUSY_FLEET = UUID(int=2)
 BUSY_DRIVER = UUID(int=3)
@@ -122,14 +123,14 @@ SIZES = """
 
 
 def populate(engine: Engine) -> None:
-    """Insert fleets with a driver and a vehicle each, which databases with and without finished broadcasts need."""
+    """Insert fleets with a driver and a vehicle each. Databases without finished broadcasts need them, too."""
     _run(engine, PEOPLE_SQL)
 
 
 def make_past(engine: Engine, broadcasts: int) -> None:
     """Insert this many finished broadcasts, PER_DAY for each past day.
 
-    Their commands and events go back one day further than the retention, so that there are rows to purge.
+    Their oldest commands and events are one day older than the retention period, so that there are rows to purge.
     """
     _run(engine, PAST_SQL, many=broadcasts, kept_days=RETENTION_DAYS + 1)
 

@@ -22,7 +22,8 @@ def kinds(system: System, data: Path) -> dict[str, list[int]]:
     servers = {"PostgreSQL": Postgres(data).pid(), "Redis": Valkey(data).pid()}
     found: dict[str, list[int]] = {}
     for program in psutil.Process(system.process.pid).children():
-        if program.pid not in servers.values():  # the servers are child processes of the supervisor, too
+        # The servers are the supervisor's children, too, but have kinds of their own.
+        if program.pid not in servers.values():
             with suppress(psutil.NoSuchProcess):
                 found.setdefault(_kind(program.cmdline()), []).extend(_tree(program.pid))
     found[SUPERVISOR] = [system.process.pid, *found.pop(SUPERVISOR, [])]

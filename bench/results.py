@@ -19,7 +19,7 @@ FOLDER = ROOT / ".weelo-bench"
 
 
 def machine() -> str:
-    """Return a description of what must be the same for two runs to be comparable."""
+    """Return the processor, its cores and Python's version. Two runs are comparable if these are the same."""
     return f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 

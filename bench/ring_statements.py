@@ -1,4 +1,4 @@
-"""The statements of one ring with all rules about the order of its offers, and without them."""
+"""Compares the SQL statements of one ring with and without the rules that decide which fleets get its offers first."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from weelo_workers.queries.open_offers import of_new_offer
 
 FLEETS, OFFERS_EACH, KIND = 250, 40, "trailer:bench"
 RULES = ("is_blocked", "preferred", "last_offered_at")
-"""The columns of the search that these rules read. The search without them reads nothing in their place."""
+"""The columns that only these rules need. The search without the rules does not select these columns."""
 
 FILL = """
     CREATE TEMPORARY TABLE bench_fleets ON COMMIT PRESERVE ROWS AS
@@ -48,13 +48,13 @@ FILL = """
 
 
 def ring_statements(run: Run) -> list[Figure]:
-    """Measure a ring that finds 250 fleets, each with ten open offers and thirty past ones: with and without the rules."""
+    """Measure a ring that finds 250 fleets, with and without the rules. Each fleet has ten open and thirty past offers."""
     rounds = run.size(120, 3)
     with run.database() as engine:
         ring = _Ring(engine)
         taken: dict[str, list[float]] = {"without the rules": [], "with the rules": []}
         searches = {"without the rules": ring.without, "with the rules": THOSE_IN_PRESENCE}
-        # The two variants take turns, so that other load on the machine slows both.
+        # The two variants take turns, so that other load on the machine slows both of them alike.
         for _ in range(rounds):
             for name, search in searches.items():
                 taken[name].append(_seconds(lambda: ring.offer(search)))  # noqa: B023
@@ -76,7 +76,7 @@ def ring_statements(run: Run) -> list[Figure]:
 
 
 class _Ring:
-    """A broadcast and fleets near its pickup. Each offer is rolled back, so every ring finds the same rows."""
+    """A broadcast and fleets near its pickup. Offers are rolled back, so that every ring finds the same rows."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine

@@ -1,4 +1,4 @@
-"""Connects this process to other servers, even if modules that use the settings are already imported."""
+"""Connects this process to the servers that are measured, even if modules have already read other settings."""
 
 from __future__ import annotations
 

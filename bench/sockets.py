@@ -92,7 +92,8 @@ def a_thousand_readers(run: Run) -> list[Figure]:
 def idle_sockets(run: Run) -> list[Figure]:
     """Measure the memory of 2,000 idle sockets in a fresh API process."""
     system, count = run.system, run.size(2_000, 100)
-    system.kill(API)  # in an old process the sockets would reuse memory that earlier sockets have freed
+    # Measured in a new process, because in an old one sockets would reuse memory that earlier sockets have freed.
+    system.kill(API)
     eventually(lambda: len(system.pids(API)) >= 3 and _ready(system), within=30)
     before = _memory(system)
     readers = _enter(system, count)
@@ -104,7 +105,10 @@ def idle_sockets(run: Run) -> list[Figure]:
 
 
 def a_stalled_reader(run: Run) -> list[Figure]:
-    """Measure the latency of 20 clients while another client is sent much data and reads it, or does not read it."""
+    """Measure the latency of 20 clients while another client is sent much data.
+
+    Compare turns in which it reads the data with turns in which it does not.
+    """
     turns, rounds = run.size(6, 2), run.size(100, 5)
     log_writer, others = LogWriter(), _enter(run.system, OTHERS)
     taken: dict[bool, list[float]] = {True: [], False: []}

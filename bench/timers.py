@@ -16,7 +16,8 @@ from tests.support.waiting import eventually
 from weelo_workers.contracts.statuses import Role
 
 CLIENTS = 8
-"""At most this many requests wait for their outcomes at once, so a slow machine gets fewer and need not shed any."""
+"""At most this many requests wait for their outcomes at once. So a slow machine gets fewer requests per second, and
+need not refuse any."""
 PER_SECOND = 35
 """The highest rate at which requests are sent. Their timers become due at the same rate."""
 
@@ -37,7 +38,7 @@ def thousand_pending(run: Run) -> list[Figure]:
     ):
         mark = {"mark": connection.execute(text("SELECT clock_timestamp()")).scalar_one()}
         began, created = time.monotonic(), 0
-        while created < many:  # requests that are shed nevertheless are replaced by new ones
+        while created < many:  # if requests were answered with 503, new ones replace them
             statuses = [
                 answer.status for answer in closed_loop(run.system.port, _requests(many - created), CLIENTS)
             ]
@@ -64,7 +65,7 @@ def thousand_pending(run: Run) -> list[Figure]:
 
 
 def _requests(many: int) -> Iterator[bytes]:
-    """Yield requests of different customers for a kind of truck that no fleet has, PER_SECOND at most."""
+    """Yield requests of different customers for a kind of truck that no fleet has, at most PER_SECOND in a second."""
     began = time.monotonic()
     body = {**BOOKING, **dict(zip(("vehicleType", "vehicleSubtype"), UNAVAILABLE_KIND, strict=True))}
     for number in range(many):

@@ -29,7 +29,8 @@ LEEWAY = timedelta(seconds=30)
 _INVALID = (jwt.InvalidTokenError, TypeError, ValueError, OverflowError, OSError)
 """The errors of PyJWT, and of functions that convert the claims of a token, such as UUID."""
 
-# Some libraries encode "never expires" as the last second of the year 9999. Adding the leeway to it would overflow.
+# Some libraries encode "never expires" as the last second of the year 9999. Adding the leeway to it would overflow, so
+# the sum is limited to this time.
 _LATEST = datetime.max.replace(tzinfo=UTC)
 
 

@@ -22,13 +22,14 @@ log = logging.getLogger(__name__)
 
 
 def transporter_heartbeat(transporter_id: UUID, latitude: float, longitude: float) -> None:
-    """Extend the presence of an available transporter by one TTL, at this place.
+    """Extend the presence of an available transporter by one TTL, at this position.
 
     If Redis does not know the transporter (the presence has expired, Redis was emptied, or the transporter has just
-    gone online and this is not in Redis yet), presence is restored from PostgreSQL. The first place after going online
-    starts a search for missed broadcasts, because the search on going online had no place to measure distances from. A
-    place far from the last one starts a search as well, because a phone may send an old place first. For every other
-    place, broadcasts whose rings now reach the transporter are offered. Without Redis the heartbeat is lost.
+    gone online and this is not in Redis yet), presence is restored from PostgreSQL. The first position after going
+    online starts a search for missed broadcasts, because the search on going online had no position to measure
+    distances from. A position far from the last one starts a search as well, because a phone may send an old position
+    first. After every other position, broadcasts whose rings now reach the transporter are offered. Without Redis the
+    heartbeat is lost.
     """
     here = presence.Point(latitude, longitude)
     try:
@@ -57,10 +58,10 @@ def _after_heartbeat(
 
 
 def _first_heartbeat(transporter_id: UUID, here: presence.Point, absent: presence.Absent) -> None:
-    """Send CatchUp, which looks for broadcasts that the transporter has missed, and store the transporter's place.
+    """Send CatchUp, which looks for broadcasts that the transporter has missed, and store the transporter's position.
 
-    The place is stored last. If the process crashes before that, the next heartbeat sends CatchUp again. The command
-    contains the place, because it may be executed before the place is stored.
+    The position is stored last. If the process crashes before that, the next heartbeat sends CatchUp again. The command
+    contains the position, because the command may be executed before the position is stored.
     """
     catch_up = CatchUp(transporter_id=transporter_id, latitude=here.latitude, longitude=here.longitude)
     if absent is not presence.Absent.UNKNOWN:

@@ -32,9 +32,8 @@ class AdminCommands(Commands):
     def market(self, start: str | None = None, end: str | None = None, area: str | None = None) -> Market:
         """Return the market figures of the requests that were created from `start` until before `end`.
 
-        By default these are the requests of the last 24 hours; a period may have 31 days at most. The times are in
-        RFC 3339 with a zone.
-        `area`: only the requests of this area.
+        By default these are the requests of the last 24 hours. A period may have at most 31 days. The times are in RFC
+        3339 with a zone. `area`: only the requests of this area.
         """
         query = {"from": start, "to": end, "area": area}
         return cast(Market, self.get("/admin/market", **query))
@@ -180,7 +179,7 @@ class AdminCommands(Commands):
     ) -> Availability:
         """Put a transporter online or offline.
 
-        409 TRANSPORTER_SILENT if a transporter is put online whose app is not running.
+        409 TRANSPORTER_SILENT if the transporter is to go online, but the app is not running.
         """
         body = {"isAvailable": is_available, "reason": reason}
         path = f"/admin/transporters/{transporter_id}/availability"

@@ -149,8 +149,8 @@ class Channel:
             except (OSError, websocket.WebSocketException) as error:
                 self._received.connection_error = str(error) or type(error).__name__
             except Exception as defect:
-                # An unexpected exception is a defect of the client or of `on_frame`. Other threads must not wait for a
-                # reading thread that has died.
+                # Any other exception is a defect of the client or of `on_frame`. It ends the channel, because otherwise
+                # other threads would wait for ever for this thread.
                 self._received.end(ChannelEnded(f"reading failed: {defect!r}"))
                 raise
             finally:
@@ -218,7 +218,8 @@ class Channel:
     def _past_proxies(self) -> dict[str, Any]:
         """Return the options by which a connection to this machine bypasses any proxy that the environment names.
 
-        websocket-client reads `http_no_proxy` only if `http_proxy_host` is given. The proxy named here is never used.
+        websocket-client reads `http_no_proxy` only if `http_proxy_host` is given. So a proxy is given, which is never
+        used.
         """
         if not is_loopback(self._url):
             return {}
@@ -280,7 +281,8 @@ class Channel:
             if self._asked_again_after != last:
                 self._asked_again_after, self._gap_seen_at = last, seq
                 self._resume()
-                return False  # the server sends this line again, after the missing ones
+                # Dropped for now, because the server sends this line again after the missing ones.
+                return False
             if seq > self._gap_seen_at:
                 # A live event arrived before the requested lines, among which the server sends it again.
                 return False
@@ -303,5 +305,5 @@ class Channel:
         try:
             connection.send(json.dumps(message))
         except (OSError, websocket.WebSocketException):
-            return False  # the reading thread detects the broken connection and reconnects
+            return False  # ignored, because the reading thread detects the broken connection and reconnects
         return True

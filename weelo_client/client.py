@@ -32,8 +32,9 @@ class WeeloClient(
     - `base_url`: the address of the API, such as `http://127.0.0.1:8000`; another text raises ValueError.
     - `token`: the JWT, or a function that returns a valid one (see `connection.Token`).
     - `wait`: for how many seconds a command waits for its outcome (0: not at all).
-    - `retry_for`: for how many seconds a request is repeated if there is no response, or one that may be repeated (see
-      `connection`). Each attempt may take 5 s to connect, and 10 s beyond the wait that the server was asked for.
+    - `retry_for`: for how many seconds a request is repeated if there is no response, or a response after which it may
+      be repeated (see `connection`). Each attempt may take 5 s to connect, and 10 s beyond the wait that the server was
+      asked for.
     - `http`: a connection pool to share between clients (see `open_pool`).
 
     Every command takes `key` (the Idempotency-Key; by default a new one for each call) and `wait`, and raises

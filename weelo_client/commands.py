@@ -1,4 +1,4 @@
-"""Sends commands and read requests. Other modules have a method for each of them."""
+"""Sends any command or read request. Other modules have one method per command and read."""
 
 from __future__ import annotations
 

@@ -18,9 +18,9 @@ class RelationCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Relation:
-        """Block or prefer a transporter, as a customer. A block withdraws an open offer; trucks that were won stay.
+        """Block or prefer a transporter, as a customer. 404 TRANSPORTER_NOT_FOUND.
 
-        404 TRANSPORTER_NOT_FOUND.
+        A block withdraws the transporter's open offer. Trucks that the transporter has won stay.
         """
         path, body = f"/relations/transporters/{transporter_id}", {"relation": relation}
         return cast(Relation, self.command("PUT", path, body, key=key, wait=wait).value())
@@ -35,7 +35,10 @@ class RelationCommands(Commands):
     def block_customer(
         self, customer_id: str, *, key: str | Key = FRESH_KEY, wait: float | None = None
     ) -> Relation:
-        """Block a customer, as a transporter. An open offer is withdrawn; trucks that were won stay. 404 NOT_FOUND."""
+        """Block a customer, as a transporter.
+
+        An open offer of the customer's request is withdrawn; trucks that were won stay. 404 NOT_FOUND.
+        """
         path, body = f"/relations/customers/{customer_id}", {"relation": "blocked"}
         return cast(Relation, self.command("PUT", path, body, key=key, wait=wait).value())
 
@@ -47,7 +50,7 @@ class RelationCommands(Commands):
         return cast(Relation, self.command("DELETE", path, key=key, wait=wait).value())
 
     def relations(self, limit: int | None = None) -> list[Relation]:
-        """Return what the user has set, newest first. What the other side has set is not shown."""
+        """Return the relations that the user has set, newest first. Those that the other side has set are not returned."""
         return self.items("/relations", limit)
 
     def set_contract(

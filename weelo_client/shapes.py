@@ -41,7 +41,7 @@ CustomerReason = Literal[
     "plans_changed", "found_elsewhere", "too_slow", "wrong_details", "price", "driver_asked", "other"
 ]
 SystemReason = Literal["stalled", "driver_timeout", "replaced"]
-"""The reason codes that no user gives."""
+"""The reason codes that the system sets itself, because no user has given a code."""
 OperatorReason = ProviderReason | CustomerReason
 ReasonCode = ProviderReason | CustomerReason | SystemReason
 EndOutcome = Literal["completed", "failed"]
@@ -149,7 +149,7 @@ class CancelledTruck(TypedDict):
 
 
 class Truck(TypedDict):
-    """A truck and its driver for the slot `truckRequestId`, or without this field for the first slot that fits."""
+    """A truck and its driver for the slot `truckRequestId`. Without this field the first slot that fits is taken."""
 
     vehicleId: str
     driverId: str
@@ -222,7 +222,7 @@ class Relation(TypedDict):
 
 
 class VehicleKind(TypedDict):
-    """A kind of the catalogue. All spellings of the same kind have the same key: `vehicleKey` elsewhere."""
+    """A kind of the catalogue. All spellings of one kind have the same `key`. Other types call it `vehicleKey`."""
 
     vehicleType: str
     vehicleSubtype: str
@@ -387,7 +387,7 @@ class LostTrucks(TypedDict):
 
 
 class MarketFigures(TypedDict):
-    """What became of the requests of a window."""
+    """What became of the requests that were created in a period."""
 
     requests: int
     offers: int
@@ -433,7 +433,7 @@ Market = TypedDict(
         "policies": list[MarketOfPolicy],
     },
 )
-"""The market figures of the requests that were created in a window of time."""
+"""The market figures of the requests that were created in a period."""
 
 
 class Contact(TypedDict):
@@ -455,7 +455,7 @@ class RequestedVehicles(TypedDict):
 
 
 class BroadcastSummary(TypedDict):
-    """A broadcast in an operator's list. `stuck`: why it does not move; empty if it does."""
+    """A broadcast in an operator's list. `stuck`: why it does not move; empty if it is not stuck."""
 
     id: str
     kind: str
@@ -591,7 +591,10 @@ class Area(TypedDict):
 
 
 class PolicySettings(TypedDict, total=False):
-    """The values of a policy. What a version leaves out, or sets to None, is that of `default`, else of the environment."""
+    """The values of a policy.
+
+    A value that a version leaves out or sets to None is taken from the policy `default`, or else from the environment.
+    """
 
     radiusStepsKm: list[float] | None
     radiusStepSeconds: float | None
@@ -613,7 +616,7 @@ class PolicySettings(TypedDict, total=False):
 
 
 class PolicyVersion(TypedDict):
-    """A version of a policy, which never changes. `area`, `vehicleTypes`: None for everywhere, and for all types."""
+    """A version of a policy, which never changes. `area`: None means everywhere. `vehicleTypes`: None means all types."""
 
     scope: str
     version: int
@@ -641,7 +644,7 @@ class ChangedValue(TypedDict):
 
 
 class OverlappingPolicy(TypedDict):
-    """Another policy that is in force for some of the same requests. `takesPrecedence`: it is used for them."""
+    """Another policy that is in force for some of the same requests. `takesPrecedence`: whether these requests use it."""
 
     scope: str
     version: int
@@ -649,7 +652,7 @@ class OverlappingPolicy(TypedDict):
 
 
 class PolicyPreview(TypedDict):
-    """What a new version would change. `openBroadcasts`: how many keep the version with which they began."""
+    """What a new version would change. `openBroadcasts`: how many broadcasts keep the version with which they began."""
 
     scope: str
     version: int

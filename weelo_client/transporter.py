@@ -184,8 +184,8 @@ class TransporterCommands(Commands):
     ) -> Assignment:
         """Send another driver, another vehicle or both on the same trip, before the truck has loaded.
 
-        A new driver is asked first: the assignment is `pending` again. With only a new vehicle the status stays. Rejected
-        with the codes of `accept` for the driver and the vehicle, or INVALID_TRANSITION.
+        A new driver has to accept the trip first, so the assignment is `pending` again. With only a new vehicle the
+        status stays. Rejected with the codes of `accept` for the driver and the vehicle, or INVALID_TRANSITION.
         """
         body = given(driverId=driver_id, vehicleId=vehicle_id, reasonCode=reason_code)
         path = f"/assignments/{assignment_id}/replace"

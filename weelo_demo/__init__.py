@@ -24,7 +24,8 @@ from weelo_demo.terminal import show_cursor_when_terminated
 __all__ = ["play", "show_cursor_when_terminated"]
 
 AS_IT_SHOULD, NOT_AS_IT_SHOULD, NOT_PLAYED, INTERRUPTED = 0, 1, 2, 130
-CONNECTIONS = 64  # enough for thirty racers, twelve concurrent requests of the fleet, and some reads
+# Connections in the pool: for thirty racers, twelve concurrent requests of the fleet, and some reads.
+CONNECTIONS = 64
 CHECK_SECONDS = 5.0
 # The pause between two scenarios, so that people can follow the output. It does not stop scenarios that are played at
 # the same time.
@@ -43,7 +44,8 @@ def play(url: str, secret: str, console: Console | None = None, *, audience: str
     the demo could not begin, 130 if it was interrupted.
     """
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # some terminal encodings lack letters of the towns' names
+        # Replace letters that the terminal's encoding lacks, such as some in the towns' names.
+        sys.stdout.reconfigure(errors="replace")
     show = Show(console or Console())
     try:
         with ExitStack() as stage:

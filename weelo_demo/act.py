@@ -175,7 +175,7 @@ class Act:
     def order(
         self, customer: Customer, wanted: Mapping[VehicleKind, int], near: Point, address: str
     ) -> Broadcast:
-        """Create an order of several kinds of trucks, with the number of each, to the same depot as `ask`."""
+        """Create an order to the same depot as `ask`, for the given number of trucks of each kind."""
         asked = ", ".join(f"{count} × {kind}" for kind, count in wanted.items())
         self.note(customer.name, "asks", f"{asked} at {address}")
         rows: list[VehicleRequirement] = [
@@ -254,7 +254,8 @@ class Act:
             for person in self._watched
             if person.channel is not None
             for frame in person.channel.frames
-            # A customer takes part in this scenario only. Transporters and drivers also get frames of other scenarios.
+            # Frames of transporters and drivers may belong to other scenarios, but a customer takes part in this
+            # scenario only.
             if person in self._customers or frame.data.get("broadcastId") in ids
             if (what := says(frame)) is not None
         ]
@@ -277,7 +278,7 @@ class Act:
         return text
 
     def _tidy(self) -> None:
-        """Cancel the broadcasts that are still open, so that no driver of this scenario must answer later."""
+        """Cancel the broadcasts that are still open, so that no driver gets an assignment after the scenario has ended."""
         for customer, broadcast_id, kind in self._broadcasts:
             cancel = customer.client.cancel_order if kind == "order" else customer.client.cancel_booking
             with suppress(WeeloError):
@@ -291,7 +292,7 @@ def together(
 ) -> list[T | Rejected]:
     """Make all calls at the same moment, each in a thread, and return their results or Rejected.
 
-    `head_starts`: the seconds by which each call is delayed. Exceptions other than Rejected are raised.
+    `head_starts`: for how many seconds each call is delayed. Exceptions other than Rejected are raised.
     """
     answers: list[T | Rejected | BaseException | None] = [None] * len(calls)
     start = threading.Barrier(len(calls))

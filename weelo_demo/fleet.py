@@ -99,7 +99,7 @@ class Fleet:
 
 
 def cast(installation: Installation, size: int = SIZE) -> Fleet:
-    """Return the demo's fleet. The server does not know it until `sign_on`."""
+    """Return the demo's transporters. The server does not know them until `sign_on` is called."""
     dice = random.Random(SEED)
     plates = Plates()
     transporters: list[Transporter] = []

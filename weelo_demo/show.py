@@ -21,7 +21,7 @@ from weelo_demo.chart import Chart
 from weelo_demo.fleet import SCATTER_KM, WITHIN_KM, Fleet
 from weelo_demo.people import Transporter
 
-PLAIN_WIDTH = 150  # for logs and pipes, which have no width of their own
+PLAIN_WIDTH = 150  # the width of the output to logs and pipes, which have none of their own
 PICTURES_PER_SECOND = 8
 INDENT = 4
 HEADING_INDENT = 6  # columns for the mark and the letter, each with a space after it
@@ -137,7 +137,7 @@ class Show:
 
     @contextmanager
     def _drawing(self, picture: Callable[[], RenderableType], *, transient: bool = False) -> Iterator[None]:
-        """Redraw the picture several times a second during the context. `transient`: remove it at the end."""
+        """Redraw the picture several times a second while the `with` block runs. `transient`: remove it at the end."""
         live = Live(
             console=self._console,
             get_renderable=picture,

@@ -7,7 +7,8 @@ import signal
 import sys
 from types import FrameType
 
-SHOW_CURSOR = b"\033[?25h\n"  # DECTCEM; the newline moves the shell's prompt below the picture
+# The code that shows the cursor (DECTCEM); the newline moves the shell's prompt below the picture.
+SHOW_CURSOR = b"\033[?25h\n"
 
 
 def show_cursor_when_terminated() -> None:

@@ -25,7 +25,7 @@ QUEUE_OLD_SECONDS = 60
 TIMER_OLD_SECONDS = 30
 SWEEP_OLD_SECONDS = 20
 FALLEN = 0.7
-"""An alert fires if the fill rate is below this share of the usual one."""
+"""An alert fires if the fill rate is lower than this share of the usual fill rate."""
 
 RUNBOOK = "docs/runbooks/alerts.md"
 

@@ -447,7 +447,7 @@ def _quantiles(histogram: str, labels: str = "") -> list[Query]:
 
 
 def _values(label: str, query: str) -> dashboard.QueryVariable:
-    """Return a variable with the values of a label. At first all values are selected."""
+    """Return a variable of the dashboard, with the values of a label. At first all values are selected."""
     return (
         dashboard.QueryVariable(label)
         .label(label.replace("_", " "))

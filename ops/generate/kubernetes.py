@@ -85,7 +85,7 @@ def _api() -> Iterator[Manifest]:
     container = _container("api", role="DATABASE_API_URL")
     container["ports"] = [{"name": "http", "containerPort": API_PORT}]
     container |= _probes("http")
-    # The pod goes on for 5 s, to serve connections that arrive while the endpoints are still being updated.
+    # The pod keeps serving for 5 s, because connections still arrive while the endpoints are being updated.
     container["lifecycle"] = {"preStop": {"sleep": {"seconds": 5}}}
     container["resources"] = _resources(cpu="250m", memory="384Mi", limit="768Mi")
     yield _deployment("api", container, replicas=2, port=API_PORT)
@@ -125,8 +125,8 @@ def _beat() -> Iterator[Manifest]:
     container["ports"] = [{"name": "metrics", "containerPort": METRICS_PORT}]
     container |= _probes("metrics")
     container["resources"] = _resources(cpu="100m", memory="192Mi", limit="384Mi")
-    # Two sweeps at once are harmless: each takes up rows under SKIP LOCKED. With one beat, nothing would sweep after
-    # the loss of its node, until Kubernetes replaces the pod after five minutes.
+    # Two sweeps at once are harmless, because each skips the rows that the other has locked. If there were one beat and
+    # its node were lost, no sweep would run for the five minutes until Kubernetes replaces the pod.
     yield _deployment("beat", container, replicas=2, port=METRICS_PORT)
     yield _disruption_budget("beat")
 
@@ -200,7 +200,8 @@ def _container(name: str, *, role: str | None) -> Manifest:
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        # Files of metrics and temporary files. gunicorn keeps its heartbeats in /dev/shm, which is writable.
+        # /tmp has the files of metrics and temporary files. gunicorn keeps its heartbeats in /dev/shm, which is
+        # writable.
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 (a volume of the pod's own)
     }
 
@@ -329,9 +330,11 @@ def _disruption_budget(component: str) -> Manifest:
 
 
 def _network() -> Iterator[Manifest]:
-    """Yield the policies: callers reach the API, a namespace named `monitoring` reaches the metrics, nothing else is open.
+    """Yield the policies. Every caller may connect to the API, and pods in the namespace `monitoring` to the metrics.
 
-    Outgoing connections are not limited: workers reach FCM and the endpoints of webhooks.
+    All other incoming connections are refused.
+
+    Outgoing connections are not limited, because workers connect to FCM and to the endpoints of webhooks.
     """
     ours = {"matchLabels": {"app.kubernetes.io/name": "weelo"}}
     monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
@@ -355,7 +358,7 @@ def _network() -> Iterator[Manifest]:
 
 
 def _trigger_authentication() -> Manifest:
-    """Return KEDA's access to PostgreSQL: by the role of the API, which cannot change or delete rows."""
+    """Return the object with which KEDA connects to PostgreSQL: as the API's role, which cannot change or delete rows."""
     return {
         "apiVersion": "keda.sh/v1alpha1",
         "kind": "TriggerAuthentication",
@@ -368,7 +371,8 @@ def _trigger_authentication() -> Manifest:
 
 def _scaled_object(queue: Queue) -> Manifest:
     """Return KEDA's rule for a queue: add pods while the oldest due row of the queue in the mailbox is old."""
-    # `Value`, because an age must not be divided by the number of pods, as a number of rows would be.
+    # With the type `Value` KEDA does not divide the figure by the number of pods. Dividing would be right for a number
+    # of rows, but not for an age.
     trigger = {
         "type": "postgresql",
         "metricType": "Value",

@@ -9,19 +9,22 @@ _UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast the rules run. Tests use other values than the defaults, so that an alert fires within seconds."""
+    """Factors for the durations and counts in rules.
+
+    Tests use smaller ones than the defaults, so that alerts fire within seconds.
+    """
 
     scale: float = 1.0
     """The factor for the windows and the waiting times of all rules."""
     floor: float = 1.0
-    """The factor for the numbers of events below which a rate proves nothing."""
+    """The factor for minimum numbers of events. With fewer events a rate proves nothing."""
     interval: float = 15.0
     """Seconds between two scrapes, and between two evaluations."""
 
     def duration(self, seconds: float) -> str:
-        """Return the scaled duration in Prometheus' notation. A window spans at least four scrapes.
+        """Return the scaled length of a window in Prometheus' notation. It is the time of four scrapes or longer.
 
-        `rate` needs two samples in its window, and one scrape may fail.
+        With four scrapes `rate` finds the two samples that it needs, even if one scrape fails.
         """
         left = round(max(seconds * self.scale, 4 * self.interval) * 1_000)
         return _text(left)

@@ -12,7 +12,8 @@ from weelo_workers.contracts.queues import QUEUES
 API_PORT, METRICS_PORT = 8000, 9540
 
 USUAL_DAYS = (1, 2, 3, 7)
-"""The fill rate is compared with that of the same hour this many days before; 7 is the same day of the week."""
+"""The fill rate is compared with that of the same hour, this many days before. 7 days before is the same day of the
+week."""
 
 
 def rules(pace: Pace, runbook: str = RUNBOOK) -> dict[str, Any]:

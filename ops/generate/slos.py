@@ -24,7 +24,8 @@ class Slo:
     objective: float
     """The share of events that should be good."""
     floor: float
-    """Events in an hour below which the burn rate proves nothing: one bad event would be most of them."""
+    """The minimum number of events in an hour. With fewer, the burn rate proves nothing: one bad event would be a large
+    share."""
 
     @property
     def total(self) -> str:
@@ -59,7 +60,7 @@ class Slo:
     def burning(self, rate: float, short: int, long: int, pace: Pace) -> str:
         """Return the condition that the budget burns at this rate over both windows.
 
-        The long window shows that the loss matters, the short one that it still goes on.
+        The long window shows that enough of the budget is lost to matter, and the short one that the loss goes on.
         """
         return (
             f"{self.burn_rate(short)} > {rate:g} and {self.burn_rate(long)} > {rate:g}"

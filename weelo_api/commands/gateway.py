@@ -62,10 +62,10 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})\"?\s*(?:$|[,;])", re.IG
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A check of a command before it is recorded. What it refuses is not recorded, so its Idempotency-Key can be used again.
+    """A check of a command before it is recorded. A refused command is not recorded, so its key can be used again.
 
-    `may_refuse`: a condition in SQL, which must hold if the command could be refused. Only then `refusal` is called. It gets
-    the connection to the primary database.
+    `may_refuse`: a condition in SQL. If it is false, the command is recorded without a further check. If it is true,
+    `refusal` decides: it is called with the connection to the primary database, and returns the rejection, or None.
     """
 
     may_refuse: ColumnElement[bool]
@@ -176,8 +176,8 @@ def _post(
 ) -> mailbox.Posted:
     """Store the command and return its row.
 
-    If the connection breaks, the row may exist, and a 503 ("nothing was accepted") could be false. So the idempotent insert
-    is repeated. Raises Rejected: INTERNAL_ERROR after IN_DOUBT_SECONDS, and what `admission` refuses.
+    If the connection breaks, the row may exist, and a 503 ("nothing was accepted") could be false. So the idempotent
+    insert is repeated. Raises Rejected(INTERNAL_ERROR) after IN_DOUBT_SECONDS, and the rejection by `admission`.
     """
     in_doubt_until: float | None = None
     while True:

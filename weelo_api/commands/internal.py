@@ -28,7 +28,7 @@ def enqueue(command: Command) -> None:
 
 
 def wake(command_id: UUID, command: Command | type[Command]) -> None:
-    """Wake a worker for this committed row. Raises nothing: without a wake-up the sweep executes the row."""
+    """Wake a worker for this committed row. Raises nothing, because the sweep executes the row if no wake-up was sent."""
     try:
         waker().wake(WakeUp(command_id, command.name, command.queue))
     except BrokerUnavailable:

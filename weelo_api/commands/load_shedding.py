@@ -21,7 +21,7 @@ from weelo_workers.settings import settings
 
 POLL_SECONDS = 0.5
 STALE_AFTER_SECONDS = 2.0
-# A lock or a short delay also leaves a few old rows, so fewer than this many are no sign of overload.
+# Fewer old rows than this are no sign of overload, because a lock or a short delay also leaves a few.
 MANY = 50
 # Commands about existing broadcasts (accept, cancel, a trip's status) are shed only at this multiple of SHED_AFTER_SECONDS.
 PENDING_WORK_PATIENCE = 5.0

@@ -35,7 +35,8 @@ def admission(command: CreateBooking | CreateOrder) -> Admission:
 def _refusal(command: CreateBooking | CreateOrder, connection: Connection) -> Rejected | None:
     """Return Rejected(NOT_SERVED) or Rejected(AREA_PAUSED); None if the request is accepted.
 
-    A customer with an open broadcast is not refused here. The request repeats the open one, or is rejected because of it.
+    A customer with an open broadcast is not refused here, because the handler answers this customer: with the open
+    broadcast if the request is the same, else with a rejection.
     """
     found = policies.in_force(connection, command.request)
     is_outside = settings().served_areas_only and not found.is_served

@@ -79,7 +79,8 @@ class OutcomeWaiters:
         try:
             outcome = CommandOutcome.model_validate(settled, strict=False, extra="ignore")
         except ValidationError:
-            outcome = None  # another version of Weelo announced the outcome, with other fields
+            # Another version announced it with other fields; the waiting request reads the row instead.
+            outcome = None
         for each in waiting:
             each.arrive(outcome)
 

@@ -35,7 +35,7 @@ class Policy:
         return f'"{self.name}";q={self.quota};w={self.seconds}'
 
     def remaining(self, count: int, seconds: int) -> str:
-        """Return the item of the header `RateLimit`: `count` requests are left, and the whole quota after `seconds`."""
+        """Return the header `RateLimit`: it says that `count` requests are left, and when the quota is full again."""
         return f'"{self.name}";r={count};t={seconds}'
 
 

@@ -39,7 +39,7 @@ class Lever:
     name: str
     label: str
     effect: str
-    """What happens, in a few words, for the operator who has to confirm it."""
+    """The effect in a few words, which the operator reads before confirming."""
     make: Callable[[UUID, str], Command]
     is_of: Callable[[Any], bool]
     """Whether the lever can have an effect, by the status of a broadcast or the availability of a fleet."""
@@ -97,10 +97,10 @@ def levers_of_broadcast(status: str) -> list[Lever]:
 
 @dataclass(frozen=True, slots=True)
 class EndTripForm:
-    """The choices of the form that ends a truck's trip: each outcome and each code with what it means."""
+    """The choices of the form that ends a truck's trip: the outcomes, and the reason codes with their meanings."""
 
     outcomes: tuple[EndOutcome, ...] = tuple(EndOutcome)
-    # `other` comes first: a caller rarely gives a reason that has a code of its own.
+    # `other` comes first, because a person who telephones rarely gives a reason that has a code of its own.
     codes: tuple[tuple[str, str], ...] = (
         (ProviderReason.OTHER.value, "Another reason, such as a call: see the note"),
         *((code.value, label) for code, label in LABELS.items() if code.value != ProviderReason.OTHER.value),
@@ -161,8 +161,8 @@ def send(
 ) -> Response | str:
     """Send the command that `make` returns, and return its outcome as a row of the page.
 
-    `make` may raise Rejected, and ValidationError for a form that breaks the rules of the API. `admission_of`: returns the
-    check of the command, as its route makes it.
+    `make` may raise Rejected, and ValidationError for a form that breaks the rules of the API. `admission_of`: a
+    function that returns the check by which the command's route may refuse it.
     """
     command_id = sessions.command_id_of(console_session(), request.form.get("key", ""))
     given = "\n".join(
@@ -187,7 +187,7 @@ def send(
 
 
 def _valid(make: Callable[[], Command]) -> Command:
-    """Return the command of the form. Raises Rejected(VALIDATION_ERROR)."""
+    """Return the command that `make` reads from the form. Raises Rejected(VALIDATION_ERROR)."""
     try:
         return make()
     except ValidationError as error:
@@ -197,14 +197,14 @@ def _valid(make: Callable[[], Command]) -> Command:
 def _outcome_row(lever: str, outcome: CommandOutcome, back: str) -> Response:
     row = Response(page("outcome.html", lever=lever, refused=None, outcome=outcome, back=back))
     if outcome.status != "pending":
-        # After an outcome, the page reloads what may have changed.
+        # This header makes the page reload everything that the command may have changed.
         row.headers["HX-Trigger"] = "weelo-settled"
     return row
 
 
 @api.get("/commands/<uuid:command_id>")
 def outcome(command_id: UUID) -> Response | str:
-    """Return the outcome of a command that this operator has sent, as a page or as a row of one."""
+    """Return the outcome of a command that this operator has sent, as a page or as a row to be inserted into a page."""
     found = gateway.find(command_id, console_session().user)
     if found is None:
         raise Rejected(Code.NOT_FOUND)

@@ -34,7 +34,7 @@ from weelo_workers.notifications import live_stream
 
 PATH = "/console/live"
 
-# Changes within this time are sent as one frame.
+# All changes within this time are sent in one frame.
 COLLECT_SECONDS = 0.1
 # A sign-out ends the sockets of its session within this time.
 LOOK_FOR_SIGN_OUT_SECONDS = 5.0
@@ -133,7 +133,7 @@ def _broadcasts_in(item: dict[str, Any]) -> Iterator[str]:
     data = item["data"]
     if isinstance(about := data.get("broadcastId"), str):
         yield about
-    # The outcome of a command that created or changed a broadcast.
+    # An outcome names the broadcast that its command has created or changed.
     result = data.get("result") if item["event"] == "command_settled" else None
     if isinstance(result, dict):
         about = result.get("broadcastId") or (result.get("id") if "truckRequests" in result else None)

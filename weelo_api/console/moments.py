@@ -50,12 +50,12 @@ def scale_of(moment: Moment) -> Scale:
     farthest = max([10.0, moment.radius_km or 0.0, *(each.distance_km or 0.0 for each in known)])
 
     def x(km: float) -> float:
-        # The square root gives room to the near fleets, which are asked first.
+        # The square root draws near fleets farther apart, because they are offered the broadcast first.
         return round(LEFT + (RIGHT - LEFT) * math.sqrt(km / (farthest * 1.05)), 1)
 
     stacked: Counter[int] = Counter()
     dots = []
-    # The fleets that were asked are drawn nearest to the axis.
+    # Fleets with an offer are drawn nearest to the axis, and those that were passed over farther away.
     for each in sorted(known, key=lambda each: each.state is FleetState.PASSED_OVER):
         place = x(each.distance_km or 0.0)
         column = int(place // _ROW)

@@ -87,7 +87,7 @@ class Filters:
         )
 
     def query(self) -> admin_broadcasts.BroadcastFilter:
-        """Return the filter of the query. Raises Rejected(VALIDATION_ERROR)."""
+        """Return the filters as the query of broadcasts takes them. Raises Rejected(VALIDATION_ERROR)."""
         try:
             status = _status(self.status)
             kind = _kind(self.kind)
@@ -108,7 +108,7 @@ class Filters:
 
     @property
     def others(self) -> list[str]:
-        """The filters beside the text and the status, such as `kind: order`."""
+        """The given filters as texts, such as `kind: order`, except the search text and the status."""
         given = ("kind", "vehicle", "area", "within", "since", "until")
         return [f"{name}: {getattr(self, name)}" for name in given if getattr(self, name)]
 
@@ -118,14 +118,14 @@ class Filters:
 
 
 def _status(text: str) -> StatusFilter | None:
-    """Return the status of the filter; None for any. Raises ValueError."""
+    """Return the status to filter by; None for an empty text. Raises ValueError."""
     if text not in ("", *get_args(StatusFilter)):
         raise ValueError(f"there is no status {text}")
     return cast(StatusFilter, text) if text else None
 
 
 def _kind(text: str) -> BroadcastKind | None:
-    """Return the kind of the filter; None for any. Raises ValueError."""
+    """Return the kind to filter by; None for an empty text. Raises ValueError."""
     if text not in ("", *BroadcastKind):
         raise ValueError(f"there is no kind {text}")
     return BroadcastKind(text) if text else None
@@ -150,7 +150,8 @@ def broadcasts() -> str:
         found = admin_broadcasts.broadcasts(session, filters.query(), _page_request())
         missed = filters.status if filters.q and not found.items else ""
         if missed:
-            # A caller often asks about a request that has ended, which the preset filter for open ones hides.
+            # A person who telephones often asks about a request that has ended, and the preset filter shows only open
+            # requests.
             filters = replace(filters, status="")
             found = admin_broadcasts.broadcasts(session, filters.query(), _page_request())
     return page(

@@ -40,7 +40,7 @@ _NAMES = {field.alias or name: field.description or "" for name, field in Policy
 
 @dataclass(frozen=True, slots=True)
 class Lever:
-    """The lever that pauses a scope, or ends its pause, for the macro of levers."""
+    """A lever that pauses a scope or ends its pause, with the fields that the templates' macro for levers reads."""
 
     name: str
     label: str
@@ -59,7 +59,7 @@ RESUME = Lever("resume", "Resume", "Accepts new requests in this scope again.")
 
 @api.get("/policies")
 def all_policies() -> Response | str:
-    """The policy of each scope. With `?scope=`: lead to the form of this scope."""
+    """Return the page with the policy of each scope. With `?scope=`: redirect to the page of this scope."""
     if wanted := request.args.get("scope"):
         return redirect(f"/console/policies/{_scope(wanted.strip())}", 303)  # type: ignore[return-value]
     with replica_session() as session:
@@ -69,7 +69,7 @@ def all_policies() -> Response | str:
 
 @api.get("/policies/<scope>")
 def policy(scope: str) -> str:
-    """The policy of a scope with its versions, or the form of a new scope."""
+    """Return the page of a scope: its policy with all versions, or the form for a new scope."""
     with primary_session() as session:
         found = policies.policy(session, _scope(scope))
         versions = policies.versions(session, scope, PageRequest(VERSIONS_SHOWN + 1, None))
@@ -90,7 +90,7 @@ def policy(scope: str) -> str:
 
 
 def _with_earlier(newest_first: list[Any]) -> list[tuple[Any, Any]]:
-    """Return each version with the one before; the first version with None."""
+    """Return each version with the version before it, which is None for the first version."""
     pairs = list(pairwise(newest_first))
     if newest_first and newest_first[-1]["version"] == 1:
         pairs.append((newest_first[-1], None))
@@ -98,7 +98,10 @@ def _with_earlier(newest_first: list[Any]) -> list[tuple[Any, Any]]:
 
 
 def _differences(before: dict[str, Any] | None, after: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Yield name, value before and value after of everything that this version has changed. None: not set."""
+    """Yield the name, the old and the new value of everything that this version has changed.
+
+    None: the value is not set.
+    """
     earlier = before or {"area": None, "vehicleTypes": None, "settings": {}}
     for name in ("area", "vehicleTypes"):
         if earlier[name] != after[name]:
@@ -150,7 +153,7 @@ def pause_policy(scope: str, name: str) -> Response | str:
 
 
 def _scope(text: str) -> str:
-    """Return the name of a scope. Raises Rejected(NOT_FOUND) if it cannot be one."""
+    """Return the text as the name of a scope. Raises Rejected(NOT_FOUND) if no scope can have this name."""
     try:
         return _SCOPE.validate_python(text)
     except ValidationError:
@@ -158,7 +161,7 @@ def _scope(text: str) -> str:
 
 
 def _body() -> dict[str, Any]:
-    """Return the form as the body of the route. Fields that are empty are left out, and are not set by the version."""
+    """Return the form as a body of the API's route. It lacks the empty fields, so the version does not set them."""
     given = {name: text.strip() for name, text in request.form.items() if text.strip()}
     body: dict[str, Any] = {
         "settings": {name: _value(name, given[name]) for name in _NAMES if name in given},
@@ -177,7 +180,7 @@ def _value(name: str, text: str) -> Any:
 
 
 def _number(text: str) -> Any:
-    """Return the number, or the text itself, which the API then refuses with the name of the field."""
+    """Return the number in the text. Any other text is returned as it is, and then refused by the API's validation."""
     for kind in (int, float):
         with suppress(ValueError):
             return kind(text)

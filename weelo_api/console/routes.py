@@ -38,7 +38,8 @@ _POLICY = (
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-store",
-    # With the policy of the other routes, `no-referrer`, browsers send `Origin: null` with a form.
+    # With `no-referrer`, the policy of the other routes, browsers send a form with `Origin: null`, and the console
+    # would refuse it as a form of another site.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -172,7 +173,7 @@ def _unavailable(error: Exception) -> Response:
     if not (is_outage(error) or is_contention(error)):
         return _unexpected(error)
     server_errors.log_unavailable_database(error)
-    g.console_session = None  # reading the session may be what failed
+    g.console_session = None  # not read again, because reading it may be what failed
     detail = "The database does not answer. Load the page again in a moment."
     # The code's own title is about a command that was not accepted, which would mislead the reader of a page.
     title = "Not available at the moment" if request.method in ("GET", "HEAD") else None

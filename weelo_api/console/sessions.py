@@ -64,7 +64,7 @@ def begin(identity: Identity) -> Session:
 
 
 def find(request: Request) -> Session | None:
-    """Return the session of the request's cookie; None if the cookie is missing, forged or expired, or signed out."""
+    """Return the session of the request's cookie. Return None if the cookie is missing, forged, expired or signed out."""
     if (key := settings().console_key) is None or not (cookie := request.cookies.get(COOKIE)):
         return None
     try:

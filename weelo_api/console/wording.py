@@ -29,9 +29,10 @@ _ACTIONS = {
 
 
 def action(command: str, details: Mapping[str, Any] | None = None) -> str:
-    """Return a command as words: `trips.expire_assignment` becomes `expire assignment`, a lever's command its name.
+    """Return a command as words, such as `expire assignment` for `trips.expire_assignment`.
 
-    `details`: those of the audit log, such as `{"isAvailable": False}`.
+    The command of a lever becomes the lever's name. `details`: the details that the audit log has of the command, such
+    as `{"isAvailable": False}`.
     """
     given = details or {}
     if command == "fleet.set_availability_by_operator" and "isAvailable" in given:
@@ -50,12 +51,12 @@ def field(name: str) -> str:
 
 
 def short(identifier: UUID | str | None) -> str:
-    """Return the first eight characters of an id. The search finds an object by them."""
+    """Return the first eight characters of an id. They suffice to find the object with the console's search."""
     return str(identifier)[:8] if identifier else "–"
 
 
 def moment(value: datetime | str | None) -> Markup:
-    """Return a time as an element that console.js shows in the reader's time zone; in UTC without scripts."""
+    """Return a time as an element with the time in UTC, which console.js replaces by the time in the reader's zone."""
     if value is None:
         return Markup("–")
     at = datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -40,7 +40,7 @@ _End = tuple["_Arrow", Literal["start", "end"]]
 class _Box:
     state: str
     number: int
-    """Its place in its column."""
+    """The number of boxes above it in its column."""
     is_final: bool
     left: list[_End] = field(default_factory=list)
     right: list[_End] = field(default_factory=list)
@@ -162,12 +162,12 @@ def _arrows(lifecycle: Lifecycle[Any], boxes: dict[str, _Box]) -> list[_Arrow]:
 
 
 def _order(arrow: _Arrow, end: Literal["start", "end"]) -> tuple[int, int]:
-    """Return a sort key for the ends of arrows at one side of a box, from above, such that few arrows cross."""
+    """Return the key that sorts the arrows' ends at one side of a box from top to bottom, so that few arrows cross."""
     own, other = (arrow.start, arrow.end) if end == "start" else (arrow.end, arrow.start)
     if arrow.between_columns:
         return other.number, 0
-    # A shorter arrow runs in a lane nearer to the boxes. It crosses no longer arrow if it is attached above longer
-    # arrows that lead up, and below longer arrows that lead down.
+    # The shorter of two arrows runs in a lane nearer to the boxes. If both lead up, it is attached above the longer
+    # one, and if both lead down, below it. Otherwise the two would cross.
     distance = other.number - own.number
     return (0, -distance) if distance < 0 else (1, -distance)
 

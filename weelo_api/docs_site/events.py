@@ -43,7 +43,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A frame or a push. `about_broadcast`: it also has the fields ABOUT, which `fields` lacks."""
+    """A frame or a push. `about_broadcast`: whether it also has the fields ABOUT, which are not listed in `fields`."""
 
     anchor: str
     topic: str
@@ -109,7 +109,10 @@ def _message(document: Document, key: str) -> Message:
 
 
 def _topic(key: str, properties: Mapping[str, Any], names: set[str], about: bool) -> str:
-    """Return the anchor of the topic of a message. `names`: its fields. `about`: whether it is about a broadcast."""
+    """Return the anchor of a message's topic.
+
+    `names`: the names of its fields. `about`: whether it is about a broadcast.
+    """
     if "event" not in properties:
         return "ops" if "op" in properties else "pushes"
     if "seq" not in properties:

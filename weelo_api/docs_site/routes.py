@@ -19,7 +19,8 @@ _POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _STRICT = _POLICY.format(styles="'self'")
-# The viewer sets style attributes and adds style elements, and no hash or nonce can allow attributes.
+# The viewer sets style attributes and adds style elements. Attributes cannot be allowed by a hash or a nonce, so all
+# inline styles are allowed.
 _WITH_VIEWER = _POLICY.format(styles="'self' 'unsafe-inline'")
 
 
@@ -45,7 +46,7 @@ def docs(name: str = "") -> Response:
         abort(404)
     answer = Response(_html(page, is_sandbox=settings().is_sandbox), content_type="text/html; charset=utf-8")
     answer.headers["Content-Security-Policy"] = _WITH_VIEWER if page.has_viewer else _STRICT
-    # After an update of the server a stored page would load files that are gone.
+    # A browser must ask for changes: after an update of the server a stored page would load files that are gone.
     answer.headers["Cache-Control"] = "no-cache"
     answer.add_etag(weak=True)
     answer.make_conditional(request)

@@ -39,7 +39,8 @@ def fields(document: Document, schema: Schema, *, within: tuple[str, ...] = ()) 
             return ()
         within = (*within, reference)
     found = resolve(document, schema)
-    # Beside `properties`, `anyOf`, `oneOf` and `allOf` only restrict which fields go together.
+    # In a schema with `properties`, `anyOf`, `oneOf` and `allOf` add no fields. They only restrict which fields may
+    # occur together.
     if "properties" not in found and (choices := _alternatives(found)):
         return _choices(document, choices, within)
     if "items" in found:
@@ -63,7 +64,10 @@ def _alternatives(schema: Schema) -> Sequence[Schema]:
 
 
 def _choices(document: Document, choices: Sequence[Schema], within: tuple[str, ...]) -> tuple[Field, ...]:
-    """Return the fields if only one choice has fields, else one entry for each choice that has fields."""
+    """Return the fields of a value that has one of several schemas, which are its choices.
+
+    If only one choice has fields, these fields are returned, else one entry for each choice that has fields.
+    """
     found = [(each, below) for each in choices if (below := fields(document, each, within=within))]
     if len(found) <= 1:
         return found[0][1] if found else ()

@@ -17,7 +17,7 @@ _ONE_SLASH = re.compile(r"/(?!/)")
 # 2.3), and `/api%2Fv1` would bypass a proxy's rule for `/api`.
 _NEEDLESSLY_ENCODED = re.compile(r"%(2[D-F]|3\d|4[1-9A-F]|5[\dAF]|6[1-9A-F]|7[\dA])", re.IGNORECASE)
 
-# The routes below these paths read the query.
+# Only the routes below these paths read the query, so it is checked only there.
 _WITH_QUERIES = re.compile(r"/(api|console)(/|$)")
 
 
@@ -34,7 +34,7 @@ def register(app: Flask) -> None:
     def _refuse_other_spellings() -> None:
         as_sent = request.environ.get("RAW_URI", "")
         path = as_sent.partition("?")[0]
-        # A request has no fragment (RFC 9112, section 3.2), but gunicorn accepts one and removes it.
+        # A request must not have a fragment (RFC 9112, section 3.2). gunicorn would accept one and remove it.
         if "#" in as_sent or _NEEDLESSLY_ENCODED.search(path):
             raise Rejected(Code.NOT_FOUND)
         if not _ONE_SLASH.match(request.environ.get("PATH_INFO", "")):
@@ -44,7 +44,7 @@ def register(app: Flask) -> None:
     def _refuse_other_encodings() -> None:
         """Refuse a query that is not in UTF-8.
 
-        Werkzeug would decode `%FF` to the text "%FF", and `%25FF` to the same text.
+        Werkzeug would decode both `%FF`, which is not UTF-8, and `%25FF` to the text "%FF".
         """
         if not _WITH_QUERIES.match(request.path):
             return

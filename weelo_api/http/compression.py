@@ -20,7 +20,10 @@ _FOR_LARGE = (2, zlib.DEFLATED, 16 + 15, 8)  # adding 16 selects the format of g
 
 
 def register(app: Flask) -> None:
-    """Compress responses. Call this before all functions that change bodies: Flask runs them in reverse order."""
+    """Compress responses. Call this before other functions that change bodies are registered.
+
+    Flask runs such functions in reverse order, so the compression must be registered first to run last.
+    """
 
     @app.after_request
     def _compress(response: Response) -> Response:

@@ -71,5 +71,5 @@ def _authority(origin: str) -> str:
 
 
 def _host(origin: str, host: str) -> str:
-    """Return the Host of a request as it stands in an origin: in lower case, and without the scheme's default port."""
+    """Return the Host of a request in the form that origins have: in lower case, and without the scheme's default port."""
     return host.lower().removesuffix(_DEFAULT_PORTS.get(urlsplit(origin).scheme, ""))

@@ -23,7 +23,10 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response without an error code. `model` is the shape of its JSON; None for other content and for none."""
+    """A response without an error code.
+
+    `model` is the shape of its JSON. It is None if the response has other content or no content.
+    """
 
     status: int
     model: type[BaseModel] | None = None

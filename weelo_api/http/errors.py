@@ -51,11 +51,12 @@ def validation_error(error: ValidationError) -> Rejected:
     found = error.errors(include_url=False, include_input=False)
     by_field: dict[str, list[str]] = {}
     for each in found:
-        # pydantic counts only the valid items of a list. So it also reports that a list with one bad item is too short.
+        # pydantic counts only the valid items of a list. So it may report that a list with an invalid item is too
+        # short, which would mislead the client.
         if each["type"] == "too_short" and any(_is_within(other["loc"], each["loc"]) for other in found):
             continue
-        # A value that fits none of several types has one error per type. Its place ends with the type's name, which is
-        # no part of the request.
+        # A value that fits none of several types has one error per type. pydantic's `loc` of each error ends with the
+        # name of the type. The name is removed, because it is not part of the request.
         field = ".".join(str(part) for part in each["loc"] if not _IS_A_TYPE.fullmatch(str(part)))
         by_field.setdefault(field, []).append(_message(each))
     errors = [

@@ -37,7 +37,8 @@ class JsonBody(Request):
 
     def _whole_body(self) -> bytes:
         body = self.get_data()
-        # A chunked body declares no length, and Werkzeug cuts it off at the limit without an error.
+        # A chunked body declares no length. Werkzeug cuts it off at the limit without an error, so the error is raised
+        # here.
         if self.content_length is None and len(body) >= (self.max_content_length or len(body) + 1):
             raise RequestEntityTooLarge
         return body

@@ -17,7 +17,7 @@ _SAFE = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
 
 
 def accepted(sent: str | None) -> str:
-    """Return the id that the client sent; a new one if it sent none, or one that is too long or has other characters."""
+    """Return the id that the client sent. Return a new id if it is missing, too long or has other characters than _SAFE."""
     return sent if sent is not None and _SAFE.fullmatch(sent) else str(uuid4())
 
 

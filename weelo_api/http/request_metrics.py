@@ -42,7 +42,10 @@ _PARAMETER = re.compile(r"<(?:[^:<>]+:)?(\w+)>")
 
 
 def register(app: Flask) -> None:
-    """Count every request of this app. Call this first, so that the time includes all other functions."""
+    """Count every request of this app, and measure its time.
+
+    Call this first, so that the time includes all other functions.
+    """
 
     @app.before_request
     def _begin() -> None:
@@ -66,7 +69,7 @@ def set_unavailable_cause(cause: str) -> None:
 
 
 def initialize() -> None:
-    """Publish the causes as zero when a process starts, so that their first increase is seen."""
+    """Set the counter of each cause to zero when a process starts, so that Prometheus sees its first increase."""
     for cause in CAUSES:
         UNAVAILABLE.labels(cause)
 

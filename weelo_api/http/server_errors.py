@@ -20,8 +20,8 @@ def log_rejected(rejected: Rejected) -> None:
     """Log a rejection if its status is 500 or more."""
     status = rejected.code.http_status
     if rejected.code in (Code.SERVICE_UNAVAILABLE, Code.AREA_PAUSED):
-        # The number of lines is limited per message template. The detail is part of the template, so each detail has a
-        # limit of its own.
+        # The number of lines is limited per message template. The detail is written into the template, so that a
+        # frequent detail does not suppress the lines of others.
         _log(logging.WARNING, f"a request is refused: {rejected.detail}", status=status)
     elif status >= 500:
         cause = rejected.__cause__ or rejected
@@ -39,7 +39,7 @@ def log_unexpected(error: Exception) -> None:
 
 
 def register(app: Flask) -> None:
-    """Make the app log each response with a server error that no error handler has logged, such as those of probes."""
+    """Make the app log each server error that no error handler has logged, such as a probe's 503."""
 
     @app.after_request
     def _log_others(response: Response) -> Response:

@@ -27,7 +27,7 @@ class StaticFile:
 
 @dataclass(frozen=True)
 class StaticFiles:
-    """The files of one package. `below`: the part of the path that their addresses share.
+    """The files of one package. `below`: the beginning that the paths of their addresses share.
 
     `files`: the path in the package and the content type of each file, by the name in its address. A path that ends with
     `.gz` is stored compressed.

@@ -116,13 +116,13 @@ def _keys() -> _Keys:
     seen = consumption()
     try:
         return _Keys(seen, count_online())
-    except ResponseError as refusal:  # such as a Redis that permits this user no scripts
+    except ResponseError as refusal:  # for example, Redis may permit this user no scripts
         log.warning("transporters online cannot be counted: %s", refusal)
         return _Keys(seen, None)
 
 
 class SystemCollector(Collector):
-    """Reads PostgreSQL and Redis at once, for about 2 s at most. The primary is read, because a replica may lag."""
+    """Reads PostgreSQL and Redis at the same time, for about 2 s at most. Reads the primary, because a replica may lag."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         reading_rows, reading_keys = _begin(_rows), _begin(_keys)
@@ -164,8 +164,8 @@ def _from_keys(keys: _Keys) -> Iterator[GaugeMetricFamily]:
 def _checks(rows: _Rows | None, keys: _Keys | None) -> dict[str, float]:
     """Return 1 for each check with a finding, and 0 for the others.
 
-    The results are those that beat has stored. Checks whose stored result is wrong while beat is stopped, or changes
-    within seconds, are made again here.
+    Most results are those that beat has stored. Some checks are made again here, because their results change within
+    seconds, or because the stored result is wrong while beat is stopped.
     """
     found: dict[str, float] = (
         {name: float(failing) for name, failing in rows.checks.failing.items()} if rows else {}
@@ -192,7 +192,7 @@ def _begin(read: WithTimeout[Read]) -> Callable[[], Read] | None:
 
 
 def _wait(result: Callable[[], Read] | None, server: str) -> Read | None:
-    """Return what was read; None if the server did not answer."""
+    """Wait for a read that has begun, and return its result. Return None if the server did not answer."""
     if result is None:
         return None
     try:

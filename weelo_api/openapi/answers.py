@@ -17,7 +17,7 @@ ACCEPTED = (
 
 
 def rejections(route: Route) -> dict[int, list[Code]]:
-    """Return the codes by status, each list in the order of `Code`."""
+    """Return the codes with which this route can answer, by HTTP status. Each list has the order of `Code`."""
     codes = set(route.declared.rejects) | {Code.INTERNAL_ERROR}
     if route.is_command:
         codes |= outcome_codes(route) | {Code.IDEMPOTENCY_CONFLICT, Code.RATE_LIMITED}
@@ -26,7 +26,7 @@ def rejections(route: Route) -> dict[int, list[Code]]:
     if route.is_api:
         codes.add(Code.VALIDATION_ERROR)
     if route.has_parameters:
-        # The response to a value with a slash, or to another spelling of the address (see `http/addresses.py`).
+        # A parameter with a slash, or another spelling of the address, leads to no route (see `http/addresses.py`).
         codes.add(Code.NOT_FOUND)
     if route.roles:
         codes |= {Code.UNAUTHORIZED, Code.TOKEN_EXPIRED, Code.SERVICE_UNAVAILABLE}

@@ -61,8 +61,8 @@ _REFINEMENTS: dict[str, dict[str, Any]] = {
 }
 """Rules of validators that pydantic does not describe, by the names of the schemas.
 
-They use `if`, which generators of clients ignore. From `anyOf` or `oneOf` generators make a union, and some then fail
-at the fields beside it, or lose them.
+They use `if`, because generators of clients ignore it. From `anyOf` or `oneOf`, generators make a union type. Some of
+them then fail because of the fields beside the union, or omit these fields.
 """
 
 
@@ -170,7 +170,8 @@ class _Builder:
             content = {"schema": self._components.request(route.body), "examples": examples}
             operation["requestBody"] = {
                 "required": not _may_be_left_out(route.body),
-                # The bodies of a sandbox have their examples in their schemas.
+                # Without `examples` if BODIES has none, as for the bodies of the sandbox, whose schemas have the
+                # examples.
                 "content": {JSON: {name: value for name, value in content.items() if value}},
             }
         return {
@@ -255,7 +256,10 @@ class _Builder:
         return {"$ref": f"#/components/responses/{name}"}
 
     def _headers_of(self, route: Route, status: int) -> dict[str, Any]:
-        """Return references to the headers of a response. One that is always present has its own component."""
+        """Return references to the headers of a response.
+
+        There are two components per header: always present, or sometimes.
+        """
         found = {}
         for each in ANSWER_HEADERS:
             if (when := each.when(route, status)) is None:
@@ -282,12 +286,13 @@ def _request_header(each: Any) -> dict[str, Any]:
 
 def _security(route: Route) -> list[dict[str, list[str]]]:
     if route.endpoint == SOCKET:
-        return [{"jwt": []}, {}]  # the token may be in the header, or else in the first frame
+        # Optional, because the token may be in the first frame instead of the header.
+        return [{"jwt": []}, {}]
     return [{"jwt": []}] if route.roles else []
 
 
 def _may_be_left_out(model: type[BaseModel]) -> bool:
-    """Return whether an empty body is as good as `{}`, because no field is required."""
+    """Return whether requests may have an empty body, which is read as `{}`. They may if no field is required."""
     return (
         not any(field.is_required() for field in model.model_fields.values())
         and model.__name__ not in _REFINEMENTS

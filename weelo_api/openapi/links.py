@@ -26,7 +26,8 @@ LINKS: dict[str, tuple[type[BaseModel], str, str, str]] = {
     "giveBack": (AssignmentView, "tripsGiveBack", "id", "/id"),
     "remainingBroadcast": (CancelTruckResult, "broadcastsBroadcast", "id", "/broadcast/id"),
 }
-"""By name: the model of the response, the operation, its parameter, and the place of the value in the response."""
+"""The links by name. Each has the model of a response, the operation to call next, its parameter, and a pointer to the
+value in the response."""
 
 
 def components() -> dict[str, Any]:

@@ -53,7 +53,8 @@ _STATE = text(f"""
 _FIRST = (
     select(ADVANCES).where(ADVANCES.c.ended_at.is_(None)).order_by(ADVANCES.c.position).limit(1)
 ).with_for_update()
-# The two times of a command that is due at once come from two readings of the clock, so they differ a little.
+# The two times of a command without a delay come from two readings of the clock. Less than 10 ms between them is no
+# delay.
 _DELAYED = "due_at > received_at + interval '10 milliseconds'"
 _EXECUTED = text(f"SELECT count(*) FROM mailbox WHERE settled_at >= :began_at AND {_DELAYED}")
 _NEWLY_DUE = select(MAILBOX.c.id, MAILBOX.c.name, MAILBOX.c.due_at, MAILBOX.c.retry_at).where(
@@ -65,7 +66,10 @@ _NEWLY_DUE = select(MAILBOX.c.id, MAILBOX.c.name, MAILBOX.c.due_at, MAILBOX.c.re
 
 
 class Heartbeats(Protocol):
-    """When the robots send their next heartbeats, which may lead to offers while a broadcast is searching."""
+    """Returns when the robots send their next heartbeats.
+
+    The clock stops there, because a heartbeat may lead to an offer.
+    """
 
     def next_at(self) -> datetime | None: ...
 
@@ -87,7 +91,7 @@ def move(heartbeats: Heartbeats) -> bool:
 
 
 def _begin(connection: Connection, advance: Row[tuple[object, ...]]) -> timedelta:
-    """Store the start and the target of the advance, and return the target: the present offset plus its seconds."""
+    """Store when the advance begins, and its target. Return the target: the present offset plus the advance's seconds."""
     target: timedelta = connection.execute(
         update(ADVANCES)
         .where(ADVANCES.c.id == advance.id)
@@ -112,11 +116,13 @@ def _step(
         return
     stops = [state.next_due, heartbeats.next_at() if state.searching else None]
     wanted = min([target, *(stop - state.plain for stop in stops if stop is not None)])
-    # `wanted` is too small if a heartbeat has come due since this turn began. The clock never goes back.
+    # If a heartbeat has come due since this turn began, `wanted` is less than the present offset. The clock never goes
+    # back.
     offset = max(wanted, state.clock_offset)
     robots = connection.scalars(select(FLEETS.c.transporter_id)).all()
-    # Redis is moved first, with the robots' heartbeats. If the process is killed in between, the clock of Redis is
-    # ahead, and the robots' presence is as new as this clock.
+    # The clock of Redis is moved before that of PostgreSQL, and the robots' heartbeats with it. If the process is
+    # killed in between, the clock of Redis is ahead, but the robots stay present, because their heartbeats have the
+    # same time.
     redis_clock.move_redis(offset, state.resets, robots)
     connection.execute(update(CLOCK).values(clock_offset=offset))
 

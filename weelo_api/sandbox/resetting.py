@@ -21,7 +21,7 @@ from weelo_workers.models.sandbox import CLOCK
     reraise=True,
 )
 def reset() -> None:
-    """Delete all rows except users and the heads of their logs, then presence, and set the offset of the clock to 0.
+    """Delete all rows but users and the newest `seq` of each log, then presence, and set the clock's offset to 0.
 
     If Redis does not answer, the process of the sandbox deletes presence later.
     """

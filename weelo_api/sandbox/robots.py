@@ -72,7 +72,7 @@ def act() -> None:
 
 
 def _act(row: Row[Any]) -> Command | None:
-    """Replace the reaction by its command, in one transaction. Return the command; None if there is none."""
+    """Replace the reaction by its command, in one transaction. Return the command, or None if nothing was stored."""
     with engine().begin() as connection:
         if row.action == Action.ACCEPT_OFFER and _is_accepting(connection, row.fleet_id):
             return None  # Until the earlier accept is executed, its trucks still look free. The next turn tries again.

@@ -105,7 +105,7 @@ class TokenRequest(Request):
 
 
 class TokenView(Wire):
-    """A token, and the user whom it names."""
+    """A token, and the user to whom it belongs."""
 
     token: str
     user_id: UUID

@@ -38,7 +38,8 @@ preload_app = True
 worker_tmp_dir = "/dev/shm" if Path("/dev/shm").is_dir() else None
 control_socket_disable = True  # if enabled, servers on one machine would share one control socket
 accesslog = None
-# The paths under `/devices` contain an FCM token, which may have 4,096 characters.
+# The request line must have room for the paths under `/devices`. They contain an FCM token, which may have 4,096
+# characters.
 limit_request_line = 8_190
 # The API uses neither the client's address nor the scheme that a proxy reports, so it trusts forwarding headers from no
 # peer. By default gunicorn accepts them from loopback and Unix sockets, and a header could change the path after a
@@ -55,7 +56,7 @@ CLOSE_WITHIN_SECONDS = 3.0
 
 def start() -> Flask:
     """Prepare the arbiter's process and return the application. gunicorn calls this once, before the first fork."""
-    # Gunicorn would require every path to begin with this variable's value.
+    # gunicorn would require every path to begin with the value of SCRIPT_NAME.
     os.environ.pop("SCRIPT_NAME", None)
     bootstrap.start_server("api", always_share_metrics=True)
     from weelo_api import create_app
@@ -149,7 +150,8 @@ def child_exit(server: Any, worker: Any) -> None:
 def worker_exit(server: Any, worker: Any) -> None:
     """Exit at once when all sockets are closed: a regular interpreter exit would take seconds of the grace period.
 
-    The worker calls this last. The arbiter calls it, too, for a worker that has vanished.
+    gunicorn calls this at the end of a worker's process. For a worker that has vanished, gunicorn calls this in the
+    arbiter, which must not exit, so the pid is compared.
     """
     if os.getpid() == worker.pid and worker.booted and _is_ending(worker):
         worker.closing_time.join(CLOSE_WITHIN_SECONDS)

@@ -54,7 +54,7 @@ _head: ContextVar[bytes] = ContextVar("head", default=b"")
 
 @contextmanager
 def reporting_no_threads() -> Iterator[None]:
-    """Raise AppImportError if the block cannot start a thread. gunicorn then prints one line and ends."""
+    """Raise AppImportError if the block cannot start a thread. gunicorn then prints one line and exits."""
     try:
         yield
     except RuntimeError as refusal:
@@ -207,7 +207,8 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
         if conn.sock.fileno() < 0:
-            # The socket was detached: it is a WebSocket now and belongs to the hub (see websocket/endpoint.py).
+            # The socket was detached: it is a WebSocket now and belongs to the hub (see websocket/endpoint.py). So it
+            # is only counted out here, and not closed.
             self.nr_conns -= 1
             return
         if fs.cancelled() or fs.exception() is not None:
@@ -216,7 +217,8 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
         if fs.result():
             next_head = conn.parser.unreader.buf.getvalue()
             if next_head and not _is_whole(next_head):
-                # Part of the next head came with this request. gthread would let a thread wait for the rest.
+                # Part of the next head came with this request. The connection waits for the rest on the poller, whereas
+                # gthread would let a thread wait.
                 conn.sock.setblocking(False)
                 self._await_head(conn)
             else:
@@ -261,7 +263,7 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
             self._end_lingering(self._lingering.popleft()[1])
         for conn, until in list(self._read_until.items()):
             if until <= now:
-                # The thread that reads the body gets end-of-file, and can still write a response.
+                # Only receiving ends: the thread that reads the body gets end-of-file, and can still write a response.
                 with suppress(OSError):
                     conn.sock.shutdown(socket.SHUT_RD)
                 self._read_until.pop(conn, None)
@@ -325,7 +327,8 @@ class _Reader:
             raise BadRequest(f"The body cannot be read: {error}") from error
         self._missing -= len(data)
         if not data and self._missing > 0:
-            # The part that was received may be valid JSON by chance, but it is not the whole body.
+            # The part that was received is refused, because it may be valid JSON by chance although it is not the whole
+            # body.
             raise BadRequest(
                 f"The body ended, or its time was over, {self._missing} bytes before its Content-Length."
             )

@@ -69,7 +69,8 @@ class BroadcastsQuery(Period):
     status: StatusFilter | None = None
     """Only broadcasts with this status; `open` stands for the four open ones. Left out: all of them."""
     area: ShortText | None = None
-    """Only broadcasts with a pickup in this service area. Until there are areas, all are in the area default."""
+    """Only broadcasts with a pickup in this service area. As long as no areas are defined, all broadcasts are in the
+    area `default`."""
     text: Annotated[ShortText | None, Field(alias="q", examples=["98100 00000"])] = None
     """The id of a broadcast or at least its first four characters, the id of a customer, the last digits of the customer's
     telephone number (at least four), or a part of an address. Without `from`, addresses of the last 7 days are searched."""
@@ -101,7 +102,7 @@ class AuditQuery(Period):
 
 
 def widen_command(broadcast_id: UUID, reason: str) -> WidenByOperator:
-    """Return the command that makes the next step of the search, as of now."""
+    """Return the command that makes the search's next step. It names this step, so that the step is made only once."""
     with primary_session() as session:
         following = admin_broadcasts.next_step(session, broadcast_id)
     return WidenByOperator(

@@ -42,15 +42,15 @@ class Parameters(BaseModel):
     ) -> JsonSchemaValue:
         schema = handler(core_schema)
         for parameter in tidy(handler.resolve_ref_schema(schema))["properties"].values():
-            # flask-openapi3 copies these examples to the parameter, where OpenAPI has another form for several
-            # examples.
+            # flask-openapi3 copies `examples` from the schema to the parameter. There OpenAPI has another form for
+            # several examples, so a single `example` replaces them.
             if examples := parameter.pop("examples", None):
                 parameter["example"] = examples[0]
         return schema
 
 
 def _as_text(value: Any) -> Any:
-    # pydantic would also accept seconds since 1970.
+    # Numbers are refused here, because pydantic would accept them as seconds since 1970.
     if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt]", value):
         raise ValueError("must be a date and a time with a zone, such as 2026-02-19T10:00:00Z")
     return value
@@ -137,9 +137,9 @@ class PageOf(Wire, Generic[Item]):
 
 
 class Api(APIBlueprint):
-    """A blueprint that keeps the declared responses with each view.
+    """A blueprint that stores the declared responses of each view as an attribute of the view.
 
-    flask-openapi3 only validates requests. `weelo_api.openapi` describes the routes.
+    `weelo_api.openapi` reads them to describe the routes; flask-openapi3 only validates requests.
     """
 
     def _collect_openapi_info(self, rule: str, func: Any, *, responses: Any = None, **options: Any) -> Any:

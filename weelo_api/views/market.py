@@ -32,10 +32,11 @@ class MarketQuery(Query):
 @allow(Role.ADMIN)
 @rejects(Code.VALIDATION_ERROR)
 def figures(query: MarketQuery) -> Response:
-    """What became of the requests of a window of time: won, expired and cancelled slots, and how long it took."""
+    """What became of the requests of a period: won, expired and cancelled slots, and the times until slots were won."""
     now = clock.now()
     with replica_session() as session:
         areas = policies.scopes(session) if query.area is not None else ()
     of = market.window(query.from_, query.to, query.area, now, areas)
-    with replica_session() as session:  # the query of the figures sets the isolation level of its transaction
+    # A new session, because the query sets the isolation level at the start of its transaction.
+    with replica_session() as session:
         return jsonify(market.figures(session, of, now).json_dict())

@@ -83,7 +83,7 @@ def remove_by_customer(path: ByTransporterId) -> Response:
 @allow(Role.TRANSPORTER)
 @submits(SetByTransporter)
 def set_by_transporter(path: ByCustomerId, body: TransportersRelation) -> Response:
-    """Block a customer. An open offer of theirs is withdrawn; trucks that the fleet has won stay."""
+    """Block a customer. An open offer of this customer's request is withdrawn; trucks that the fleet has won stay."""
     command = SetByTransporter(
         transporter_id=caller().id, customer_id=path.customer_id, relation=body.relation
     )
@@ -101,7 +101,7 @@ def remove_by_transporter(path: ByCustomerId) -> Response:
 @api.get("/relations", responses={200: PageOf[RelationView]})
 @allow(Role.CUSTOMER, Role.TRANSPORTER)
 def relations(query: Paging) -> Response:
-    """What the caller has set, newest first. What the other side has set is not shown."""
+    """The relations that the caller has set, newest first. Those that the other side has set are not shown."""
     with primary_session() as session:
         return page(own_relations(session, caller().id, caller().role, query.page_request()))
 
@@ -113,7 +113,7 @@ def relations(query: Paging) -> Response:
 @allow(Role.ADMIN)
 @submits(SetByOperator)
 def set_by_operator(path: ByPair, body: Contract) -> Response:
-    """Record that the two have a contract. A block by one of them prevails."""
+    """Record that this customer and this transporter have a contract. A block by one of them prevails over it."""
     command = SetByOperator(
         customer_id=path.customer_id,
         transporter_id=path.transporter_id,
@@ -130,7 +130,7 @@ def set_by_operator(path: ByPair, body: Contract) -> Response:
 @allow(Role.ADMIN)
 @submits(RemoveByOperator)
 def remove_by_operator(path: ByPair, query: ReasonQuery) -> Response:
-    """Delete the contract of the two."""
+    """Delete the contract of this customer and this transporter."""
     return submit(
         RemoveByOperator(
             customer_id=path.customer_id, transporter_id=path.transporter_id, reason=query.reason or ""

@@ -58,9 +58,10 @@ def clock() -> Response:
 @without_token
 @rejects(Code.IDEMPOTENCY_CONFLICT, Code.SERVICE_UNAVAILABLE)
 def advance(body: Advance) -> tuple[Response, int]:
-    """Move the clock. Before the answer every timer that is due by then is executed, in the order of real time.
+    """Move the clock. Every timer that becomes due is executed before the response, in the order of real time.
 
-    202 if that takes more than a minute: the advance goes on, and a repetition with the same Idempotency-Key waits again.
+    202 if that takes more than a minute: the clock is moved further, and a repetition with the same Idempotency-Key
+    waits again.
     """
     executed = advances.advance(command_id_of_request(_ANY_CALLER), body.seconds)
     view = AdvancedView(**dict(_clock_view()), timers_executed=executed)
@@ -71,7 +72,7 @@ def advance(body: Advance) -> tuple[Response, int]:
 @without_token
 @rejects(Code.IDEMPOTENCY_CONFLICT, Code.SERVICE_UNAVAILABLE)
 def create_fleet(body: NewFleet) -> tuple[Response, int]:
-    """Start a robot fleet. It is online when the answer comes."""
+    """Start a robot fleet. It is online when the response is sent."""
     fleet_id = command_id_of_request(_ANY_CALLER)
     kind = known_kind(body.vehicle_type, body.vehicle_subtype)
     names = {"vehicle_type": kind.vehicle_type, "vehicle_subtype": kind.vehicle_subtype}

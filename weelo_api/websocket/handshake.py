@@ -43,7 +43,7 @@ def _is_valid(request: Request) -> bool:
         and "upgrade" in connection
         and headers.get("Sec-WebSocket-Version") == VERSION
         and _KEY.fullmatch(headers.get("Sec-WebSocket-Key", "")) is not None
-        # The bytes of a body would be read as frames.
+        # A request with a body is refused, because the body would be read as frames.
         and not request.content_length
         and "Transfer-Encoding" not in headers
     )

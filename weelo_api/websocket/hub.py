@@ -49,7 +49,8 @@ READ_BYTES = 16 * 1024
 MAX_SOCKETS = 20_000
 MIN_SOCKETS = 50
 MAX_UNAUTHENTICATED = 1_000
-FILES_FOR_THE_REST = 500  # open files for HTTP requests and for connections to the database and Redis
+# The number of open files left for HTTP requests and for connections to the database and Redis.
+FILES_FOR_THE_REST = 500
 
 
 class Hub:

@@ -146,7 +146,7 @@ def name_of(op: type[Op]) -> str:
 
 
 def ephemeral(event: str, data: dict[str, Any]) -> dict[str, Any]:
-    """Return a frame that is no part of the log. `data`: as in `EPHEMERAL`."""
+    """Return a frame that is no part of the log. `data`: of the model that `EPHEMERAL` has for this event."""
     return {"event": event, "at": now(), "data": data}
 
 

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 MAX_BEHIND = 1_000
 
 _OUTCOME = "command_settled"
-# The times of at most this many outcomes of accepts wait to be published, which happens twice a second.
+# At most this many measured times of accepts are kept until they are published, which happens twice a second.
 MAX_UNPUBLISHED = 10_000
 # At most this many frames outside the log wait to be sent. They are soon out of date, so the oldest are dropped.
 MAX_EPHEMERAL = 100

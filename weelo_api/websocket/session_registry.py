@@ -100,5 +100,5 @@ class SessionRegistry:
                 # The next call has to remove the closed sockets from Redis. If it did not, they would stay there, and
                 # count as open, for as long as their user has another socket.
                 self._closed = [*closed, *self._closed][-MAX_REMEMBERED:]
-            self._announce_at = 0.0  # the next call writes all open sockets
+            self._announce_at = 0.0  # this write has failed, so the next call writes all open sockets
             raise

@@ -225,7 +225,7 @@ class WebSocketTransport(asyncio.BufferedProtocol):
         # wsproto delivers a frame in pieces as they arrive. Only the last piece counts as a frame.
         if event.frame_finished:
             self._limits.count_frame()
-        if data:  # empty fragments have no size, so a message of them could grow without end
+        if data:  # empty fragments are not kept: they have no size, so no limit would end such a message
             self._message.append(data)
         if event.message_finished and not self._limits.refused:
             self._inbox.append("".join(self._message) if isinstance(data, str) else b"".join(self._message))

@@ -14,7 +14,7 @@ TITLE = "A truck breaks down and another fleet takes over"
 
 
 def play(act: Act) -> str:
-    """Check that the slot is offered at once, not to the fleet that gave it back, and that another truck delivers."""
+    """Check that the slot is offered to other fleets at once, not to the one that gave it back, and another truck delivers."""
     customer = act.customer()
     unlucky, steady, saviour = act.transporters(OPEN, GHAZIABAD, 3)
     act.watch(unlucky, saviour)

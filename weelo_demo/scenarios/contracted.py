@@ -1,4 +1,7 @@
-"""A customer has a contract with one transporter: it gets the request first, and the rings follow when it has declined."""
+"""A customer has a contract with a transporter, who gets the request first.
+
+The rings follow after the transporter declines.
+"""
 
 from __future__ import annotations
 

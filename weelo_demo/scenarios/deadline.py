@@ -15,5 +15,5 @@ def seconds_left(broadcast: Broadcast) -> float:
 
 
 def seconds_between(earlier: str, later: str) -> float:
-    """Return the seconds between two of the server's times."""
+    """Return the seconds from `earlier` to `later`, which are times in the server's responses."""
     return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()

@@ -14,7 +14,7 @@ TITLE = "A double tap makes one broadcast"
 
 
 def play(act: Act) -> str:
-    """Check that both taps return the same broadcast, and a different request is rejected until it is cancelled."""
+    """Check that both taps return the same broadcast. Until it is cancelled, a different request must be rejected."""
     customer = act.customer()
     (transporter,) = act.transporters(LCV, CONNAUGHT_PLACE)
     act.watch(transporter)

@@ -1,4 +1,4 @@
-"""A transporter accepts with a truck, and its driver does not answer."""
+"""A transporter accepts with a truck, and the truck's driver does not answer."""
 
 from __future__ import annotations
 

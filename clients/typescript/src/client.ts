@@ -18,7 +18,7 @@ export interface ClientOptions {
   token: Token;
   /** For how many seconds a command waits for its outcome (default 10). 0: not at all. */
   wait?: number;
-  /** For how many seconds a request is repeated if there is no response, or one that may be repeated (default 15). */
+  /** For how many seconds a request is repeated if there is no response, or a response after which it may be repeated (default 15). */
   retryFor?: number;
   /** The function that sends requests, by default the global `fetch`. */
   fetch?: RetryOptions["fetch"];

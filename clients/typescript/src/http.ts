@@ -56,7 +56,7 @@ export interface RetryOptions {
   token: Token;
   /** For how many seconds a command waits for its outcome. 0: not at all. */
   wait: number;
-  /** For how many seconds a request is repeated if there is no response, or one that may be repeated. */
+  /** For how many seconds a request is repeated if there is no response, or a response after which it may be repeated. */
   retryFor: number;
   fetch: (request: Request, init?: RequestInit) => Promise<Response>;
 }

@@ -127,13 +127,13 @@ export interface paths {
         };
         get?: never;
         /**
-         * Record that the two have a contract. A block by one of them prevails
+         * Record that this customer and this transporter have a contract. A block by one of them prevails over it
          * @description For: admin.
          */
         put: operations["relationsSetByOperator"];
         post?: never;
         /**
-         * Delete the contract of the two
+         * Delete the contract of this customer and this transporter
          * @description For: admin.
          */
         delete: operations["relationsRemoveByOperator"];
@@ -150,7 +150,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What became of the requests of a window of time: won, expired and cancelled slots, and how long it took
+         * What became of the requests of a period: won, expired and cancelled slots, and the times until slots were won
          * @description For: admin.
          */
         get: operations["marketFigures"];
@@ -1058,7 +1058,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * What the caller has set, newest first. What the other side has set is not shown
+         * The relations that the caller has set, newest first. Those that the other side has set are not shown
          * @description For: customer, transporter.
          */
         get: operations["relationsRelations"];
@@ -1079,7 +1079,7 @@ export interface paths {
         };
         get?: never;
         /**
-         * Block a customer. An open offer of theirs is withdrawn; trucks that the fleet has won stay
+         * Block a customer. An open offer of this customer's request is withdrawn; trucks that the fleet has won stay
          * @description For: transporter.
          */
         put: operations["relationsSetByTransporter"];
@@ -6388,7 +6388,10 @@ export interface operations {
     adminBroadcasts: {
         parameters: {
             query?: {
-                /** @description Only broadcasts with a pickup in this service area. Until there are areas, all are in the area default. */
+                /**
+                 * @description Only broadcasts with a pickup in this service area. As long as no areas are defined, all broadcasts are in the
+                 *     area `default`.
+                 */
                 area?: string;
                 /** @description The `nextCursor` of the page before. Left out: the first page. */
                 cursor?: string;
@@ -6853,7 +6856,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What became of the requests of a window of time: won, expired and cancelled slots, and how long it took. */
+            /** @description What became of the requests of a period: won, expired and cancelled slots, and the times until slots were won. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];
@@ -9567,7 +9570,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description What the caller has set, newest first. What the other side has set is not shown. */
+            /** @description The relations that the caller has set, newest first. Those that the other side has set are not shown. */
             200: {
                 headers: {
                     "X-Request-Id": components["headers"]["X-Request-Id.required"];

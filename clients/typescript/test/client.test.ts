@@ -6,7 +6,7 @@ import { after, before, beforeEach, describe, it } from "node:test";
 import { WebSocket, WebSocketServer, type WebSocket as ServerSocket } from "ws";
 import { Rejected, StillPending, Unreachable, WeeloClient, WeeloSocket, type Frame, type SocketOptions, type WebSocketClass } from "../src/index.js";
 
-/** Apps may also pass the WebSocket of the browser. */
+/** This line is only compiled. It shows that apps may also pass the WebSocket class of the browser. */
 export const OF_THE_BROWSER: WebSocketClass | undefined = globalThis.WebSocket;
 
 type Answer = { status: number; body?: unknown; headers?: Record<string, string> } | "hang up";

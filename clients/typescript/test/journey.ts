@@ -105,7 +105,7 @@ const socket = new WeeloSocket({
 const offers = new WeeloSocket({ baseUrl, token: variable("TRANSPORTER_TOKEN"), WebSocket });
 await Promise.all([socket.waitFor("connected"), offers.waitFor("connected")]);
 
-// The booking. Two requests with the same key create one booking.
+// The customer books. Two requests with the same key create one booking.
 const body = {
   pickup: { latitude: 12.97, longitude: 77.59, address: "Bengaluru" },
   drop: { latitude: 13.08, longitude: 80.27, address: "Chennai" },

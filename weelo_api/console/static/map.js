@@ -183,7 +183,7 @@ window.weeloMaps = (() => {
       } catch { /* the next full load shows what this one missed */ }
     }
 
-    // One load at a time: the answer of an older one could remove what a newer one has shown.
+    // Only one load runs at a time: the response to an older load could remove what a newer load has drawn.
     let waiting = new Set(), everything = false, busy = false;
     async function flush() {
       if (busy || !(everything || waiting.size)) return;
@@ -232,7 +232,7 @@ window.weeloMaps = (() => {
       L.circleMarker(then.drop, { radius: 5, weight: 2, color: color("ink"), fillColor: color("card"), fillOpacity: 1 }).bindTooltip("drop").addTo(shapes);
       L.circleMarker(then.pickup, { radius: 7, weight: 2, color: color("card"), fillColor: now, fillOpacity: 1 }).bindTooltip("pickup").addTo(shapes);
       element.dataset.radius = ring ? then.radiusKm : "";
-      // The view stays while the slider moves, so that the ring is seen to grow.
+      // The map is not moved or zoomed while the slider moves, so that the ring is seen to grow.
       const key = JSON.stringify([then.pickup, then.drop]);
       if (placed !== key) { placed = key; map.fitBounds(L.latLng(then.pickup).toBounds(Math.max(60, (then.radiusKm ?? 120) * 2.2) * 1000), { animate: false }); }
     }

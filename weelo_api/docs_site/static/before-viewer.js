@@ -1,2 +1,2 @@
-// Without this a library in the viewer would try to compile code at run time, which the policy of the page forbids.
+// Without this setting a library in the viewer would try to compile code at run time, which the policy of the page forbids.
 globalThis.__zod_globalConfig = { jitless: true };

@@ -28,7 +28,7 @@ _UUID = {"type": "string", "format": "uuid"}
 _TIME = {"type": "string", "format": "date-time"}
 _AT = {**_TIME, "description": "When it happened, by the server's clock."}
 
-# The readers of frames outside the log. The catalog has only the events of the log.
+# The recipients of frames outside the log. They are listed here, because the catalog has only the events of the log.
 _TO_THIS_SOCKET = "the client of this socket"
 _EPHEMERAL_READERS = {"location_updated": "the customer of the booking or order"}
 

@@ -104,7 +104,10 @@ def _with_nulls(model: type[Model], **given: Any) -> Model:
 
 
 def _about(status: BroadcastStatus, version: int, seconds: float) -> dict[str, Any]:
-    """Return the fields of an event about the booking that had this status `seconds` after its creation."""
+    """Return the fields that every event about a broadcast has.
+
+    The booking reaches this status `seconds` after its creation.
+    """
     return {
         "broadcast_id": _BROADCAST,
         "kind": BroadcastKind.BOOKING,

@@ -68,7 +68,7 @@ def reference(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _draft_7(schema: Any) -> Any:
-    """Return the schema without keywords beside `$ref`, which draft 7 ignores."""
+    """Return the schema with each `$ref` inside an `allOf`, because draft 7 ignores keywords beside `$ref`."""
     if isinstance(schema, list):
         return [_draft_7(each) for each in schema]
     if not isinstance(schema, dict):
@@ -93,7 +93,7 @@ def _with_id_by_kind(schema: dict[str, Any]) -> None:
 
 
 def _either_result_or_error(schema: dict[str, Any]) -> None:
-    """Require the result of its command from a succeeded outcome, and an error from a rejected one."""
+    """Require that a succeeded outcome has the result of its command, and that a rejected one has an error."""
     results = dict.fromkeys(RESULTS.values())
     properties = schema["properties"]
     properties["command"] |= {"enum": sorted(command.name for command in RESULTS)}
