@@ -21,7 +21,7 @@ def load(text: str) -> Any:
         raise ValueError("is nested too deeply") from None
 
 
-class _UniqueNames(yaml.SafeLoader):
+class _UniqueNames(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
     """Refuses a mapping with a repeated name. PyYAML would silently take the last value."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -33,4 +33,5 @@ class _UniqueNames(yaml.SafeLoader):
                     problem=f"found duplicate key {key.value!r}", problem_mark=key.start_mark
                 )
             seen.add(name)
-        return super().construct_mapping(node, deep)
+        constructed: dict[Any, Any] = super().construct_mapping(node, deep)
+        return constructed
