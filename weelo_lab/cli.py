@@ -41,7 +41,10 @@ def lab() -> None:
     help="Also write the event log, a JSON line per event.",
 )
 def replay(seed: int, demand: Path | None, policy: Path | None, faults: bool, log: Path | None) -> None:
-    """Print the hash of a run's event log: the same seed, the same hash."""
+    """Print the hash of a run's event log.
+
+    The same seed gives the same hash.
+    """
     from weelo_lab import commands
 
     click.echo(commands.replay(commands.job(seed, demand, policy, faults=faults), log))
@@ -56,7 +59,7 @@ def replay(seed: int, demand: Path | None, policy: Path | None, faults: bool, lo
 @_policy_option
 @_faults_option
 def explain(seed: int, number: int, demand: Path | None, policy: Path | None, faults: bool) -> None:
-    """Print the life of one broadcast of a run, from its creation to its end."""
+    """Print the life of one broadcast of a run."""
     from weelo_lab import commands
 
     click.echo(commands.explain(commands.job(seed, demand, policy, faults=faults), number), nl=False)
@@ -76,9 +79,9 @@ def explain(seed: int, number: int, demand: Path | None, policy: Path | None, fa
 def run(
     demand: Path | None, first: Path, others: tuple[Path, ...], seeds: int, out: Path, jobs: int | None
 ) -> None:
-    """Play the same demand and people under each policy, and write report.html and figures.json.
+    """Compare policies on the same demand and people.
 
-    The first policy is the one with which the others are compared.
+    Plays them under each policy, and writes report.html and figures.json. The first policy is the one with which the others are compared.
     """
     from weelo_lab import commands
 

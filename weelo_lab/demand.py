@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from uuid import UUID, uuid5
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from weelo_demo.towns import Point, Town as KnownTown, moved, towns_around
+from weelo_lab import yaml_text
 from weelo_lab.virtual_clock import SECOND
 
 _NAMESPACE = UUID("5a1f3f0e-6a0b-4b43-9a55-6b6c4d0c8f11")
@@ -204,11 +204,11 @@ def parse(values: Mapping[str, Any], where: str = "demand") -> Demand:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping in a YAML file. Raises FileError."""
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml_text.load(path.read_text(encoding="utf-8"))
     except OSError as problem:
         raise FileError(f"{path}: {problem.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise FileError(f"{path}: {str(problem).splitlines()[0]}") from None
+    except ValueError as problem:  # also that the file is not UTF-8
+        raise FileError(f"{path}: {problem}") from None
     if values is None:
         return {}
     if not isinstance(values, dict):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 import time
 import warnings
@@ -351,6 +352,13 @@ def _keep_our_logging(**_: Any) -> None:
 def _tolerate_disconnects(**_: Any) -> None:
     redis_transport.Channel.QoS = DisconnectTolerantQoS
     consumer.logger.addFilter(_OneLinePerOutage())
+
+
+@signals.worker_init.connect
+def _restart_by_the_same_command(**_: Any) -> None:
+    # On SIGHUP Celery replaces the worker by `python sys.argv`, which is the path of `__main__.py` after `python -m`.
+    # Python would then import modules from the directory `weelo_workers` first, and `-P` would be lost.
+    sys.argv[:] = sys.orig_argv[1:]
 
 
 @signals.worker_init.connect

@@ -25,6 +25,7 @@ from weelo_workers import (
     policy_limits,
     rabbitmq_url,
     redis_url,
+    trusted_authorities,
 )
 
 MIN_SECRET_BYTES = 32
@@ -333,6 +334,15 @@ class Settings(BaseSettings):
                 raise ValueError(
                     "METRICS_HOST: must be an address of this machine, like 127.0.0.1 or 0.0.0.0"
                 ) from None
+        return self
+
+    @model_validator(mode="after")
+    def _authorities_can_be_loaded(self) -> Self:
+        trusted_authorities.check(trusted_authorities.FOR_WEBHOOKS, os.environ)
+        if self.google_application_credentials is not None:
+            trusted_authorities.check(trusted_authorities.FOR_PUSHES, os.environ)
+        if self.otel_exporter_otlp_endpoint is not None:
+            trusted_authorities.check(trusted_authorities.FOR_TRACES, os.environ)
         return self
 
     @property

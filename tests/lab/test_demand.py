@@ -50,9 +50,13 @@ def test_the_default_demand_has_real_towns() -> None:
         ("colour: red", "colour: "),
         ("fleets: [{count: 1, towns: [nowhere]}]", "there is no town nowhere"),
         ("- 1", "has to be a mapping"),
-        ("a: [", "while parsing"),
+        ("a: [", "line 1, column 5: .*<stream end>"),
+        ("a: 1\na: 2", "line 2, column 1: found duplicate key 'a'"),
+        ("people:\n  share: 1\n  share: 2", "line 3, column 3: found duplicate key 'share'"),
+        ("? [a]\n: 1", "line 1, column 3: found unhashable key"),
+        ("[" * 20_000, "nested too deeply"),
     ],
-    ids=["number", "unknown", "town", "list", "yaml"],
+    ids=["number", "unknown", "town", "list", "yaml", "repeated", "repeated-below", "key", "deep"],
 )
 def test_a_file_that_cannot_be_used_is_refused_in_one_line(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "demand.yaml"

@@ -1,4 +1,7 @@
-"""After SIGTERM a process finishes its work, takes no more, returns waiting messages to the broker, and exits in time."""
+"""After SIGTERM a process finishes its work, takes no more, returns waiting messages to the broker, and exits in time.
+
+After SIGHUP a worker does the same, and starts again.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
+import psutil
 import pytest
 from sqlalchemy import text
 
@@ -43,7 +47,8 @@ def worker() -> Iterator[Begin]:
 
     def begin(queue: str) -> subprocess.Popen[bytes]:
         arguments = ("--quiet", "worker", f"--queues={queue}", "--concurrency=1")
-        process = subprocess.Popen([sys.executable, "-m", "weelo_workers", *arguments, "--loglevel=WARNING"])
+        command = [sys.executable, "-P", "-m", "weelo_workers", *arguments, "--loglevel=WARNING"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         begun.append(process)
         eventually(lambda: consumers()[queue] >= 1, within=30)
         return process
@@ -88,6 +93,17 @@ def test_a_worker_finishes_what_it_has_begun_and_takes_nothing_new(world: World,
     assert settled(world, begun) and not settled(world, new)
     worker("fleet")
     eventually(lambda: settled(world, new))
+
+
+def test_on_SIGHUP_a_worker_is_replaced_by_the_command_that_started_it(world: World, worker: Begin) -> None:
+    program = psutil.Process(worker("fleet").pid)
+    command, children = program.cmdline(), program.children()
+    program.send_signal(signal.SIGHUP)
+    eventually(lambda: program.children() and not set(program.children()) & set(children), within=30)
+    assert program.cmdline() == command
+    registration, waker = post(world), CeleryWaker()
+    waker.wake(WakeUp(registration, RegisterDriver.name, "fleet"))
+    eventually(lambda: settled(world, registration))
 
 
 @pytest.mark.long

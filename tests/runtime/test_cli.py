@@ -95,9 +95,10 @@ def test_only_up_writes_to_a_data_dir(path: tuple[str, ...], tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "group", [(), ("mailbox",), ("events",)], ids=["weelo", "weelo mailbox", "weelo events"]
-)
+GROUPS = sorted({path[:-1] for path, _ in commands(cli.weelo)})
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: " ".join(["weelo", *group]))
 def test_the_summary_of_every_command_fits_80_columns(group: tuple[str, ...]) -> None:
     shown = weelo(*group, "--help", COLUMNS="80").stdout
     _, _, listed = shown.partition("Commands:\n")

@@ -28,10 +28,10 @@ def person() -> None:
 )
 @data_dir_option
 def export(person_id: UUID, out: Path | None, data_dir: Path) -> None:
-    """Print everything that is stored about the user as JSON, grouped by table.
+    """Print everything that is stored about the user as JSON.
 
-    Only its owner can read the file that --out names. Exit code 2: nothing is stored about this id, or the file exists
-    already.
+    The rows are grouped by table. Only its owner can read the file that --out names. Exit code 2: nothing is stored
+    about this id, or the file exists already.
     """
     use_running_system(data_dir, "DATABASE_URL", "REDIS_URL")
     import json
