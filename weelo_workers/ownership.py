@@ -70,7 +70,7 @@ class OfferToDecline:
 
 
 def lock_offer_to_decline(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> OfferToDecline:
-    """Return this transporter's offer of the broadcast. Raises Rejected(BROADCAST_NOT_FOUND) without an offer."""
+    """Return this transporter's offer of the broadcast. Raises Rejected(BROADCAST_NOT_FOUND) if the transporter has no offer of it."""
     broadcast = uow.lock(Broadcast, broadcast_id)
     found = uow.session.execute(
         _TO_DECLINE, {"broadcast": broadcast_id, "own": transporter_id}, execution_options=AS_IT_IS_NOW
@@ -99,8 +99,8 @@ _TO_DECLINE = (
 def offer_unless_blocked(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> Offer:
     """Return the offer of this locked broadcast to this transporter.
 
-    Raises Rejected: BLOCKED if the customer and the transporter block one another, also without an offer;
-    BROADCAST_NOT_FOUND without an offer.
+    Raises Rejected: BLOCKED if the customer and the transporter block one another, with or without an offer;
+    BROADCAST_NOT_FOUND if the transporter has no offer of it.
     """
     found = uow.session.execute(
         _OFFER,

@@ -89,7 +89,7 @@ def _subject(payload: Any) -> dict[str, str]:
     if not isinstance(payload, dict):
         return {}  # The payload is of another version, and the command will fail.
     found = {name: payload.get(name) for name in _SUBJECTS}
-    if isinstance(data := payload.get("data"), dict):  # A push has the id in its content.
+    if isinstance(data := payload.get("data"), dict):  # A command of a push has the ids in its field `data`.
         found["broadcast_id"] = data.get("broadcastId")
     return {
         name: value for name, value in found.items() if isinstance(value, str) and len(value) == _UUID_LENGTH

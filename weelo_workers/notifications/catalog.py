@@ -110,9 +110,10 @@ class PushData:
 
 @dataclass(frozen=True, slots=True)
 class PushCondition:
-    """Selects the users whom a push still concerns. It can be used for events that have the fields of `reads`.
+    """Selects the users whom a push still concerns.
 
-    `reads` contains the id of a broadcast, because pushes about one broadcast are ordered and replace one another.
+    `reads`: the class of the fields that the condition needs. An event can have the condition only if it has these
+    fields. They include the id of the broadcast.
     """
 
     find: Callable[[Session, PushData, Collection[UUID]], Collection[UUID]]

@@ -68,12 +68,13 @@ def _lines(session: Session, events: Sequence[EventEnvelope]) -> list[Line]:
     return lines
 
 
-# The log heads are locked first, in the order of user ids, so that transactions never deadlock. `event` and `written`
-# read `numbered`, which reads all of `head`, so they insert only when every head is locked. Therefore the positions of
-# events have the same order as each reader's lines.
+# A log head is the row with the last `seq` of a user's log. This statement first locks the log heads of all readers, in
+# the order of user ids, so that transactions cannot deadlock. Its parts `event` and `written` insert only when all heads
+# are locked, because they read `numbered`, which reads all of `head`. Therefore events get their positions in the same
+# order as each reader's log gets its lines.
 #
-# While a transaction holds the log heads, transactions with a common reader wait. So if the process is suspended now,
-# PostgreSQL ends its transaction after two seconds. The command is then executed again.
+# Transactions with a common reader wait until this one ends. If this process is suspended meanwhile, PostgreSQL ends its
+# transaction after two seconds, and the command is executed again.
 _WRITE = text("""
     WITH line AS (
       SELECT * FROM jsonb_to_recordset(CAST(:lines AS jsonb)) AS line (user_id uuid, nth int, event_id uuid, own jsonb)

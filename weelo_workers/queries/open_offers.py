@@ -207,10 +207,10 @@ def has_open_offer(session: Session, broadcast_id: UUID) -> bool:
 def open_offer_exists(
     broadcast_id: ColumnElement[UUID], *, besides: ColumnElement[UUID] | None = None
 ) -> ColumnElement[bool]:
-    """Return the condition that some transporter may still take the broadcast, so that the next step can wait.
+    """Return the SQL condition that some transporter may still take the broadcast, so that the next step can wait.
 
-    That is a transporter with an offer that they have not declined, with an open hold or with a truck on the broadcast.
-    `besides`: a transporter who is declining; only their trucks count.
+    It is true if a transporter has an offer of the broadcast that they have not declined, an open hold, or a truck on
+    the broadcast. `besides`: a transporter who is declining now. Their offer and hold are ignored, their trucks are not.
     """
     other, hold = aliased(Offer), aliased(Hold)
     others = [] if besides is None else [other.transporter_id != besides]
