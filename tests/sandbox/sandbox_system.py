@@ -86,7 +86,7 @@ class Sandbox(System):
 
     def violations(self, truths: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
         # pytest imports conftest.py, which imports this module, before the settings are set. The truths read them.
-        from tests.support.truths import violations
+        from weelo_lab.truths import violations
 
         with self.engine.connect() as connection:
             return violations(connection, truths)

@@ -1,4 +1,7 @@
-"""Invariants of the rows. Each is a sentence with a query for the rows that violate it."""
+"""Invariants of the rows. Each is a sentence with a query for the rows that violate it.
+
+The search for faults (`weelo_lab/seeds/`) checks them, and so do the tests of races, faults and the model.
+"""
 
 from __future__ import annotations
 
@@ -240,6 +243,23 @@ WHEN_AT_REST = {
          WHERE b.status NOT IN ({_OPEN}) AND heard.last = 'new_broadcast'""",
 }
 
+EFFECTS = {
+    "a command that was refused or replays an earlier outcome has no effect": """
+        SELECT DISTINCT m.id, m.name FROM mailbox m JOIN transitions x ON x.command_id = m.id
+         WHERE m.status = 'rejected' OR m.replayed""",
+    # Equal transitions of different steps are allowed: one `broadcasts.widen` makes several steps if rings match no
+    # transporter.
+    "no command takes effect twice": """
+        SELECT cause, command_id, subject_id, name FROM transitions
+         GROUP BY 1, 2, 3, 4, details->>'step' HAVING count(*) > 1""",
+    "every settled command has one line with its outcome in its caller's log": """
+        SELECT m.id, m.name, count(e.id) AS lines FROM mailbox m
+          LEFT JOIN (log_lines l JOIN events e ON e.id = l.event_id AND e.event = 'command_settled')
+            ON l.user_id = m.caller_id AND e.data->>'commandId' = m.id::text
+         WHERE m.caller_id IS NOT NULL AND m.settled_at IS NOT NULL
+         GROUP BY m.id, m.name HAVING count(e.id) <> 1""",
+}
+"""What commands may do, whatever happens to their messages."""
 
 AT_MOST_ALL_ROUNDS = {
     "a search begins again at most REOFFER_ROUNDS times": f"""
