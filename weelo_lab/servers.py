@@ -102,11 +102,14 @@ def running() -> Iterator[Servers]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def processes(count: int) -> ProcessPoolExecutor:
-    """Return a pool whose processes execute one function each, so that no state is left over from an earlier run."""
+def processes(count: int, functions: int | None = 1) -> ProcessPoolExecutor:
+    """Return a pool of processes.
+
+    `functions`: how many each executes; None: any number. By default one, so that no state is left over from an earlier run.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["weelo_lab.run"])
-    return ProcessPoolExecutor(count, mp_context=context, max_tasks_per_child=1)
+    return ProcessPoolExecutor(count, mp_context=context, max_tasks_per_child=functions)
 
 
 def submit(

@@ -39,6 +39,8 @@ CUSTOMERS = 2
 OPERATOR = UUID(int=0xAD << 100, version=4)
 
 HEARTBEAT_MICROS = 60 * SECOND
+PRESENCE_TTL_SECONDS = 180.0
+"""Three heartbeats."""
 SETTLED_BY = 5 * SECOND
 """Scripts begin this long after the beginning, when all fleets are online."""
 

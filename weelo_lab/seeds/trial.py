@@ -1,4 +1,4 @@
-"""A trial: one script, played in a process and a database of its own, with the invariants checked after each step."""
+"""A trial: one script, played in a database without rows, with the invariants checked after each time at which steps are taken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 from sqlalchemy import TextClause, text
 
-from weelo_lab import servers
 from weelo_lab.engine import Engine
 from weelo_lab.event_log import EventLog
 from weelo_lab.seeds import script
@@ -20,16 +19,21 @@ from weelo_lab.seeds.scripted_faults import ScriptedFaults
 from weelo_lab.seeds.stage import HEARTBEAT_MICROS, SETTLED_BY, Stage
 from weelo_lab.truths import AT_MOST_ALL_ROUNDS, EFFECTS, TRUTHS, WHEN_AT_REST, violations
 from weelo_lab.virtual_clock import SECOND
+from weelo_workers.models import Base
 from weelo_workers.models.engine import autocommit_engine
 from weelo_workers.models.prepared import prepared
+from weelo_workers.redis_client import redis
 
 REST_SECONDS = 12 * 3600
 """How long after the last step everything has come to an end: longer than any timer of the default policy."""
 NO_WARNING = "no action after a commit has failed"
 _ACTION_FAILED = "an action after the commit of a command failed"
 ALWAYS = TRUTHS | AT_MOST_ALL_ROUNDS | EFFECTS
-PRESENCE_TTL_SECONDS = 180.0
-"""Three heartbeats."""
+
+
+# DELETE is faster than TRUNCATE, which makes new files for all tables.
+_DELETE_ALL = text("; ".join(f"DELETE FROM {table.name}" for table in reversed(Base.metadata.sorted_tables)))
+_RESTART_SEQUENCES = text("SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +52,10 @@ class Verdict:
     processor_seconds: float
 
 
-def environment(of_servers: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of a trial's process."""
-    return {**of_servers, "PRESENCE_TTL_SECONDS": repr(PRESENCE_TTL_SECONDS)}
-
-
-def play(on: servers.Servers, steps: Sequence[Step]) -> Verdict:
-    """Play one script and return its verdict."""
-    with on.run_environment() as given, servers.processes(1) as pool:
-        return servers.submit(pool, environment(given), play_here, list(steps)).result()
-
-
-def play_here(steps: list[Step]) -> Verdict:
-    """Play one script in this process. Its environment names an empty database of the lab and a Redis database."""
+def play(steps: list[Step]) -> Verdict:
+    """Play one script in this process. Its environment names a database of the lab and a Redis database, which are emptied."""
+    began = time.process_time()
+    _empty()
     log, faults = EventLog(), ScriptedFaults()
     lab = Engine("script", faults, log)
     interruptions = Interruptions(lab)
@@ -86,6 +81,7 @@ def play_here(steps: list[Step]) -> Verdict:
             lab.after(beats * HEARTBEAT_MICROS / SECOND, stage.heartbeats)
         lab.run(lab.micros + REST_SECONDS * SECOND)
         broken = _check(ALWAYS | WHEN_AT_REST)
+    interruptions.close()
     failed_actions = [{"log": each} for each in lab.close() if each.startswith(_ACTION_FAILED)]
     if failed_actions:
         broken[NO_WARNING] = failed_actions
@@ -95,8 +91,16 @@ def play_here(steps: list[Step]) -> Verdict:
         lab.commands,
         faults.happened + interruptions.happened,
         log.hash,
-        time.process_time(),
+        time.process_time() - began,
     )
+
+
+def _empty() -> None:
+    """Delete all rows and keys of an earlier trial, and let all sequences begin anew."""
+    with autocommit_engine().connect() as connection:
+        connection.execute(_DELETE_ALL)
+        connection.execute(_RESTART_SEQUENCES)
+    redis().flushdb()
 
 
 def _check(truths: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
