@@ -124,11 +124,11 @@ class Engine:
         """The time of the run."""
         return self._clock.now
 
-    def after(self, seconds: float, act: Callable[[], None]) -> None:
+    def after(self, seconds: float, act: Callable[[], object]) -> None:
         """Run `act` this many seconds later."""
         self._scheduler.at(self.micros + round(seconds * SECOND), act)
 
-    def at(self, micros: int, act: Callable[[], None]) -> None:
+    def at(self, micros: int, act: Callable[[], object]) -> None:
         """Run `act` at this time in microseconds, or now if it has passed."""
         self._scheduler.at(max(micros, self.micros), act)
 

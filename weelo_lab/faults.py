@@ -65,7 +65,7 @@ class FaultDice:
         self._faults = faults
         self.any = faults.any
 
-    def deliveries(self, wake_up: WakeUp) -> list[float]:
+    def deliveries(self, wake_up: WakeUp) -> list[float]:  # noqa: ARG002 (all alike)
         if self._happens(self._faults.lost):
             return []
         late = self._seconds(self._faults.late_seconds) if self._happens(self._faults.late) else 0.0
@@ -73,10 +73,10 @@ class FaultDice:
             return [late, late + self._seconds(self._faults.late_seconds)]
         return [late]
 
-    def crashes(self, command: str) -> bool:
+    def crashes(self, command: str) -> bool:  # noqa: ARG002 (all alike)
         return self._happens(self._faults.crashed)
 
-    def sweeps(self, micros: int) -> bool:
+    def sweeps(self, micros: int) -> bool:  # noqa: ARG002 (always)
         return True
 
     def stale_seconds(self) -> float:

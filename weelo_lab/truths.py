@@ -231,6 +231,7 @@ WHEN_AT_REST = {
                          FROM offers o LEFT JOIN transitions x
                            ON x.subject_id = o.broadcast_id AND x.version >= o.version
                           AND x.name IN ('take_last', 'cancel', 'cancel_last_truck', 'expire', 'lapse')
+                        WHERE o.withdrawn_at IS NULL
                         GROUP BY 1, 2)
         SELECT ended.*, heard.times AS heard FROM ended
           LEFT JOIN heard ON heard.who = ended.transporter_id AND heard.about = ended.broadcast_id::text
@@ -240,7 +241,15 @@ WHEN_AT_REST = {
                         WHERE e.event IN ('new_broadcast', 'booking_fully_filled', 'booking_cancelled', 'booking_expired')
                         GROUP BY 1, 2)
         SELECT heard.who, b.id, b.status FROM heard JOIN broadcasts b ON heard.about = b.id::text
-         WHERE b.status NOT IN ({_OPEN}) AND heard.last = 'new_broadcast'""",
+         WHERE b.status NOT IN ({_OPEN}) AND heard.last = 'new_broadcast'
+           AND NOT EXISTS (SELECT 1 FROM offers o
+                            WHERE o.broadcast_id = b.id AND o.transporter_id = heard.who AND o.withdrawn_at IS NOT NULL)""",
+    "a transporter of a pair that was blocked gets one event for each open offer that was withdrawn": """
+        SELECT x.broadcast_id, x.subject_id FROM transitions x
+         WHERE x.subject = 'offer' AND x.name = 'withdraw' AND x.from_status = 'offered'
+           AND (SELECT count(*) FROM log_lines l JOIN events e ON e.id = l.event_id
+                 WHERE l.user_id = x.subject_id AND e.event = 'offer_withdrawn'
+                   AND e.data->>'broadcastId' = x.broadcast_id::text) <> 1""",
 }
 
 EFFECTS = {

@@ -63,13 +63,13 @@ class Interruptions:
         self._statements = 0
         self._is_dead = False
         self._is_other = False
-        self._listeners: tuple[tuple[str, Callable[..., None]], ...] = (
+        self._listeners: tuple[tuple[str, Callable[..., Any]], ...] = (
             ("before_cursor_execute", self._before_statement),
             ("commit", self._before_commit),
             ("begin", self._begin),
         )
-        for name, listener in self._listeners:
-            event.listen(engine(), name, listener)
+        for name, listen in self._listeners:
+            event.listen(engine(), name, listen)
         lab.execute = self._execute
 
     def close(self) -> None:

@@ -126,9 +126,7 @@ def order(stage: Stage, customer: int, trucks: int, request: int) -> None:
     stage.requests[request] = stage.post(CreateOrder(customer_id=user, request=asked), user, Role.CUSTOMER)
 
 
-@step_kind(
-    "the customer cancels request {request}", 2, commands=(CancelBroadcast.name,), request=newest
-)
+@step_kind("the customer cancels request {request}", 2, commands=(CancelBroadcast.name,), request=newest)
 def cancel(stage: Stage, request: int) -> None:
     if found := stage.broadcast(request):
         command = CancelBroadcast(
@@ -222,7 +220,9 @@ def hold(stage: Stage, fleet: int, request: int, slots: int) -> None:
 
 def _hold_of(stage: Stage, request: int, nth: int) -> Any:
     found = stage.broadcast(request)
-    query = "SELECT id, transporter_id FROM holds WHERE broadcast_id = :broadcast ORDER BY created_at DESC, id"
+    query = (
+        "SELECT id, transporter_id FROM holds WHERE broadcast_id = :broadcast ORDER BY created_at DESC, id"
+    )
     holds = stage.rows(query, broadcast=found.id) if found else []
     return holds[nth % len(holds)] if holds else None
 
@@ -238,9 +238,7 @@ def _hold_of(stage: Stage, request: int, nth: int) -> Any:
 def confirm_hold(stage: Stage, request: int, nth: int, trucks: int) -> None:
     if found := _hold_of(stage, request, nth):
         mine = next(each for each in stage.fleets if each.id == found.transporter_id)
-        command = ConfirmHold(
-            hold_id=found.id, transporter_id=mine.id, trucks=tuple(mine.trucks[:trucks])
-        )
+        command = ConfirmHold(hold_id=found.id, transporter_id=mine.id, trucks=tuple(mine.trucks[:trucks]))
         stage.post(command, mine.id, Role.TRANSPORTER)
 
 

@@ -84,7 +84,7 @@ def read(path: Path) -> list[Step]:
     if not isinstance(steps, list):
         raise FileError(f"{path}: has to be a list of steps")
     for number, step in enumerate(steps, 1):
-        kind = KINDS.get(step.get("do")) if isinstance(step, dict) else None
+        kind = KINDS.get(str(step.get("do"))) if isinstance(step, dict) else None
         if kind is None or set(step) != {"at", "do", *kind.values}:
             raise FileError(f"{path}: step {number} is no step of a script: {json.dumps(step)}")
     return steps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from weelo_lab.virtual_clock import SECOND
 from weelo_workers.messaging.wakeup import WakeUp
 
 ANY = "any"
@@ -64,5 +63,3 @@ class ScriptedFaults:
 def matches(wanted: str, command: str) -> bool:
     """Return whether a fault for the command `wanted` happens to this command."""
     return wanted in (ANY, command)
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -12,7 +12,9 @@ from sqlalchemy import TextClause, text
 
 from weelo_lab.engine import Engine
 from weelo_lab.event_log import EventLog
-from weelo_lab.seeds import script
+
+# Importing these modules registers the kinds of steps.
+from weelo_lab.seeds import fault_steps, people_steps, script  # noqa: F401
 from weelo_lab.seeds.interruptions import Interruptions
 from weelo_lab.seeds.script import Step
 from weelo_lab.seeds.scripted_faults import ScriptedFaults
@@ -32,7 +34,8 @@ ALWAYS = TRUTHS | AT_MOST_ALL_ROUNDS | EFFECTS
 
 
 # DELETE is faster than TRUNCATE, which makes new files for all tables.
-_DELETE_ALL = text("; ".join(f"DELETE FROM {table.name}" for table in reversed(Base.metadata.sorted_tables)))
+_TABLES = [table.name for table in reversed(Base.metadata.sorted_tables)]
+_DELETE_ALL = text("; ".join(f"DELETE FROM {name}" for name in _TABLES))  # noqa: S608 (names of our own tables)
 _RESTART_SEQUENCES = text("SELECT setval(oid, 1, false) FROM pg_class WHERE relkind = 'S'")
 
 
