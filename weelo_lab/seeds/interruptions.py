@@ -8,7 +8,6 @@ tests of races.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -63,19 +62,16 @@ class Interruptions:
         self._statements = 0
         self._is_dead = False
         self._is_other = False
-        self._listeners: tuple[tuple[str, Callable[..., Any]], ...] = (
-            ("before_cursor_execute", self._before_statement),
-            ("commit", self._before_commit),
-            ("begin", self._begin),
-        )
-        for name, listen in self._listeners:
-            event.listen(engine(), name, listen)
+        event.listen(engine(), "before_cursor_execute", self._before_statement)
+        event.listen(engine(), "commit", self._before_commit)
+        event.listen(engine(), "begin", self._begin)
         lab.execute = self._execute
 
     def close(self) -> None:
         """Interrupt nothing any more."""
-        for name, listener in self._listeners:
-            event.remove(engine(), name, listener)
+        event.remove(engine(), "before_cursor_execute", self._before_statement)
+        event.remove(engine(), "commit", self._before_commit)
+        event.remove(engine(), "begin", self._begin)
 
     def prepare(self, interruption: Interruption) -> None:
         """Interrupt the next execution of a command."""
