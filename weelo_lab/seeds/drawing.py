@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 from weelo_lab.seeds import fault_steps, people_steps
 from weelo_lab.seeds.script import KINDS, Kind, Step
+from weelo_lab.seeds.scripted_faults import ANY
 
 FEWEST_STEPS, MOST_STEPS = 8, 60
 FAULT_SHARE = 0.25
@@ -19,38 +21,86 @@ _LONG = (901, 1_801, 2_701, 3_601, 21_601)
 _PEOPLE = [kind for kind in KINDS.values() if not kind.is_fault]
 _FAULTS = [kind for kind in KINDS.values() if kind.is_fault]
 _CREATE = {people_steps.book.__name__, people_steps.order.__name__}
+_RIVALS = [
+    tuple(act.__name__ for act in pair)
+    for pair in (
+        (people_steps.accept, people_steps.accept),
+        (people_steps.accept, people_steps.accept),
+        (people_steps.accept, people_steps.hold),
+        (people_steps.accept, people_steps.cancel),
+        (people_steps.accept, people_steps.operate),
+        (people_steps.hold, people_steps.hold),
+        (people_steps.confirm_hold, people_steps.release_hold),
+        (people_steps.confirm_hold, people_steps.accept),
+        (people_steps.driver_accepts, people_steps.cancel_truck),
+        (people_steps.driver_accepts, people_steps.driver_declines),
+        (people_steps.driver_accepts, people_steps.cancel),
+        (people_steps.give_back, people_steps.cancel_truck),
+        (people_steps.give_back, people_steps.accept),
+        (people_steps.replace, people_steps.driver_accepts),
+        (people_steps.replace, people_steps.give_back),
+        (people_steps.report, people_steps.end_trip),
+        (people_steps.report, people_steps.cancel),
+        (people_steps.continue_partial, people_steps.accept),
+        (people_steps.book, people_steps.order),
+    )
+]
+"""Pairs of steps whose commands compete for the same rows."""
 _KILL, _INTERLEAVE = fault_steps.kill.__name__, fault_steps.interleave.__name__
 
 
 def draw(seed: int) -> list[Step]:
     """Return the script of this seed."""
-    dice = Random(f"script {seed}")
-    steps: list[Step] = []
-    at, requests, kills = 0.0, 0, 0
-    at_once = 0
-    for number in range(dice.randint(FEWEST_STEPS, MOST_STEPS)):
-        if number == 0:
-            kind = KINDS[people_steps.book.__name__]
-        else:
-            is_fault = not at_once and dice.random() < FAULT_SHARE
-            kind = _pick(dice, _FAULTS if is_fault else _PEOPLE)
-            at += 0.0 if at_once else _pause(dice)
-        if kind.name == _KILL:
-            kills += 1
-            if kills > MOST_KILLS:
-                continue
-        at_once = 2 if kind.name == _INTERLEAVE else max(0, at_once - 1)
-        step: Step = {"at": round(at, 3), "do": kind.name}
-        for name, drawn in kind.values.items():
-            if drawn is not people_steps.newest:
-                step[name] = drawn(dice)
-            elif kind.name in _CREATE:
-                requests += 1
-                step[name] = requests
+    return _Script(Random(f"script {seed}")).steps
+
+
+class _Script:
+    """The script while it is drawn."""
+
+    def __init__(self, dice: Random) -> None:
+        self.steps: list[Step] = []
+        self._dice = dice
+        self._at = 0.0
+        self._requests = 0
+        self._kills = 0
+        length = dice.randint(FEWEST_STEPS, MOST_STEPS)
+        self._add(KINDS[people_steps.book.__name__])
+        while len(self.steps) < length:
+            self._at += _pause(dice)
+            if dice.random() >= FAULT_SHARE:
+                self._add(_pick(dice, _PEOPLE))
             else:
-                step[name] = max(1, requests - dice.choice((0, 0, 0, 0, 0, 1, 2)))
-        steps.append(step)
-    return steps
+                self._add_fault(_pick(dice, _FAULTS))
+
+    def _add_fault(self, kind: Kind) -> None:
+        if kind.name == _KILL:
+            self._kills += 1
+            if self._kills > MOST_KILLS:
+                return
+        if kind.name != _INTERLEAVE:
+            self._add(kind)
+            return
+        # Two commands about the same request at the same time, of which the first to be executed is interrupted.
+        self._add(kind, command=ANY)
+        request = self._request()
+        for name in self._dice.choice(_RIVALS):
+            self._add(KINDS[name], request=request)
+
+    def _add(self, kind: Kind, **given: Any) -> None:
+        step: Step = {"at": round(self._at, 3), "do": kind.name}
+        if kind.name in _CREATE:
+            self._requests += 1
+            given["request"] = self._requests
+        for name, drawn in kind.values.items():
+            if name in given:
+                step[name] = given[name]
+            else:
+                step[name] = self._request() if drawn is people_steps.newest else drawn(self._dice)
+        self.steps.append(step)
+
+    def _request(self) -> int:
+        """Return the number of a request, usually the newest one."""
+        return max(1, self._requests - self._dice.choice((0, 0, 0, 0, 0, 1, 2)))
 
 
 def _pick(dice: Random, kinds: list[Kind]) -> Kind:

@@ -166,17 +166,6 @@ def cancel_truck(stage: Stage, request: int, truck: int) -> None:
         stage.post(command, user, Role.CUSTOMER)
 
 
-@step_kind(
-    "the customer of request {request} cancels truck {truck} and the driver accepts it, at the same time",
-    1,
-    request=newest,
-    truck=which,
-)
-def cancel_truck_while_driver_accepts(stage: Stage, request: int, truck: int) -> None:
-    cancel_truck(stage, request, truck)
-    driver_accepts(stage, request, truck)
-
-
 # --- transporters -------------------------------------------------------------------------------------------
 
 
