@@ -120,7 +120,7 @@ def test_a_disabled_mechanism_is_found_and_its_script_is_short(tmp_path: Path) -
     found = CliRunner().invoke(
         commands,
         [
-            *("seeds", "--mutant", "MUTANT", "--seed", "SEED", "--seeds", "3", "--jobs", "1"),
+            *("seeds", "--mutant", "sweep", "--seed", "1", "--seeds", "8", "--jobs", "1"),
             *("--out", str(tmp_path)),
         ],
     )

@@ -85,6 +85,6 @@ def read(path: Path) -> list[Step]:
         raise FileError(f"{path}: has to be a list of steps")
     for number, step in enumerate(steps, 1):
         kind = KINDS.get(str(step.get("do"))) if isinstance(step, dict) else None
-        if kind is None or set(step) != {"at", "do", *kind.values}:
+        if kind is None or set(step) != {"at", "do", *kind.values} or not isinstance(step["at"], int | float):
             raise FileError(f"{path}: step {number} is no step of a script: {json.dumps(step)}")
     return steps
