@@ -5,8 +5,10 @@ The functions are registered by their decorators; scripts call them by name.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
+from weelo_lab.seeds import people_steps
 from weelo_lab.seeds.interruptions import Interruption
 from weelo_lab.seeds.people_steps import one_of, yes_or_no
 from weelo_lab.seeds.script import step_kind
@@ -19,7 +21,7 @@ from weelo_workers.messaging.wakeup import WakeUp
 
 OFTEN = (
     *("broadcasts.create_booking", "broadcasts.cancel", "broadcasts.expire", "broadcasts.widen"),
-    *("broadcasts.reoffer", "broadcasts.catch_up", "fleet.sync_presence"),
+    *("broadcasts.reoffer", "broadcasts.catch_up", "broadcasts.offer_late", "fleet.sync_presence"),
     *("offers.accept", "offers.hold", "offers.confirm_hold", "offers.expire_hold"),
     *("trips.driver_accept", "trips.driver_decline", "trips.expire_assignment"),
     *("trips.give_back", "trips.replace", "trips.cancel_truck"),
@@ -105,6 +107,47 @@ def kill(stage: Stage, command: str, statement: int, again: bool) -> None:
 )
 def interleave(stage: Stage, command: str, statement: int, other: str) -> None:
     stage.interruptions.prepare(Interruption(command, statement, same=other == "the same command"))
+
+
+RIVALS: dict[str, Callable[[Stage, int, int], None]] = {
+    "the fleet accepts": lambda stage, request, fleet: people_steps.accept(
+        stage, fleet, request, 1, all=False
+    ),
+    "the fleet holds a slot": lambda stage, request, fleet: people_steps.hold(stage, fleet, request, 1),
+    "the fleet blocks a customer": lambda stage, _, fleet: people_steps.relate(
+        stage, "transporter", 0, fleet, "set"
+    ),
+    "the customer cancels": lambda stage, request, _: people_steps.cancel(stage, request),
+    "the customer cancels a truck": lambda stage, request, _: people_steps.cancel_truck(stage, request, 0),
+    "the driver accepts": lambda stage, request, _: people_steps.driver_accepts(stage, request, 0),
+    "a truck is given back": lambda stage, request, _: people_steps.give_back(
+        stage, request, 0, "transporter"
+    ),
+    "an operator ends the search": lambda stage, request, _: people_steps.operate(stage, request, "expire"),
+}
+"""What people may do at the moment at which a command is interrupted, by the words in a script."""
+
+
+@step_kind(
+    "before statement {statement} of the next {command}, another worker executes: {rival} (request {request}, fleet {fleet})",
+    6,
+    is_fault=True,
+    command=a_command,
+    statement=a_statement,
+    rival=one_of(*RIVALS),
+    request=people_steps.newest,
+    fleet=people_steps.a_fleet,
+)
+def meanwhile(stage: Stage, command: str, statement: int, rival: str, request: int, fleet: int) -> None:
+    def post() -> WakeUp | None:
+        before = len(stage.posted)
+        RIVALS[rival](stage, request, fleet)
+        if len(stage.posted) == before:
+            return None
+        newest = stage.posted[-1]
+        return WakeUp(newest.id, newest.command.name, newest.command.queue)
+
+    stage.interruptions.prepare(Interruption(command, statement, post=post))
 
 
 @step_kind("Redis loses everything", 2, is_fault=True)

@@ -8,6 +8,7 @@ tests of races.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -39,7 +40,8 @@ class Interruption:
 
     `statement`: counted from 1, the claim; the commit, if the transaction has fewer. `kills`: whether the process is killed.
     `delivered_again`: whether the broker then delivers the message again. `same`: whether the other worker has the same
-    message, rather than that of another command that is due.
+    message, rather than that of another command that is due. `post`: posts a command at this moment, which the other worker
+    executes, and returns its wake-up; None if it posted none.
     """
 
     command: str
@@ -47,6 +49,7 @@ class Interruption:
     kills: bool = False
     delivered_again: bool = False
     same: bool = False
+    post: Callable[[], WakeUp | None] | None = None
 
 
 class Interruptions:
@@ -116,7 +119,12 @@ class Interruptions:
             self._is_dead = True
             raise Killed
         assert self._wake_up is not None
-        self._let_another_execute(self._wake_up if interruption.same else self._find_other(self._wake_up.id))
+        if interruption.post is not None:
+            self._let_another_execute(interruption.post())
+        else:
+            self._let_another_execute(
+                self._wake_up if interruption.same else self._find_other(self._wake_up.id)
+            )
 
     def _find_other(self, but: UUID) -> WakeUp | None:
         with autocommit_engine().connect() as connection:

@@ -64,7 +64,7 @@ def one_of(*values: Any) -> Draw:
     return lambda dice: dice.choice(values)
 
 
-def _fleet(dice: Random) -> int:
+def a_fleet(dice: Random) -> int:
     return dice.randrange(len(FLEETS))
 
 
@@ -173,7 +173,7 @@ def cancel_truck(stage: Stage, request: int, truck: int) -> None:
     "fleet {fleet} accepts request {request} with {trucks} trucks, all or none: {all}",
     9,
     commands=(AcceptTrucks.name,),
-    fleet=_fleet,
+    fleet=a_fleet,
     request=newest,
     trucks=one_of(1, 1, 2),
     all=yes_or_no,
@@ -194,7 +194,7 @@ def accept(stage: Stage, fleet: int, request: int, trucks: int, all: bool) -> No
     "fleet {fleet} holds {slots} slots of request {request}",
     3,
     commands=(HoldSlots.name,),
-    fleet=_fleet,
+    fleet=a_fleet,
     request=newest,
     slots=one_of(1, 2),
 )
@@ -245,7 +245,11 @@ def release_hold(stage: Stage, request: int, nth: int) -> None:
 
 
 @step_kind(
-    "fleet {fleet} declines request {request}", 1, commands=(DeclineOffer.name,), fleet=_fleet, request=newest
+    "fleet {fleet} declines request {request}",
+    1,
+    commands=(DeclineOffer.name,),
+    fleet=a_fleet,
+    request=newest,
 )
 def decline(stage: Stage, fleet: int, request: int) -> None:
     mine, found = stage.fleet(fleet), stage.broadcast(request)
@@ -300,7 +304,7 @@ def replace(stage: Stage, request: int, truck: int, what: str, other: int) -> No
     "fleet {fleet} goes online: {online}",
     2,
     commands=(SetAvailability.name,),
-    fleet=_fleet,
+    fleet=a_fleet,
     online=yes_or_no,
 )
 def go_online(stage: Stage, fleet: int, online: bool) -> None:
@@ -308,13 +312,13 @@ def go_online(stage: Stage, fleet: int, online: bool) -> None:
     stage.post(SetAvailability(transporter_id=mine.id, is_available=online), mine.id, Role.TRANSPORTER)
 
 
-@step_kind("fleet {fleet} has its app open: {open}", 1, fleet=_fleet, open=yes_or_no)
+@step_kind("fleet {fleet} has its app open: {open}", 1, fleet=a_fleet, open=yes_or_no)
 def open_app(stage: Stage, fleet: int, open: bool) -> None:  # noqa: A002 (a name in scripts)
     stage.fleet(fleet).is_open = open
     stage.heartbeats()
 
 
-@step_kind("fleet {fleet} drives to {km:g} km north", 1, fleet=_fleet, km=one_of(0, 1, 12, 30, 60))
+@step_kind("fleet {fleet} drives to {km:g} km north", 1, fleet=a_fleet, km=one_of(0, 1, 12, 30, 60))
 def drive(stage: Stage, fleet: int, km: float) -> None:
     stage.fleet(fleet).km_north = km
     stage.heartbeats()
@@ -404,7 +408,7 @@ def report_no_show(stage: Stage, request: int, truck: int) -> None:
     "driver {driver} of fleet {fleet} is on duty: {on}",
     1,
     commands=(SetDriverAvailability.name,),
-    fleet=_fleet,
+    fleet=a_fleet,
     driver=one_of(0, 1),
     on=yes_or_no,
 )
@@ -462,7 +466,7 @@ def end_trip(stage: Stage, request: int, truck: int, outcome: str) -> None:
     "an operator puts fleet {fleet} online: {online}",
     1,
     commands=(SetAvailabilityByOperator.name,),
-    fleet=_fleet,
+    fleet=a_fleet,
     online=yes_or_no,
 )
 def put_online(stage: Stage, fleet: int, online: bool) -> None:
@@ -482,7 +486,7 @@ def put_online(stage: Stage, fleet: int, online: bool) -> None:
     ),
     by=one_of("customer", "transporter", "operator"),
     customer=_customer,
-    fleet=_fleet,
+    fleet=a_fleet,
     what=one_of("set", "set", "removed"),
 )
 def relate(stage: Stage, by: str, customer: int, fleet: int, what: str) -> None:
