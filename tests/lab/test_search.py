@@ -116,11 +116,12 @@ def test_the_hash_of_a_script_depends_on_nothing_else(lab: Servers, tmp_path: Pa
     assert printed.stdout.strip() == expected
 
 
+@pytest.mark.timeout(600)
 def test_a_disabled_mechanism_is_found_and_its_script_is_short(tmp_path: Path) -> None:
     found = CliRunner().invoke(
         commands,
         [
-            *("seeds", "--mutant", "sweep", "--seed", "1", "--seeds", "8", "--jobs", "1"),
+            *("seeds", "--mutant", "sweep", "--seed", "334", "--seeds", "1", "--jobs", "1"),
             *("--out", str(tmp_path)),
         ],
     )
