@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from weelo_lab.seeds import fault_steps, people_steps
+from weelo_lab.seeds import driver_steps, fault_steps, operator_steps, people_steps, values
 from weelo_lab.seeds.script import KINDS, Kind, Step
 from weelo_lab.seeds.scripted_faults import ANY
 
@@ -18,8 +18,10 @@ MOST_KILLS = 3
 _PAUSES = (1, 15, 16, 30, 45, 46, 90, 91, 120, 121)
 _LONG = (901, 1_801, 2_701, 3_601, 21_601)
 
-_PEOPLE = [kind for kind in KINDS.values() if not kind.is_fault]
-_FAULTS = [kind for kind in KINDS.values() if kind.is_fault]
+# The order of KINDS depends on which module was imported first.
+_SORTED = [KINDS[name] for name in sorted(KINDS)]
+_PEOPLE = [kind for kind in _SORTED if not kind.is_fault]
+_FAULTS = [kind for kind in _SORTED if kind.is_fault]
 _CREATE = {people_steps.book.__name__, people_steps.order.__name__}
 _RIVALS = [
     tuple(act.__name__ for act in pair)
@@ -28,19 +30,19 @@ _RIVALS = [
         (people_steps.accept, people_steps.accept),
         (people_steps.accept, people_steps.hold),
         (people_steps.accept, people_steps.cancel),
-        (people_steps.accept, people_steps.operate),
+        (people_steps.accept, operator_steps.operate),
         (people_steps.hold, people_steps.hold),
         (people_steps.confirm_hold, people_steps.release_hold),
         (people_steps.confirm_hold, people_steps.accept),
-        (people_steps.driver_accepts, people_steps.cancel_truck),
-        (people_steps.driver_accepts, people_steps.driver_declines),
-        (people_steps.driver_accepts, people_steps.cancel),
+        (driver_steps.driver_accepts, people_steps.cancel_truck),
+        (driver_steps.driver_accepts, driver_steps.driver_declines),
+        (driver_steps.driver_accepts, people_steps.cancel),
         (people_steps.give_back, people_steps.cancel_truck),
         (people_steps.give_back, people_steps.accept),
-        (people_steps.replace, people_steps.driver_accepts),
+        (people_steps.replace, driver_steps.driver_accepts),
         (people_steps.replace, people_steps.give_back),
-        (people_steps.report, people_steps.end_trip),
-        (people_steps.report, people_steps.cancel),
+        (driver_steps.report, operator_steps.end_trip),
+        (driver_steps.report, people_steps.cancel),
         (people_steps.continue_partial, people_steps.accept),
         (people_steps.book, people_steps.order),
     )
@@ -95,7 +97,7 @@ class _Script:
             if name in given:
                 step[name] = given[name]
             else:
-                step[name] = self._request() if drawn is people_steps.newest else drawn(self._dice)
+                step[name] = self._request() if drawn is values.newest else drawn(self._dice)
         self.steps.append(step)
 
     def _request(self) -> int:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from weelo_lab.seeds import people_steps
+from weelo_lab.seeds import driver_steps, operator_steps, people_steps, values
 from weelo_lab.seeds.interruptions import Interruption
-from weelo_lab.seeds.people_steps import one_of, yes_or_no
 from weelo_lab.seeds.script import step_kind
 from weelo_lab.seeds.scripted_faults import ANY
 from weelo_lab.seeds.stage import Stage
+from weelo_lab.seeds.values import one_of, yes_or_no
 from weelo_lab.virtual_clock import SECOND
 from weelo_workers.contracts.command import REGISTRY
 from weelo_workers.contracts.queues import TIMERS
@@ -114,16 +114,16 @@ RIVALS: dict[str, Callable[[Stage, int, int], None]] = {
         stage, fleet, request, 1, all=False
     ),
     "the fleet holds a slot": lambda stage, request, fleet: people_steps.hold(stage, fleet, request, 1),
-    "the fleet blocks a customer": lambda stage, _, fleet: people_steps.relate(
+    "the fleet blocks a customer": lambda stage, _, fleet: operator_steps.relate(
         stage, "transporter", 0, fleet, "set"
     ),
     "the customer cancels": lambda stage, request, _: people_steps.cancel(stage, request),
     "the customer cancels a truck": lambda stage, request, _: people_steps.cancel_truck(stage, request, 0),
-    "the driver accepts": lambda stage, request, _: people_steps.driver_accepts(stage, request, 0),
+    "the driver accepts": lambda stage, request, _: driver_steps.driver_accepts(stage, request, 0),
     "a truck is given back": lambda stage, request, _: people_steps.give_back(
         stage, request, 0, "transporter"
     ),
-    "an operator ends the search": lambda stage, request, _: people_steps.operate(stage, request, "expire"),
+    "an operator ends the search": lambda stage, request, _: operator_steps.operate(stage, request, "expire"),
 }
 """What people may do at the moment at which a command is interrupted, by the words in a script."""
 
@@ -135,8 +135,8 @@ RIVALS: dict[str, Callable[[Stage, int, int], None]] = {
     command=a_command,
     statement=a_statement,
     rival=one_of(*RIVALS),
-    request=people_steps.newest,
-    fleet=people_steps.a_fleet,
+    request=values.newest,
+    fleet=values.a_fleet,
 )
 def meanwhile(stage: Stage, command: str, statement: int, rival: str, request: int, fleet: int) -> None:
     def post() -> WakeUp | None:

@@ -14,7 +14,7 @@ from weelo_lab.engine import Engine
 from weelo_lab.event_log import EventLog
 
 # Importing these modules registers the kinds of steps.
-from weelo_lab.seeds import fault_steps, people_steps, script  # noqa: F401
+from weelo_lab.seeds import driver_steps, fault_steps, operator_steps, people_steps, script  # noqa: F401
 from weelo_lab.seeds.interruptions import Interruptions
 from weelo_lab.seeds.script import Step
 from weelo_lab.seeds.scripted_faults import ScriptedFaults
