@@ -15,6 +15,7 @@ from weelo_lab.cli import lab as commands
 from weelo_lab.demand import FileError
 from weelo_lab.seeds import script
 from weelo_lab.seeds.drawing import draw
+from weelo_lab.seeds.fault_steps import OF_TIMERS, OFTEN
 from weelo_lab.seeds.player import player
 from weelo_lab.seeds.script import KINDS, Step
 from weelo_lab.seeds.searching import Limits, search
@@ -51,6 +52,8 @@ def test_each_command_of_people_is_a_step() -> None:
     }
     assert sent | set(NOT_DRAWN) == of_people
     assert not sent & set(NOT_DRAWN)
+    assert sorted(OF_TIMERS) == sorted(name for name, each in REGISTRY.items() if each.queue == TIMERS)
+    assert set(OFTEN) <= set(REGISTRY)
 
 
 def test_a_script_is_written_and_read(tmp_path: Path) -> None:
