@@ -42,8 +42,9 @@ def run(mutant: Mutant, arguments: list[str], *, capture: bool = False) -> subpr
     """Run `weelo lab seeds` with these arguments on a mutated copy, in this folder."""
     with tree(mutant) as copy:
         return subprocess.run(
-            [sys.executable, "-m", "weelo_workers.entry", "lab", "seeds", *arguments],
-            # The copy is first in the path, before the unchanged tree that is installed for development.
+            # -P: the current folder, which may be the unchanged tree, is not in the path. The copy is first in it, before the
+            # tree that is installed for development.
+            [sys.executable, "-P", "-m", "weelo_workers.entry", "lab", "seeds", *arguments],
             env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.PIPE if capture else None,
             stderr=subprocess.PIPE if capture else None,
