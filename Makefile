@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-long asyncapi-parser lint lock audit vendor docs bench bench-quick soak mutants fuzz clients artefacts clean
+.PHONY: help install run test test-long asyncapi-parser lint lock audit vendor docs bench bench-quick soak seeds mutants fuzz clients artefacts clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1:/p' Makefile | awk -F: '{ printf "  make %-15s %s\n", $$1, $$2 }'
@@ -105,9 +105,11 @@ bench: install ## measure costs against a ceiling in the same run
 bench-quick: install ## run every measure in a small form, to show that it works
 	"$(BIN)/python" -m bench --quick
 
-MINUTES ?= 30
 soak: install ## test under faults for MINUTES=30 [SEED=1]; report in soak/
-	"$(BIN)/python" -m tests.faults --minutes "$(MINUTES)" $(if $(SEED),--seed "$(SEED)")
+	"$(BIN)/python" -m tests.faults --minutes "$(or $(MINUTES),30)" $(if $(SEED),--seed "$(SEED)")
+
+seeds: install ## search for faults in the lab for MINUTES=5 [SEED=1]; scripts that fail in lab-seeds/
+	"$(BIN)/weelo" lab seeds --minutes "$(or $(MINUTES),5)" $(if $(SEED),--seed "$(SEED)")
 
 mutants: install ## check that the tests notice a mechanism switched off
 	"$(BIN)/python" -m tests.faults.mutants

@@ -5,6 +5,7 @@ Imports are inside the commands, so that `weelo --help` does not load the lab.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -21,6 +22,13 @@ _faults_option = click.option(
     "--faults", is_flag=True, help="Lose, repeat and delay messages, and crash processes."
 )
 _seed_option = click.option("--seed", type=int, required=True, help="Any whole number.")
+_out_option = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("lab-seeds"),
+    show_default=True,
+    help="The folder for scripts that fail.",
+)
 
 
 @click.group()
@@ -31,7 +39,8 @@ def lab() -> None:
 
 
 @lab.command()
-@_seed_option
+@click.option("--seed", type=int, help="Any whole number.")
+@click.option("--script", type=_file, help="A script of `weelo lab seeds`, instead of a seed.")
 @_demand_option
 @_policy_option
 @_faults_option
@@ -40,11 +49,26 @@ def lab() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also write the event log, a JSON line per event.",
 )
-def replay(seed: int, demand: Path | None, policy: Path | None, faults: bool, log: Path | None) -> None:
+def replay(
+    seed: int | None,
+    script: Path | None,
+    demand: Path | None,
+    policy: Path | None,
+    faults: bool,
+    log: Path | None,
+) -> None:
     """Print the hash of a run's event log.
 
-    The same seed gives the same hash.
+    The same seed gives the same hash. With --script the invariants are checked as well, and the exit code is 1 if one is violated.
     """
+    if script is not None:
+        if seed is not None or demand is not None or policy is not None or faults or log is not None:
+            raise click.UsageError("--script has no further options")
+        from weelo_lab.seeds import commands as of_seeds
+
+        sys.exit(of_seeds.replay(script))
+    if seed is None:
+        raise click.UsageError("Missing option '--seed' or '--script'.")
     from weelo_lab import commands
 
     click.echo(commands.replay(commands.job(seed, demand, policy, faults=faults), log))
@@ -86,3 +110,68 @@ def run(
     from weelo_lab import commands
 
     commands.run(demand, [first, *others], seeds, out, jobs)
+
+
+@lab.command()
+@click.option("--minutes", type=click.FloatRange(min=0), help="How long to search.  [default: 5]")
+@click.option("--seed", "first", type=int, default=1, show_default=True, help="The first seed.")
+@click.option("--mutant", help="Search a copy of Weelo in which this mechanism is disabled (see `mutants`).")
+@click.option("--seeds", type=click.IntRange(1), help="Search at most so many seeds.")
+@click.option("--processor-seconds", type=click.FloatRange(min=0), help="Use at most so much processor time.")
+@click.option("--jobs", type=click.IntRange(1, 64), help="How many seeds at once.  [default: by the CPUs]")
+@_out_option
+def seeds(
+    minutes: float | None,
+    first: int,
+    mutant: str | None,
+    seeds: int | None,
+    processor_seconds: float | None,
+    jobs: int | None,
+    out: Path,
+) -> None:
+    """Search for an order of commands and faults that violates an invariant of the rows.
+
+    Each seed is a script of people's commands, lost, late and repeated messages, killed workers and more. A script that
+    fails is shrunk. The exit code is then 1.
+    """
+    from weelo_lab.seeds import commands as of_seeds, mutated
+    from weelo_lab.seeds.searching import Limits
+
+    if minutes is None and seeds is None and processor_seconds is None:
+        minutes = 5.0
+    if mutant is not None:
+        given = {
+            "--minutes": minutes,
+            "--seeds": seeds,
+            "--processor-seconds": processor_seconds,
+            "--jobs": jobs,
+        }
+        arguments = [
+            each for name, value in given.items() if value is not None for each in (name, str(value))
+        ]
+        sys.exit(
+            mutated.run(
+                mutated.named(mutant), [*arguments, "--seed", str(first), "--out", str(out)]
+            ).returncode
+        )
+    limits = Limits(minutes * 60 if minutes is not None else None, processor_seconds, seeds)
+    sys.exit(of_seeds.find(first, limits, jobs or os.cpu_count() or 1, out))
+
+
+@lab.command()
+@click.argument("names", nargs=-1)
+@click.option(
+    "--processor-seconds",
+    type=click.FloatRange(min=0),
+    default=60.0,
+    show_default=True,
+    help="How much processor time each search may use.",
+)
+def mutants(names: tuple[str, ...], processor_seconds: float) -> None:
+    """Search each mutant (a copy with one mechanism disabled), and print what found it.
+
+    The exit code is 1 if one was not found.
+    """
+    from weelo_lab.seeds import commands as of_seeds
+
+    sys.exit(not of_seeds.mutants(names, processor_seconds))

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 
 from weelo_lab.event_log import EventLog, digest
-from weelo_lab.faults import NO_FAULTS, FaultDice, Faults
+from weelo_lab.faults import NO_FAULTS, FaultDice, FaultPlan
 from weelo_lab.scheduler import Scheduler
 from weelo_lab.virtual_clock import BEGIN, SECOND, VirtualClock
 from weelo_workers import randomness
@@ -48,6 +48,9 @@ _FAILED = text("SELECT name, last_error FROM mailbox WHERE attempts > 0 OR parke
 
 BEAT_MICROS = SECOND
 """Beat executes batches and sweeps this long after something has happened, as in production within a second."""
+MOST_IDLE_BEATS = 100
+"""After as many beats in a row that find nothing to do, beat waits until something happens. Otherwise a row that no sweep
+takes up would keep a run from ending."""
 EVICT_MICROS = 10 * SECOND
 REDIS_SECONDS = 60.0
 NO_COMMAND = UUID(int=0)
@@ -81,7 +84,7 @@ class Frame:
 class Engine:
     """Runs commands, timers and people on the virtual clock of this process."""
 
-    def __init__(self, seed: str, faults: Faults = NO_FAULTS, log: EventLog | None = None) -> None:
+    def __init__(self, seed: str, faults: FaultPlan | None = None, log: EventLog | None = None) -> None:
         """Begin at the time 0. The process's database has to be that of a run, without rows."""
         load_handlers()
         randomness.use_seed(f"{seed} ids")
@@ -97,12 +100,15 @@ class Engine:
         redis().connection_pool.connection_kwargs["socket_timeout"] = REDIS_SECONDS
         self._clock = VirtualClock()
         self._scheduler = Scheduler(seed)
-        self._dice = FaultDice(seed, faults)
-        self._waker = _Waker(self)
-        self.bus = Bus(engine(), self._waker, after_commit_executor=self._after_commit)
+        self._faults = faults or FaultDice(seed, NO_FAULTS)
+        self.bus = self.new_bus()
+        self.execute: Callable[[WakeUp], object] = lambda wake_up: self.bus.execute(wake_up.id)
+        """Executes the command of a delivered wake-up."""
+        self._executing = ""
         self._callers: dict[UUID, Callable[[Outcome], None]] = {}
         self._position = 0
         self._beat_at: int | None = None
+        self._idle_beats = 0
         self._evict_at = 0
         self._troubles = _Troubles()
         logging.getLogger("weelo_workers").addHandler(self._troubles)
@@ -119,17 +125,22 @@ class Engine:
         """The time of the run."""
         return self._clock.now
 
-    def after(self, seconds: float, act: Callable[[], None]) -> None:
+    def after(self, seconds: float, act: Callable[[], object]) -> None:
         """Run `act` this many seconds later."""
         self._scheduler.at(self.micros + round(seconds * SECOND), act)
 
-    def at(self, micros: int, act: Callable[[], None]) -> None:
+    def at(self, micros: int, act: Callable[[], object]) -> None:
         """Run `act` at this time in microseconds, or now if it has passed."""
         self._scheduler.at(max(micros, self.micros), act)
 
     def write_time(self) -> None:
         """Make PostgreSQL and Redis show the time of the run. To be called before either is used outside of this class."""
         self._clock.write()
+
+    def flush_redis(self) -> None:
+        """Delete everything in Redis, as after its restart without a file."""
+        redis().flushdb()
+        self._clock.write(again=True)
 
     def run(self, until: int | None = None) -> None:
         """Run everything up to this time in microseconds; None: until nothing is left."""
@@ -140,12 +151,17 @@ class Engine:
             self._clock.move(until)
         self.write_time()
 
+    def close(self) -> list[str]:
+        """Close the connections. Return the first warnings that were logged."""
+        self._clock.close()
+        logging.getLogger("weelo_workers").removeHandler(self._troubles)
+        return self._troubles.lines
+
     def finish(self) -> None:
         """Close the connections. Raises LabError if a command has failed, or if something took too long by the real clock."""
         with autocommit_engine().connect() as connection:
             failed = connection.execute(_FAILED).all()
-        self._clock.close()
-        logging.getLogger("weelo_workers").removeHandler(self._troubles)
+        self.close()
         if failed:
             raise LabError(f"commands failed: {', '.join(f'{row.name}: {row.last_error}' for row in failed)}")
         if self._troubles.lines:
@@ -155,10 +171,20 @@ class Engine:
 
     # --- commands -----------------------------------------------------------------------------------
 
-    def post(self, command: Command, caller: Caller, then: Callable[[Outcome], None] | None = None) -> None:
-        """Store a command as the API does, and wake a worker. `then`: called with its outcome."""
+    def post(
+        self,
+        command: Command,
+        caller: Caller,
+        then: Callable[[Outcome], None] | None = None,
+        *,
+        again: UUID | None = None,
+    ) -> UUID:
+        """Store a command as the API does, and wake a worker. Return its id.
+
+        `then`: called with its outcome. `again`: the id of an earlier post that the caller repeats.
+        """
         self.write_time()
-        command_id = randomness.new_id()
+        command_id = again or randomness.new_id()
         with autocommit_engine().connect() as connection:
             mailbox.post(connection, command, caller, command_id, "lab")
         self.log.add(
@@ -173,30 +199,33 @@ class Engine:
             self._callers[command_id] = then
         self.wake(WakeUp(command_id, command.name, command.queue))
         self._beat_soon()
+        return command_id
 
     def wake(self, wake_up: WakeUp) -> None:
         """Deliver a wake-up when its countdown ends, unless a fault happens to it."""
-        dice, faults = self._dice, self._dice.faults
         due = self.micros + round(wake_up.countdown * SECOND)
-        if dice.happens(faults.lost):
+        deliveries = self._faults.deliveries(wake_up)
+        if not deliveries:
             self.log.add(self.micros, "lose", id=wake_up.id)
-            return
-        if dice.happens(faults.late):
-            due += round(dice.seconds(faults.late_seconds) * SECOND)
-        self._scheduler.at(due, partial(self._deliver, wake_up))
-        if dice.happens(faults.doubled):
-            again = due + round(dice.seconds(faults.late_seconds) * SECOND)
-            self._scheduler.at(again, partial(self._deliver, wake_up))
+        for late in deliveries:
+            self._scheduler.at(due + round(late * SECOND), partial(self.deliver, wake_up))
 
-    def _deliver(self, wake_up: WakeUp) -> None:
+    def deliver(self, wake_up: WakeUp) -> None:
+        """Execute the command of this wake-up now, as a worker that has received it."""
         self.commands += 1
         self.write_time()
-        self.bus.execute(wake_up.id)
+        self._executing = wake_up.name
+        self.execute(wake_up)
+        self._executing = ""
         self._read_news(wake_up.id, "deliver", wake_up.name)
         self._beat_soon()
 
+    def new_bus(self) -> Bus:
+        """Return the bus of another process."""
+        return Bus(engine(), _Waker(self), after_commit_executor=self._after_commit)
+
     def _after_commit(self, act: Callable[[], None]) -> None:
-        if self._dice.happens(self._dice.faults.crashed):
+        if self._faults.crashes(self._executing):
             self.log.add(self.micros, "crash")
             return
         act()
@@ -216,10 +245,14 @@ class Engine:
         if self._beat_at != at:
             return
         self._beat_at = None
+        if not self._faults.sweeps(self.micros):
+            self._beat_soon()
+            return
         self.write_time()
         batched = execute_batches(engine())
         # Without faults every wake-up is delivered, so a sweep would find nothing.
-        swept = sweep.sweep(self.bus, seconds=NEVER) if self._dice.faults.any else 0
+        swept = sweep.sweep(self.bus, seconds=NEVER) if self._faults.any else 0
+        self._idle_beats = 0 if batched or swept else self._idle_beats + 1
         if self.micros >= self._evict_at:
             self._evict_at = self.micros + EVICT_MICROS
             evict_stale(at_most=1_000)
@@ -228,7 +261,7 @@ class Engine:
             self.log.add(self.micros, "beat", batched=batched, swept=swept)
             for command_id in [*self._callers] if swept else [NO_COMMAND]:
                 self._read_news(command_id, "look", "")
-        if self._dice.faults.any:
+        if self._faults.any and self._idle_beats < MOST_IDLE_BEATS:
             self._beat_for_what_was_lost()
 
     def _beat_for_what_was_lost(self) -> None:
@@ -262,8 +295,8 @@ class Engine:
                 status, http_status = outcome["status"], outcome["http_status"]
                 caller(Outcome(status, http_status, outcome["result"], outcome["error"]))
         for frame in frames:
-            if self._dice.happens(self._dice.faults.stale):
-                self.after(self._dice.seconds(self._dice.faults.stale_seconds), partial(self._receive, frame))
+            if stale := self._faults.stale_seconds():
+                self.after(stale, partial(self._receive, frame))
             else:
                 self._receive(frame)
 

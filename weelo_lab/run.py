@@ -14,7 +14,7 @@ from weelo_lab import figures
 from weelo_lab.demand import HOUR, Demand, draw
 from weelo_lab.engine import Engine
 from weelo_lab.event_log import EventLog
-from weelo_lab.faults import NO_FAULTS, Faults
+from weelo_lab.faults import NO_FAULTS, FaultDice, Faults
 from weelo_lab.people import People
 from weelo_lab.virtual_clock import SECOND
 
@@ -71,7 +71,7 @@ def play_to_the_end(demand: Demand, seed: int, faults: Faults, file: IO[str] | N
     """Play one run. The caller calls `lab.finish`."""
     log = EventLog(file)
     name = f"lab {seed}"
-    lab = Engine(name, faults, log)
+    lab = Engine(name, FaultDice(name, faults), log)
     people = People(lab, demand, draw(demand, name, WARM_UP), name)
     end = WARM_UP + round((demand.hours * HOUR + demand.settles_minutes * 60) * SECOND)
     people.set_up()

@@ -14,11 +14,11 @@ class Scheduler:
     """
 
     def __init__(self, seed: str) -> None:
-        self._heap: list[tuple[int, int, int, Callable[[], None]]] = []
+        self._heap: list[tuple[int, int, int, Callable[[], object]]] = []
         self._ties = random.Random(f"{seed} ties")
         self._count = 0
 
-    def at(self, micros: int, act: Callable[[], None]) -> None:
+    def at(self, micros: int, act: Callable[[], object]) -> None:
         """Run `act` at this time."""
         self._count += 1
         heapq.heappush(self._heap, (micros, self._ties.getrandbits(32), self._count, act))
@@ -27,6 +27,6 @@ class Scheduler:
         """Return the time of the next function; None if there is none."""
         return self._heap[0][0] if self._heap else None
 
-    def pop(self) -> Callable[[], None]:
+    def pop(self) -> Callable[[], object]:
         """Remove the next function and return it. Raises IndexError if there is none."""
         return heapq.heappop(self._heap)[-1]

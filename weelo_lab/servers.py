@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
 
+from weelo_lab import reaper
 from weelo_workers.runtime.embedded import Postgres, Valkey
 
 Result = TypeVar("Result")
@@ -94,19 +96,38 @@ def running() -> Iterator[Servers]:
     """Yield running servers, which are removed afterwards. Raises ServerError."""
     folder = Path(tempfile.mkdtemp(prefix="weelo-lab-"))
     servers = Servers(folder)
-    try:
-        servers.start()
-        yield servers
-    finally:
-        servers.remove()
-        shutil.rmtree(folder, ignore_errors=True)
+    with reaper.spawn(folder) as for_the_worst:
+        try:
+            servers.start()
+            yield servers
+        finally:
+            servers.remove()
+            shutil.rmtree(folder, ignore_errors=True)
+            for_the_worst.kill()
 
 
-def processes(count: int) -> ProcessPoolExecutor:
-    """Return a pool whose processes execute one function each, so that no state is left over from an earlier run."""
+def processes(count: int, functions: int | None = 1) -> ProcessPoolExecutor:
+    """Return a pool of processes.
+
+    `functions`: how many each executes; None: any number. By default one, so that no state is left over from an earlier run.
+    """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["weelo_lab.run"])
-    return ProcessPoolExecutor(count, mp_context=context, max_tasks_per_child=1)
+    return ProcessPoolExecutor(
+        count, mp_context=context, initializer=_end_with_parent, max_tasks_per_child=functions
+    )
+
+
+def _end_with_parent() -> None:
+    """End this process if its parent was killed. The pool does not, and would wait for the next function for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait_for_its_end() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait_for_its_end, daemon=True).start()
 
 
 def submit(

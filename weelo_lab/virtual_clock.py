@@ -124,12 +124,13 @@ class VirtualClock:
         """Set the time. It never goes back."""
         self.micros = max(self.micros, micros)
 
-    def write(self) -> None:
+    def write(self, *, again: bool = False) -> None:
         """Set the clocks of PostgreSQL and Redis, unless they have this time already.
 
         It has to be called before either is used. Most of what a scheduler runs uses neither, and this costs two round trips.
+        `again`: set them in any case, because Redis has lost its data.
         """
-        if self._written == self.micros:
+        if self._written == self.micros and not again:
             return
         self._written = self.micros
         at = self.now

@@ -11,9 +11,9 @@ import pytest
 
 from tests.admin.operator import Operator
 from tests.support.programs import weelo_here
-from tests.support.truths import TRUTHS, violations
 from tests.support.world import World
 from weelo_api.telemetry import transporter_heartbeat
+from weelo_lab.truths import TRUTHS, violations
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.models.engine import engine
 from weelo_workers.redis_client import redis

@@ -27,9 +27,9 @@ from tests.deploying.network import SERVERS, Network
 from tests.support.people import DROP, OPEN, PICKUP, UNAVAILABLE_KIND, Truck
 from tests.support.system import System
 from tests.support.tokens import token
-from tests.support.truths import TRUTHS
 from tests.support.waiting import eventually
 from weelo_client import Rejected, StillPending, Unreachable, WeeloClient, open_pool
+from weelo_lab.truths import TRUTHS
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.contracts.statuses import Role
 from weelo_workers.messaging.worker_heartbeats import consumers

@@ -11,6 +11,7 @@ from tests.faults.checks import Evidence, check
 from tests.faults.heard_log import Line
 from tests.support.waiting import eventually
 from weelo_api.commands.gateway import IN_DOUBT
+from weelo_lab.truths import EFFECTS
 
 
 @check("every command that was accepted is settled")
@@ -72,8 +73,7 @@ def refused_without_effect(seen: Evidence) -> tuple[str, list[str]]:
         "SELECT count(*) AS n FROM mailbox WHERE status = 'rejected' OR replayed"
     )[0].n
     acted = seen.fault_system.rows(
-        "SELECT DISTINCT m.id, m.name FROM mailbox m JOIN transitions x ON x.command_id = m.id"
-        " WHERE m.status = 'rejected' OR m.replayed"
+        EFFECTS["a command that was refused or replays an earlier outcome has no effect"]
     )
     return f"{refused} refused or repeated", [f"{row.name} {row.id}" for row in acted]
 
@@ -104,16 +104,8 @@ def known_answers(seen: Evidence) -> tuple[str, list[str]]:
 
 @check("no command takes effect twice")
 def no_double_effect(seen: Evidence) -> tuple[str, list[str]]:
-    """Check that no command had its effect twice.
-
-    Equal transitions of different steps are allowed: one `broadcasts.widen` makes several steps if rings match no
-    transporter.
-    """
     moves = seen.fault_system.rows("SELECT count(*) AS n FROM transitions")[0].n
-    twice = seen.fault_system.rows(
-        "SELECT cause, command_id, subject_id, name FROM transitions"
-        " GROUP BY 1, 2, 3, 4, details->>'step' HAVING count(*) > 1"
-    )
+    twice = seen.fault_system.rows(EFFECTS["no command takes effect twice"])
     return f"{moves} transitions", [
         f"{row.cause} {row.command_id}: {row.name} {row.subject_id}" for row in twice
     ]

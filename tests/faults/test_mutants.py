@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.mutants import MUTANTS, TREE, Mutant
+from weelo_lab.seeds.mutants import MUTANTS, TREE, Mutant
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -9,7 +9,7 @@ from tests.faults.fault_system import FaultSystem
 from tests.faults.population import Population
 from tests.support import deviations, message_checks
 from tests.support.system import doctor
-from tests.support.truths import TRUTHS, WHEN_AT_REST
+from weelo_lab.truths import TRUTHS, WHEN_AT_REST
 
 
 def _truth(query: str) -> Counting:

@@ -21,8 +21,8 @@ from hypothesis.stateful import (
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tests.support.truths import AT_MOST_ALL_ROUNDS, TRUTHS, WHEN_AT_REST
 from tests.support.world import KINDS, Fleet, World
+from weelo_lab.truths import AT_MOST_ALL_ROUNDS, TRUTHS, WHEN_AT_REST
 from weelo_workers.contracts.broadcasts import ContinuePartial
 from weelo_workers.contracts.statuses import AssignmentStatus, BroadcastKind, EndOutcome, Role
 from weelo_workers.contracts.trips import DriverAccepts, DriverDeclines

@@ -11,8 +11,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from tests.support.long import rounds
-from tests.support.truths import TRUTHS, violations
 from tests.support.world import World
+from weelo_lab.truths import TRUTHS, violations
 from weelo_workers.contracts.broadcasts import ExpireByOperator, WidenByOperator
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.outcomes import CommandOutcome

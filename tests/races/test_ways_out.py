@@ -15,8 +15,8 @@ import pytest
 
 from tests.support.changed_settings import with_settings
 from tests.support.long import rounds
-from tests.support.truths import TRUTHS, violations
 from tests.support.world import Fleet, World
+from weelo_lab.truths import TRUTHS, violations
 from weelo_workers.contracts.fleet import DriverDetails, RegisterDriver
 from weelo_workers.contracts.offers import Truck
 from weelo_workers.contracts.outcomes import CommandOutcome

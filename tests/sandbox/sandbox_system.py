@@ -87,7 +87,7 @@ class Sandbox(System):
     def violations(self, truths: dict[str, str]) -> dict[str, list[dict[str, Any]]]:
         # This import reads the settings. At the top of the module it would come too early: pytest imports conftest.py, and
         # with it this module, before the settings are set.
-        from tests.support.truths import violations
+        from weelo_lab.truths import violations
 
         with self.engine.connect() as connection:
             return violations(connection, truths)

@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from tests.sandbox.sandbox_system import Sandbox
-from tests.support.truths import TRUTHS
 from tests.support.waiting import eventually, slowdown
+from weelo_lab.truths import TRUTHS
 from weelo_workers.contracts.queues import QUEUES
 from weelo_workers.messaging.crashes import POSSIBLE_CRASH
 

@@ -10,9 +10,9 @@ import pytest
 
 from tests.sandbox.sandbox_system import Sandbox
 from tests.support.long import rounds
-from tests.support.truths import AT_MOST_ALL_ROUNDS, TRUTHS, WHEN_AT_REST
 from weelo_api.sandbox.behaviours import Behaviour
 from weelo_client import Rejected, WeeloClient
+from weelo_lab.truths import AT_MOST_ALL_ROUNDS, TRUTHS, WHEN_AT_REST
 
 pytestmark = pytest.mark.xdist_group("system")
 

@@ -1,4 +1,7 @@
-"""Invariants of the rows. Each is a sentence with a query for the rows that violate it."""
+"""Invariants of the rows. Each is a sentence with a query for the rows that violate it.
+
+The search for faults (`weelo_lab/seeds/`) checks them, and so do the tests of races, faults and the model.
+"""
 
 from __future__ import annotations
 
@@ -228,6 +231,7 @@ WHEN_AT_REST = {
                          FROM offers o LEFT JOIN transitions x
                            ON x.subject_id = o.broadcast_id AND x.version >= o.version
                           AND x.name IN ('take_last', 'cancel', 'cancel_last_truck', 'expire', 'lapse')
+                        WHERE o.withdrawn_at IS NULL
                         GROUP BY 1, 2)
         SELECT ended.*, heard.times AS heard FROM ended
           LEFT JOIN heard ON heard.who = ended.transporter_id AND heard.about = ended.broadcast_id::text
@@ -237,9 +241,34 @@ WHEN_AT_REST = {
                         WHERE e.event IN ('new_broadcast', 'booking_fully_filled', 'booking_cancelled', 'booking_expired')
                         GROUP BY 1, 2)
         SELECT heard.who, b.id, b.status FROM heard JOIN broadcasts b ON heard.about = b.id::text
-         WHERE b.status NOT IN ({_OPEN}) AND heard.last = 'new_broadcast'""",
+         WHERE b.status NOT IN ({_OPEN}) AND heard.last = 'new_broadcast'
+           AND NOT EXISTS (SELECT 1 FROM offers o
+                            WHERE o.broadcast_id = b.id AND o.transporter_id = heard.who AND o.withdrawn_at IS NOT NULL)""",
+    "a transporter of a pair that was blocked gets one event for each open offer that was withdrawn": """
+        SELECT x.broadcast_id, x.subject_id FROM transitions x
+         WHERE x.subject = 'offer' AND x.name = 'withdraw' AND x.from_status = 'offered'
+           AND (SELECT count(*) FROM log_lines l JOIN events e ON e.id = l.event_id
+                 WHERE l.user_id = x.subject_id AND e.event = 'offer_withdrawn'
+                   AND e.data->>'broadcastId' = x.broadcast_id::text) <> 1""",
 }
 
+EFFECTS = {
+    "a command that was refused or replays an earlier outcome has no effect": """
+        SELECT DISTINCT m.id, m.name FROM mailbox m JOIN transitions x ON x.command_id = m.id
+         WHERE m.status = 'rejected' OR m.replayed""",
+    # Equal transitions of different steps are allowed: one `broadcasts.widen` makes several steps if rings match no
+    # transporter.
+    "no command takes effect twice": """
+        SELECT cause, command_id, subject_id, name FROM transitions
+         GROUP BY 1, 2, 3, 4, details->>'step' HAVING count(*) > 1""",
+    "every settled command has one line with its outcome in its caller's log": """
+        SELECT m.id, m.name, count(e.id) AS lines FROM mailbox m
+          LEFT JOIN (log_lines l JOIN events e ON e.id = l.event_id AND e.event = 'command_settled')
+            ON l.user_id = m.caller_id AND e.data->>'commandId' = m.id::text
+         WHERE m.caller_id IS NOT NULL AND m.settled_at IS NOT NULL
+         GROUP BY m.id, m.name HAVING count(e.id) <> 1""",
+}
+"""What commands may do, whatever happens to their messages."""
 
 AT_MOST_ALL_ROUNDS = {
     "a search begins again at most REOFFER_ROUNDS times": f"""
