@@ -78,7 +78,7 @@ def measure(people: People, lab: Engine) -> tuple[dict[str, float | None], dict[
         "wonByRing": by_ring,
         "first": first,
         "full": filled,
-        "sizes": dict(Counter(each.plan.trucks for each in people.requests.values())),
+        "sizes": dict(Counter(each.plan.trucks for each in people.customers.requests)),
     }
     return found, details
 
