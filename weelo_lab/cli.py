@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -15,6 +16,11 @@ TERMINATED = 128 + 15  # Shells report SIGTERM by this exit code.
 _file = click.Path(path_type=Path, dir_okay=False, exists=True)
 _demand_option = click.option(
     "--demand", type=_file, help="A YAML file.  [default: a small morning around Delhi]"
+)
+_people_option = click.option(
+    "--people",
+    type=_file,
+    help="A people file, as `weelo lab fit` writes it; it replaces those of the demand.",
 )
 _policy_option = click.option("--policy", type=_file, help="A YAML file.  [default: the defaults of Weelo]")
 _faults_option = click.option(
@@ -33,6 +39,7 @@ def lab() -> None:
 @lab.command()
 @_seed_option
 @_demand_option
+@_people_option
 @_policy_option
 @_faults_option
 @click.option(
@@ -40,11 +47,13 @@ def lab() -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Also write the event log, a JSON line per event.",
 )
-def replay(seed: int, demand: Path | None, policy: Path | None, faults: bool, log: Path | None) -> None:
+def replay(
+    seed: int, demand: Path | None, people: Path | None, policy: Path | None, faults: bool, log: Path | None
+) -> None:
     """Print the hash of a run's event log: the same seed, the same hash."""
     from weelo_lab import commands
 
-    click.echo(commands.replay(commands.job(seed, demand, policy, faults=faults), log))
+    click.echo(commands.replay(commands.job(seed, demand, policy, people, faults=faults), log))
 
 
 @lab.command()
@@ -53,17 +62,21 @@ def replay(seed: int, demand: Path | None, policy: Path | None, faults: bool, lo
     "--broadcast", "number", type=click.IntRange(1), required=True, help="Its number, by time from 1."
 )
 @_demand_option
+@_people_option
 @_policy_option
 @_faults_option
-def explain(seed: int, number: int, demand: Path | None, policy: Path | None, faults: bool) -> None:
+def explain(
+    seed: int, number: int, demand: Path | None, people: Path | None, policy: Path | None, faults: bool
+) -> None:
     """Print the life of one broadcast of a run, from its creation to its end."""
     from weelo_lab import commands
 
-    click.echo(commands.explain(commands.job(seed, demand, policy, faults=faults), number), nl=False)
+    click.echo(commands.explain(commands.job(seed, demand, policy, people, faults=faults), number), nl=False)
 
 
 @lab.command()
-@click.option("--demand", type=_file, help="A YAML file.  [default: a small morning around Delhi]")
+@_demand_option
+@_people_option
 @click.option(
     "--policies", "first", type=_file, required=True, help="The YAML files of the policies: A.yaml B.yaml …"
 )
@@ -74,7 +87,13 @@ def explain(seed: int, number: int, demand: Path | None, policy: Path | None, fa
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A folder.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="How many runs at once.  [default: by the CPUs]")
 def run(
-    demand: Path | None, first: Path, others: tuple[Path, ...], seeds: int, out: Path, jobs: int | None
+    demand: Path | None,
+    people: Path | None,
+    first: Path,
+    others: tuple[Path, ...],
+    seeds: int,
+    out: Path,
+    jobs: int | None,
 ) -> None:
     """Play the same demand and people under each policy, and write report.html and figures.json.
 
@@ -82,4 +101,23 @@ def run(
     """
     from weelo_lab import commands
 
-    commands.run(demand, [first, *others], seeds, out, jobs)
+    commands.run(demand, people, [first, *others], seeds, out, jobs)
+
+
+@lab.command()
+@click.option(
+    "--database-url",
+    envvar="DATABASE_URL",
+    required=True,
+    help="Of the system; read only.  [env: DATABASE_URL]",
+)
+@click.option(
+    "--since", type=click.DateTime(["%Y-%m-%d"]), default="1970-01-01", help="Leave out earlier requests."
+)
+@click.option("--time-zone", default="Asia/Kolkata", show_default=True, help="Of the hours of the day.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A folder.")
+def fit(database_url: str, since: datetime, time_zone: str, out: Path) -> None:
+    """Fit the answers of fleets to a real system's history, and write people.yaml and fit.html."""
+    from weelo_lab import commands
+
+    commands.fit(database_url, since.replace(tzinfo=UTC), time_zone, out)

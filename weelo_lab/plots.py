@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from weelo_lab.comparing import Estimate
@@ -202,3 +203,54 @@ def verdict_of(found: Estimate, better: int) -> str:
     if not better:
         return "different"
     return "better" if (found.mean > 0) == (better > 0) else "worse"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A share in the data with its interval, and what the model says for the same cases."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    model: float
+
+
+def model_and_data(points: Sequence[Point], labels: tuple[str, str], title: str) -> str:
+    """Return dots with intervals for the data, and a line for the model."""
+    if not points:
+        return '<p class="none">There are no offers.</p>'
+    top = max(max(each.high, each.model) for each in points)
+    axes = _Axes(_padded([each.x for each in points]), (0.0, max(top * 1.05, 1.0)), labels)
+    line = " ".join(f"{axes.x(each.x):.1f},{axes.y(each.model):.1f}" for each in points)
+    body = [axes.frame(), f'<polyline points="{line}" stroke="{colour(1)}" class="line"/>']
+    for each in points:
+        x = f"{axes.x(each.x):.1f}"
+        body.append(
+            f'<line x1="{x}" x2="{x}" y1="{axes.y(each.low):.1f}" y2="{axes.y(each.high):.1f}" '
+            f'stroke="{colour(0)}" stroke-width="2"/><circle cx="{x}" cy="{axes.y(each.y):.1f}" r="4.5" '
+            f'fill="{colour(0)}"><title>data {number(each.y)} %, model {number(each.model)} %</title></circle>'
+        )
+    return _svg("".join(body), title)
+
+
+def times(seconds: Sequence[float], model: Callable[[float], float], title: str, of: int = 0) -> str:
+    """Return the share of `of` cases that have ended after so many seconds, as steps, and a model of it as dashes."""
+    if not seconds:
+        return '<p class="none">There are no answers.</p>'
+    ordered = sorted(seconds)
+    longest, whole = ordered[math.ceil(0.98 * len(ordered)) - 1], of or len(ordered)
+    lines = [(longest * step / 60, 100 * model(longest * step / 60)) for step in range(61)]
+    top = max(100 * len(ordered) / whole, lines[-1][1])
+    axes = _Axes((0.0, longest), (0.0, top * 1.05), ("seconds", "%"))
+    steps = [(0.0, 0.0)]
+    for rank, value in enumerate(ordered, start=1):
+        if value <= longest:
+            steps += [(value, steps[-1][1]), (value, 100.0 * rank / whole)]
+    drawn = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in _thinned(steps))
+    dashed = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in lines)
+    body = (
+        f'{axes.frame()}<polyline points="{drawn}" stroke="{colour(0)}" class="line"/>'
+        f'<polyline points="{dashed}" stroke="{colour(1)}" class="line" stroke-dasharray="6 4"/>'
+    )
+    return _svg(body, title)
