@@ -72,7 +72,9 @@ def run(
         chosen, compared = read(demand, people), _distinct([policies.read(each) for each in policy_files])
     except FileError as problem:
         raise CommandError(str(problem)) from None
-    jobs = [Job(chosen, policy, seed) for seed in range(1, seeds + 1) for policy in compared]
+    jobs = [
+        Job(chosen, policy, seed, is_filmed=seed == 1) for seed in range(1, seeds + 1) for policy in compared
+    ]
     runs: dict[str, dict[int, Run]] = {policy.name: {} for policy in compared}
 
     def show(played: int) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, select
 
-from weelo_demo.towns import Point
+from weelo_demo.towns import Point, distance_km
 from weelo_lab.demand import PlannedRequest, stream
 from weelo_lab.engine import Engine, Outcome
 from weelo_lab.habits import Customers as Habits
@@ -79,6 +79,7 @@ class Customers:
             vehicle_type=plan.kind.type,
             vehicle_subtype=plan.kind.subtype,
             trucks_needed=plan.trucks,
+            distance_km=round(distance_km(plan.pickup, plan.drop), 2),
             price_per_truck=plan.price,
         )
         self._lab.post(
