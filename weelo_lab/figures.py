@@ -16,6 +16,7 @@ _REQUESTS = text("""
     SELECT count(*) AS requests,
            count(first_won_at) AS with_first,
            count(filled_at) AS full_ones,
+           count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
            COALESCE(sum(trucks_needed), 0) AS slots,
            COALESCE(sum(transporters_notified), 0) AS offers
       FROM broadcasts
@@ -58,6 +59,7 @@ def measure(people: People, lab: Engine) -> tuple[dict[str, float | None], dict[
     found: dict[str, float | None] = {
         "requestsFilled": _share(requests.full_ones, requests.requests),
         "slotsFilled": _share(won.won, slots),
+        "requestsCancelled": _share(requests.cancelled, requests.requests),
         "firstP50": quantile(first, 0.5),
         "firstP95": quantile(first, 0.95),
         "fullP50": quantile(filled, 0.5),

@@ -175,6 +175,48 @@ def bars(shares: Mapping[str, Mapping[str, float]], title: str) -> str:
     return _svg("".join(body), title, height)
 
 
+def paired(
+    values: Sequence[Sequence[float | None]], means: Sequence[Estimate], factor: float, title: str
+) -> str:
+    """Return a thin line for each seed over its values under the policies, and a thick one for the means."""
+    known = [each * factor for row in values for each in row if each is not None]
+    if not known:
+        return '<p class="none">No run has this figure.</p>'
+    wide, high, left, edge = 220.0, 150.0, 46.0, 14.0
+    low, top = _wide(_padded(known))
+    count = max(1, len(means) - 1)
+
+    def x(place: int) -> float:
+        return left + 14 + place / count * (wide - left - 28)
+
+    def y(value: float) -> float:
+        return high - edge - (value * factor - low) / (top - low) * (high - 2 * edge)
+
+    body = []
+    for each in ticks(low, top, 3):
+        at = y(each / factor)
+        body.append(f'<line class="grid" x1="{left}" x2="{wide}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        body.append(
+            f'<text class="tick" x="{left - 5}" y="{at + 4:.1f}" text-anchor="end">{each:,.10g}</text>'
+        )
+    for row in values:
+        line = " ".join(f"{x(n):.1f},{y(each):.1f}" for n, each in enumerate(row) if each is not None)
+        body.append(f'<polyline points="{line}" class="seed-line"/>')
+    drawn = [(n, found, found.mean) for n, found in enumerate(means) if found.mean is not None]
+    line = " ".join(f"{x(n):.1f},{y(mean):.1f}" for n, _, mean in drawn)
+    body.append(f'<polyline points="{line}" class="mean-line"/>')
+    for n, found, mean in drawn:
+        if found.low is not None and found.high is not None:
+            body.append(
+                f'<line x1="{x(n):.1f}" x2="{x(n):.1f}" y1="{y(found.low):.1f}" y2="{y(found.high):.1f}" '
+                f'stroke="{colour(n)}" stroke-width="3"/>'
+            )
+        body.append(f'<circle cx="{x(n):.1f}" cy="{y(mean):.1f}" r="5" fill="{colour(n)}" class="mean"/>')
+    return (
+        f'<svg viewBox="0 0 {wide:g} {high:g}" role="img" aria-label="{escape(title)}">{"".join(body)}</svg>'
+    )
+
+
 def interval(found: Estimate, extent: float, better: int) -> str:
     """Return a small plot of a difference: zero in the middle, the interval, the mean, and the values of the seeds."""
     wide, high = 220.0, 26.0

@@ -29,5 +29,27 @@ svg text { fill: var(--soft); font-size: 12px; } svg .inside { fill: var(--ink);
 .grid { stroke: var(--line); } .zero { stroke: var(--soft); stroke-dasharray: 2 2; } .line { fill: none; stroke-width: 2; }
 .mean { stroke: var(--paper); stroke-width: 2; } .seed { fill: var(--soft); opacity: .5; }
 .interval { stroke: currentColor; stroke-width: 3; stroke-linecap: round; } .point { fill: currentColor; }
+.multiples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 230px), 1fr)); gap: 12px; }
+.multiples figcaption b { font-size: 14px; } .multiples span { font-size: 12.5px; display: block; }
+.seed-line { fill: none; stroke: var(--soft); stroke-width: 1; opacity: .35; }
+.mean-line { fill: none; stroke: var(--ink); stroke-width: 2; }
+.film { background: var(--card); border-radius: 12px; padding: 14px 16px; }
+.film .controls { display: flex; flex-wrap: wrap; align-items: center; gap: 10px 18px; }
+.film button, .film select { font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--line);
+  border-radius: 8px; padding: 6px 14px; } .film button { min-width: 84px; font-weight: 600; cursor: pointer; }
+.film :focus-visible { outline: 2px solid var(--policy-0); outline-offset: 2px; }
+.film .time { display: flex; align-items: center; gap: 10px; flex: 1 1 260px; }
+.film .time input { flex: 1; min-width: 0; accent-color: var(--policy-0); }
+.film output { font-variant-numeric: tabular-nums; font-weight: 600; min-width: 66px; }
+.film .maps { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 420px), 1fr)); gap: 16px; margin-top: 12px; }
+.film figure { padding: 0; min-width: 0; } .film figcaption i { display: inline-block; width: 12px; height: 12px;
+  border-radius: 4px; margin-right: 6px; }
+.film canvas { display: block; width: 100%; aspect-ratio: 5 / 4; background: var(--paper); border: 1px solid var(--line);
+  border-radius: 10px; }
+.film dl { display: grid; grid-template-columns: repeat(4, 1fr); gap: 8px; margin: 10px 0 4px; }
+.film dt { color: var(--soft); font-size: 12.5px; } .film dd { margin: 0; font-size: 18px; font-weight: 600;
+  font-variant-numeric: tabular-nums; }
+.film ol { list-style: none; margin: 0; padding: 0; min-height: 6.4em; font-size: 13px; font-variant-numeric: tabular-nums; }
+.film li { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 code { font: 13px ui-monospace, monospace; }
 """
