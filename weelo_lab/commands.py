@@ -15,7 +15,7 @@ import click
 import psycopg2
 import yaml
 
-from weelo_lab import fit_report, policies, report, servers
+from weelo_lab import fit_report, plots, policies, report, servers
 from weelo_lab.comparing import Comparison
 from weelo_lab.demand import FileError, read
 from weelo_lab.engine import LabError
@@ -90,6 +90,8 @@ def run(
     comparison = Comparison(runs)
     (out / "figures.json").write_text(json.dumps(comparison.json(), indent=2) + "\n", encoding="utf-8")
     (out / "report.html").write_text(report.page(comparison, chosen, compared), encoding="utf-8")
+    trade = plots.standalone(report.trade(comparison), comparison.policies)
+    (out / "trade.svg").write_text(trade, encoding="utf-8")
     click.echo(str(out / "report.html"))
 
 

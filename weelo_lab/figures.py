@@ -39,6 +39,10 @@ _BY_RING = text("""
       JOIN offers o ON o.broadcast_id = a.broadcast_id AND o.transporter_id = a.transporter_id
      GROUP BY 1 ORDER BY 1
 """)
+_CANCELLED = text("""
+    SELECT EXTRACT(EPOCH FROM state_changed_at - created_at)::float8 AS seconds
+      FROM broadcasts WHERE status = 'cancelled' ORDER BY created_at, id
+""")
 _COMMANDS = text("SELECT count(*) AS commands FROM mailbox")
 _LOST = text("SELECT count(*) FROM mailbox WHERE name = 'offers.accept' AND status = 'rejected'")
 
@@ -50,6 +54,7 @@ def measure(people: People, lab: Engine) -> tuple[dict[str, float | None], dict[
         times = connection.execute(_TIMES).all()
         won = connection.execute(_WON).one()
         by_ring = {row.ring: row.won for row in connection.execute(_BY_RING)}
+        cancelled = connection.execute(_CANCELLED).scalars().all()
         commands = connection.execute(_COMMANDS).scalar_one()
         lost = connection.execute(_LOST).scalar_one()
     first = sorted(row.first for row in times if row.first is not None)
@@ -80,6 +85,7 @@ def measure(people: People, lab: Engine) -> tuple[dict[str, float | None], dict[
         "wonByRing": by_ring,
         "first": first,
         "full": filled,
+        "cancelledAfter": list(cancelled),
         "sizes": dict(Counter(each.plan.trucks for each in people.customers.requests)),
     }
     return found, details

@@ -11,6 +11,10 @@ from weelo_lab.comparing import Estimate
 
 WIDTH, HEIGHT = 560.0, 320.0
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 16.0, 14.0, 46.0
+LIGHT = (
+    "--policy-0:#2f6fde;--policy-1:#e07b1f;--policy-2:#23946a;--policy-3:#9b51c4;"
+    "--policy-4:#c93b5c;--policy-5:#008aa6;--policy-6:#8a6d1f;--policy-7:#5f6b7a"
+)
 COLOURS = 8
 """How many colours `report_style.py` has for policies. Further policies begin again with the first."""
 
@@ -111,6 +115,21 @@ def scatter(points: Mapping[str, Sequence[tuple[float, float]]], labels: tuple[s
                 f"<title>{escape(policy)}: {number(x)}, {number(y)}</title></circle>"
             )
     return _svg("".join(body), title)
+
+
+def standalone(svg: str, policies: Sequence[str]) -> str:
+    """Return a plot as a file of its own, with a legend and with the colours of a light page."""
+    legend = []
+    for place, policy in enumerate(policies):
+        x, y = WIDTH - 150.0, TOP + 12.0 + 20.0 * place
+        legend.append(f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{colour(place)}"/>')
+        legend.append(f'<text x="{x + 12}" y="{y}">{escape(policy)}</text>')
+    style = (
+        f"<style>svg{{background:#fff;font-family:sans-serif;{LIGHT}}}text{{fill:#5c6675;font-size:12px}}"
+        ".grid{stroke:#dfe3e8}.mean{stroke:#fff;stroke-width:2}</style>"
+    )
+    whole = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return whole.replace("</title>", f"</title>{style}", 1).replace("</svg>", f"{''.join(legend)}</svg>\n")
 
 
 def _padded(values: Sequence[float]) -> tuple[float, float]:

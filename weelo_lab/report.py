@@ -169,17 +169,23 @@ def _multiples(comparison: Comparison) -> Iterator[str]:
     yield "</div>"
 
 
-def _plots(comparison: Comparison) -> Iterator[str]:
-    runs = comparison.runs
-    trade = {
+def trade(comparison: Comparison) -> str:
+    """Return the plot of offers per filled slot against the median time to all trucks."""
+    points = {
         policy: [
             (x, y)
             for run in of_policy.values()
             if (x := run.figures["offersPerFilledSlot"]) is not None
             and (y := run.figures["fullP50"]) is not None
         ]
-        for policy, of_policy in runs.items()
+        for policy, of_policy in comparison.runs.items()
     }
+    labels = ("offers per filled slot", "median time to all trucks, s")
+    return plots.scatter(points, labels, "offers per filled slot against the median time to all trucks")
+
+
+def _plots(comparison: Comparison) -> Iterator[str]:
+    runs = comparison.runs
     first = {
         policy: [value for run in of_policy.values() for value in run.details["first"]]
         for policy, of_policy in runs.items()
@@ -200,9 +206,7 @@ def _plots(comparison: Comparison) -> Iterator[str]:
     yield _figure(
         "Disturbing fleets against waiting",
         "Each small dot is a seed, each large one the mean of a policy. Down and left is better.",
-        plots.scatter(
-            trade, ("offers per filled slot", "median time to all trucks, s"), "offers against time"
-        ),
+        trade(comparison),
     )
     yield _figure(
         "How soon the first truck is found",

@@ -1,9 +1,12 @@
 """The style of the report, which is part of the page, because the page loads nothing."""
 
+from __future__ import annotations
+
+from weelo_lab.plots import LIGHT
+
 CSS = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #5c6675; --line: #dfe3e8; --paper: #fff; --card: #f7f8fa;
-  --good: #1d8a54; --bad: #c0392b; --policy-0: #2f6fde; --policy-1: #e07b1f; --policy-2: #23946a; --policy-3: #9b51c4;
-  --policy-4: #c93b5c; --policy-5: #008aa6; --policy-6: #8a6d1f; --policy-7: #5f6b7a; }
+  --good: #1d8a54; --bad: #c0392b; LIGHT; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6eaf0; --soft: #9aa5b4; --line: #2e3742; --paper: #12161c;
   --card: #1a2028; --good: #4cc38a; --bad: #ff7a6b; --policy-0: #6ea0ff; --policy-1: #ffa24d; --policy-2: #4cc38a;
   --policy-3: #c78cf0; --policy-4: #f0708f; --policy-5: #3bbfd9; --policy-6: #cfae54; --policy-7: #9aa5b4; } }
@@ -52,4 +55,4 @@ svg text { fill: var(--soft); font-size: 12px; } svg .inside { fill: var(--ink);
 .film ol { list-style: none; margin: 0; padding: 0; min-height: 6.4em; font-size: 13px; font-variant-numeric: tabular-nums; }
 .film li { white-space: nowrap; overflow: hidden; text-overflow: ellipsis; }
 code { font: 13px ui-monospace, monospace; }
-"""
+""".replace("LIGHT", LIGHT)
