@@ -65,6 +65,7 @@
   function draw(stage, t) {
     const {film, canvas, lat, lon, squeeze} = stage, pen = canvas.getContext("2d");
     const ratio = devicePixelRatio || 1, wide = canvas.clientWidth, high = canvas.clientHeight;
+    if (wide <= 40 || high <= 40) return;
     if (canvas.width !== Math.round(wide * ratio) || canvas.height !== Math.round(high * ratio)) {
       canvas.width = Math.round(wide * ratio); canvas.height = Math.round(high * ratio);
     }

@@ -209,7 +209,9 @@ def paired(
         return left + 14 + place / count * (wide - left - 28)
 
     def y(value: float) -> float:
-        return high - edge - (value * factor - low) / (top - low) * (high - 2 * edge)
+        # Intervals of few seeds may be longer than the plot.
+        inside = min(max(value * factor, low), top)
+        return high - edge - (inside - low) / (top - low) * (high - 2 * edge)
 
     body = []
     for each in ticks(low, top, 3):

@@ -32,7 +32,7 @@ svg text { fill: var(--soft); font-size: 12px; } svg .inside { fill: var(--ink);
 .grid { stroke: var(--line); } .zero { stroke: var(--soft); stroke-dasharray: 2 2; } .line { fill: none; stroke-width: 2; }
 .mean { stroke: var(--paper); stroke-width: 2; } .seed { fill: var(--soft); opacity: .5; }
 .interval { stroke: currentColor; stroke-width: 3; stroke-linecap: round; } .point { fill: currentColor; }
-.multiples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 230px), 1fr)); gap: 12px; }
+.multiples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 160px), 1fr)); gap: 12px; }
 .multiples figcaption b { font-size: 14px; } .multiples span { font-size: 12.5px; display: block; }
 .seed-line { fill: none; stroke: var(--soft); stroke-width: 1; opacity: .35; }
 .mean-line { fill: none; stroke: var(--ink); stroke-width: 2; }
