@@ -10,7 +10,7 @@ from weelo_lab.comparing import FIGURES, PROCESSOR, Comparison
 from weelo_lab.demand import draw, parse
 from weelo_lab.playing import Job, play
 from weelo_lab.policies import NamedPolicy, parse as policy
-from weelo_lab.run import Run
+from weelo_lab.run import WARM_UP, Run
 from weelo_lab.servers import Servers
 
 pytestmark = pytest.mark.xdist_group("lab")
@@ -82,17 +82,12 @@ def test_a_customer_whose_truck_does_not_set_out_cancels_and_the_truck_is_lost(l
     assert run.figures["slotsFilled"] == 0
 
 
-def test_fleets_refuse_a_price_far_below_the_usual_one(lab: Servers) -> None:
-    """Prices spread by 1.5, so that some are far above the usual price and others far below."""
-    fleet = {
-        "count": 8,
-        "towns": ["here"],
-        "trucks": {1: 1},
-        "answers": {**CERTAIN, "accepts": 0.5, "price": 10},
-    }
+def test_fleets_accept_usual_prices_and_refuse_those_below_half_of_it(lab: Servers) -> None:
+    """The elasticity is 10: at the usual price a fleet always accepts, and at half of it once in a thousand times."""
+    fleet = {"count": 8, "towns": ["here"], "trucks": {1: 1}, "answers": {**CERTAIN, "price": 10}}
     values = {"requests": 6, "fleets": [fleet], "price": {"spread": 1.5}}
-    demand = parse({**values, "towns": [PICKUP, YARD], "hours": 0.1})
-    above = sum(each.price_ratio > 1.1 for each in draw(demand, "lab 1", 0).requests)
+    demand = parse({**values, "hours": 0.1, "trucks_wanted": {1: 1}, "towns": [PICKUP, YARD]})
+    ratios = [each.price_ratio for each in draw(demand, "lab 1", WARM_UP).requests]
     run = played(lab, values)
-    assert 0 < above < 6
-    assert run.figures["requestsFilled"] == above / 6
+    filled = run.details["won"]
+    assert 0 < sum(ratio >= 1 for ratio in ratios) <= filled <= sum(ratio > 0.5 for ratio in ratios) < 6
