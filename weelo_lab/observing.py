@@ -41,7 +41,7 @@ _OFFERS = """
       LEFT JOIN LATERAL (SELECT min(created_at) AS at FROM assignments
                           WHERE broadcast_id = o.broadcast_id AND transporter_id = o.transporter_id) AS won ON true
       LEFT JOIN (SELECT payload->>'broadcast_id' AS broadcast_id, payload->>'transporter_id' AS transporter_id,
-                        min(received_at) AS at
+                        min(due_at) AS at
                    FROM mailbox WHERE name = 'offers.accept' GROUP BY 1, 2) AS lost
              ON lost.broadcast_id = o.broadcast_id::text AND lost.transporter_id = o.transporter_id::text
      WHERE o.distance_km IS NOT NULL AND o.withdrawn_at IS NULL
@@ -129,6 +129,8 @@ def _observed(rows: Sequence[Any], loads: _Loads, price: Price | None, zone: Zon
         if answer == NOTHING or seconds > shown:
             answer, seconds = NOTHING, shown
         busy = min(1.0, max(0, loads.at(row.transporter_id, at)) / row.trucks) if row.trucks else 0.0
+        if busy >= 1 and answer != ACCEPT:
+            continue  # Without a free truck a fleet cannot accept, so its silence says nothing.
         usual = price.usual(row.trip_km) if price and row.price and row.trip_km else 0.0
         ratio = row.price / usual if usual > 0 else 1.0
         yield Observed(row.km, busy, ratio, at.astimezone(zone).hour, answer, seconds, shown)

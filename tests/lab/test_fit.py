@@ -101,10 +101,10 @@ def test_the_people_of_a_run_are_found_in_its_database(lab: Servers, tmp_path: P
     people = {**KNOWN.model_dump(), "driver_accepts": 0.8, "driver_seconds": 9.0}
     demand = parse(
         {
-            "requests": 70, "hours": 3, "settles_minutes": 5, "trucks_wanted": {1: 3, 3: 1},
+            "requests": 120, "hours": 8, "begins_at_hour": 8, "settles_minutes": 5, "trucks_wanted": {1: 3, 3: 1},
             "towns": [{"name": "here", "latitude": 28.6, "longitude": 77.2, "spread_km": 15}],
             "price": {"base": 900, "per_km": 40, "spread": 0.3},
-            "fleets": [{"count": 30, "trucks": {1: 1, 3: 1}, "answers": people}],
+            "fleets": [{"count": 40, "trucks": {1: 1, 3: 1}, "answers": people}],
         }
     )  # fmt: skip
     rings = policy("rings", {"radius_steps_km": [30], "broadcast_timeout_seconds": 120})
@@ -118,7 +118,9 @@ def test_the_people_of_a_run_are_found_in_its_database(lab: Servers, tmp_path: P
     answers, price = found["answers"], found["price"]
     assert answers["seconds"] == pytest.approx(30, rel=0.2)
     assert answers["spread"] == pytest.approx(0.6, rel=0.2)
-    assert answers["sees"] * answers["accepts"] == pytest.approx(0.51, rel=0.3)
+    # 10 km from the pickup. The probability at the pickup and the distance that halves it are known less well than this.
+    willing = answers["sees"] * Answers.model_validate(answers).willingness(10, 0, 1, 12)
+    assert willing == pytest.approx(KNOWN.sees * KNOWN.willingness(10, 0, 1, 12), rel=0.3)
     assert answers["price"] == pytest.approx(1.5, abs=0.7)
     assert answers["driver_accepts"] == pytest.approx(0.8, abs=0.1)
     assert answers["driver_seconds"] == pytest.approx(9, rel=0.25)
