@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -16,6 +17,11 @@ TERMINATED = 128 + 15  # Shells report SIGTERM by this exit code.
 _file = click.Path(path_type=Path, dir_okay=False, exists=True)
 _demand_option = click.option(
     "--demand", type=_file, help="A YAML file.  [default: a small morning around Delhi]"
+)
+_people_option = click.option(
+    "--people",
+    type=_file,
+    help="A people file, as `weelo lab fit` writes it; it replaces those of the demand.",
 )
 _policy_option = click.option("--policy", type=_file, help="A YAML file.  [default: the defaults of Weelo]")
 _faults_option = click.option(
@@ -42,6 +48,7 @@ def lab() -> None:
 @click.option("--seed", type=int, help="Any whole number.")
 @click.option("--script", type=_file, help="A script of `weelo lab seeds`, instead of a seed.")
 @_demand_option
+@_people_option
 @_policy_option
 @_faults_option
 @click.option(
@@ -53,16 +60,18 @@ def replay(
     seed: int | None,
     script: Path | None,
     demand: Path | None,
+    people: Path | None,
     policy: Path | None,
     faults: bool,
     log: Path | None,
 ) -> None:
     """Print the hash of a run's event log.
 
-    The same seed gives the same hash. With --script the invariants are checked as well, and the exit code is 1 if one is violated.
+    The same seed gives the same hash. With --script the invariants are checked as well, and the exit code is 1 if one is
+    violated.
     """
     if script is not None:
-        if seed is not None or demand is not None or policy is not None or faults or log is not None:
+        if seed is not None or faults or any(each is not None for each in (demand, people, policy, log)):
             raise click.UsageError("--script has no further options")
         from weelo_lab.seeds import commands as of_seeds
 
@@ -71,7 +80,7 @@ def replay(
         raise click.UsageError("Missing option '--seed' or '--script'.")
     from weelo_lab import commands
 
-    click.echo(commands.replay(commands.job(seed, demand, policy, faults=faults), log))
+    click.echo(commands.replay(commands.job(seed, demand, policy, people, faults=faults), log))
 
 
 @lab.command()
@@ -80,17 +89,21 @@ def replay(
     "--broadcast", "number", type=click.IntRange(1), required=True, help="Its number, by time from 1."
 )
 @_demand_option
+@_people_option
 @_policy_option
 @_faults_option
-def explain(seed: int, number: int, demand: Path | None, policy: Path | None, faults: bool) -> None:
+def explain(
+    seed: int, number: int, demand: Path | None, people: Path | None, policy: Path | None, faults: bool
+) -> None:
     """Print the life of one broadcast of a run."""
     from weelo_lab import commands
 
-    click.echo(commands.explain(commands.job(seed, demand, policy, faults=faults), number), nl=False)
+    click.echo(commands.explain(commands.job(seed, demand, policy, people, faults=faults), number), nl=False)
 
 
 @lab.command()
-@click.option("--demand", type=_file, help="A YAML file.  [default: a small morning around Delhi]")
+@_demand_option
+@_people_option
 @click.option(
     "--policies", "first", type=_file, required=True, help="The YAML files of the policies: A.yaml B.yaml …"
 )
@@ -101,7 +114,13 @@ def explain(seed: int, number: int, demand: Path | None, policy: Path | None, fa
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A folder.")
 @click.option("--jobs", type=click.IntRange(1, 64), help="How many runs at once.  [default: by the CPUs]")
 def run(
-    demand: Path | None, first: Path, others: tuple[Path, ...], seeds: int, out: Path, jobs: int | None
+    demand: Path | None,
+    people: Path | None,
+    first: Path,
+    others: tuple[Path, ...],
+    seeds: int,
+    out: Path,
+    jobs: int | None,
 ) -> None:
     """Compare policies on the same demand and people.
 
@@ -109,7 +128,26 @@ def run(
     """
     from weelo_lab import commands
 
-    commands.run(demand, [first, *others], seeds, out, jobs)
+    commands.run(demand, people, [first, *others], seeds, out, jobs)
+
+
+@lab.command()
+@click.option(
+    "--database-url",
+    envvar="DATABASE_URL",
+    required=True,
+    help="Of the system; read only.  [env: DATABASE_URL]",
+)
+@click.option(
+    "--since", type=click.DateTime(["%Y-%m-%d"]), default="1970-01-01", help="Leave out earlier requests."
+)
+@click.option("--time-zone", default="Asia/Kolkata", show_default=True, help="Of the hours of the day.")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A folder.")
+def fit(database_url: str, since: datetime, time_zone: str, out: Path) -> None:
+    """Fit the answers of fleets to a real system's history, and write people.yaml and fit.html."""
+    from weelo_lab import commands
+
+    commands.fit(database_url, since.replace(tzinfo=UTC), time_zone, out)
 
 
 @lab.command()

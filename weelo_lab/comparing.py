@@ -32,6 +32,7 @@ class Figure:
 FIGURES = (
     Figure("requestsFilled", "Requests filled", "%", 1, is_share=True),
     Figure("slotsFilled", "Slots filled", "%", 1, is_share=True),
+    Figure("requestsCancelled", "Requests cancelled by customers", "%", -1, is_share=True),
     Figure("firstP50", "Time to the first truck, median", "s", -1),
     Figure("firstP95", "Time to the first truck, 95 %", "s", -1),
     Figure("fullP50", "Time to all trucks, median", "s", -1),
@@ -43,8 +44,10 @@ FIGURES = (
     Figure("giniOfWins", "Gini of wins", "", -1),
     Figure("messages", "Messages to phones", "", -1),
     Figure("commands", "Commands executed", "", 0),
+    Figure("processorSeconds", "Processor time", "s", -1),
 )
-"""In the order of the report. `figures.py` measures them."""
+"""In the order of the report. `figures.py` measures them, except the processor time, which differs from time to time."""
+PROCESSOR = "processorSeconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +90,18 @@ class Comparison:
     def seeds(self) -> list[int]:
         return sorted(next(iter(self.runs.values()))) if self.runs else []
 
+    def value(self, policy: str, seed: int, figure: str) -> float | None:
+        """Return a figure of one run."""
+        run = self.runs[policy][seed]
+        return run.processor_seconds if figure == PROCESSOR else run.figures[figure]
+
     def of(self, policy: str, figure: str) -> Estimate:
-        """Return the mean of a figure under a policy, with its interval. Seeds without a value are left out."""
-        runs = self.runs[policy]
-        return estimate([value for seed in self.seeds if (value := runs[seed].figures[figure]) is not None])
+        """Return a figure under a policy. Seeds without a value are left out."""
+        return estimate([value for value in self._values(policy, figure) if value is not None])
 
     def difference(self, policy: str, figure: str) -> Estimate:
-        """Return by how much a figure is larger under this policy than under the first one, on the same seeds."""
-        base, other = self.runs[self.policies[0]], self.runs[policy]
-        pairs = [(base[seed].figures[figure], other[seed].figures[figure]) for seed in self.seeds]
+        """Return how much a figure is larger than under the first policy, on the same seeds."""
+        pairs = zip(self._values(self.policies[0], figure), self._values(policy, figure), strict=True)
         return estimate(
             [after - before for before, after in pairs if before is not None and after is not None]
         )
@@ -135,7 +141,7 @@ class Comparison:
         }
 
     def _values(self, policy: str, figure: str) -> list[float | None]:
-        return [self.runs[policy][seed].figures[figure] for seed in self.seeds]
+        return [self.value(policy, seed, figure) for seed in self.seeds]
 
 
 def _json(found: Estimate, values: list[float | None] | None = None) -> dict[str, Any]:

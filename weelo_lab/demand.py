@@ -17,26 +17,20 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from uuid import UUID, uuid5
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from weelo_demo.towns import Point, Town as KnownTown, moved, towns_around
 from weelo_lab import yaml_text
+from weelo_lab.habits import Answers, ByHour, Customers, Driving, Part, PeopleFile, Price, Weight
 from weelo_lab.virtual_clock import SECOND
 
 _NAMESPACE = UUID("5a1f3f0e-6a0b-4b43-9a55-6b6c4d0c8f11")
 HOUR = 3_600
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 Counts = Annotated[dict[Annotated[int, Field(ge=1, le=50)], Weight], Field(min_length=1)]
 Choice = TypeVar("Choice")
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class Place(_Part):
+class Place(Part):
     """A position in degrees, WGS 84."""
 
     latitude: Annotated[float, Field(ge=-85, le=85)]
@@ -49,7 +43,7 @@ class Town(Place):
     name: str
     weight: Weight = 1.0
     spread_km: Annotated[float, Field(ge=0, le=100)] = 5.0
-    by_hour: Annotated[tuple[Weight, ...], Field(min_length=24, max_length=24)] | None = None
+    by_hour: ByHour | None = None
     """The weights of the town's 24 hours. Left out: those of the demand."""
 
 
@@ -60,7 +54,7 @@ class TownsAround(Place):
     spread_km: Annotated[float, Field(ge=0, le=100)] = 5.0
 
 
-class Kind(_Part):
+class Kind(Part):
     """A kind of truck, and how often customers want it and fleets have it."""
 
     type: str = "open"
@@ -68,45 +62,7 @@ class Kind(_Part):
     weight: Weight = 1.0
 
 
-class Answers(_Part):
-    """How a fleet and its drivers answer.
-
-    A fleet that sees an offer decides after a while whether it accepts. The probability is `accepts`, falls by half with
-    each `half_km` to the pickup, and falls by the share of its trucks that are on the road times `load`.
-    """
-
-    sees: Share = 0.9
-    accepts: Share = 0.5
-    half_km: Annotated[float, Field(gt=0)] = 40.0
-    load: Share = 0.3
-    declines: Share = 0.2
-    """The share of fleets that decline, among those that do not accept. The others do nothing."""
-    seconds: Seconds = 25.0
-    """The median time until the answer."""
-    seconds_per_km: Annotated[float, Field(ge=0, le=60)] = 0.2
-    """How much longer it takes per kilometre to the pickup."""
-    spread: Annotated[float, Field(ge=0, le=3)] = 0.7
-    """The standard deviation of the logarithm of the times; 0: always the median."""
-    tap_seconds: Annotated[float, Field(ge=0, le=60)] = 1.5
-    """How long before the answer arrives the fleet decides. What its app shows later comes too late."""
-    driver_accepts: Share = 0.93
-    driver_declines: Share = 0.5
-    """The share of drivers who decline, among those who do not accept. The others do nothing."""
-    driver_seconds: Seconds = 12.0
-    gives_back: Share = 0.01
-    """How many drivers who have accepted give the truck back before they set out."""
-
-
-class Driving(_Part):
-    """How long each part of a trip takes."""
-
-    sets_out_seconds: Seconds = 300.0
-    kmh: Annotated[float, Field(gt=0, le=200)] = 28.0
-    loading_minutes: Annotated[float, Field(ge=0, le=1_000)] = 30.0
-    unloading_minutes: Annotated[float, Field(ge=0, le=1_000)] = 25.0
-
-
-class FleetGroup(_Part):
+class FleetGroup(Part):
     """Fleets of one sort. `towns`: the names of their towns; if left out, all towns, by weight."""
 
     count: Annotated[int, Field(ge=0, le=20_000)]
@@ -117,7 +73,7 @@ class FleetGroup(_Part):
     online_until_hour: Annotated[float, Field(ge=0, le=48)] = 48.0
 
 
-class TripLength(_Part):
+class TripLength(Part):
     """The lognormal distribution of the distance from pickup to drop.
 
     `spread`: the standard deviation of the logarithm.
@@ -127,7 +83,7 @@ class TripLength(_Part):
     spread: Annotated[float, Field(ge=0, le=2)] = 0.7
 
 
-class Demand(_Part):
+class Demand(Part):
     """What a demand file describes."""
 
     name: str = "A small morning around Delhi"
@@ -136,12 +92,15 @@ class Demand(_Part):
     requests: Annotated[int, Field(ge=0, le=100_000)] = 100
     towns: tuple[Town, ...] = ()
     towns_around: TownsAround | None = None
-    by_hour: Annotated[tuple[Weight, ...], Field(min_length=24, max_length=24)] = (
+    by_hour: ByHour = (
         1, 1, 1, 1, 2, 4, 7, 9, 10, 10, 9, 8, 7, 7, 8, 8, 8, 7, 6, 4, 3, 2, 1, 1,
     )  # fmt: skip
     kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = (Kind(),)
     trucks_wanted: Counts = Field(default_factory=lambda: {1: 82.0, 2: 12.0, 5: 6.0})
     trip: TripLength = TripLength()
+    price: Price | None = Price()
+    """Null: requests name no price."""
+    customers: Customers = Customers()
     fleets: tuple[FleetGroup, ...] = (FleetGroup(count=50),)
     driving: Driving = Driving()
     heartbeat_seconds: Annotated[float, Field(ge=5, le=600)] = 30.0
@@ -162,6 +121,13 @@ class Demand(_Part):
     def with_towns(self) -> Demand:
         """Return this demand with its towns named one by one, so that a run need not load GeoNames."""
         return self.model_copy(update={"towns": self.all_towns(), "towns_around": None})
+
+    def with_people(self, people: PeopleFile) -> Demand:
+        """Return this demand with the people of a file: all fleets answer as it says."""
+        fleets = tuple(group.model_copy(update={"answers": people.answers}) for group in self.fleets)
+        given = {"customers": people.customers, "price": people.price}
+        named = {name: value for name, value in given.items() if value is not None}
+        return self.model_copy(update={"fleets": fleets, **named})
 
     def all_towns(self) -> tuple[Town, ...]:
         """Return the towns of the file, and those of GeoNames that it asks for."""
@@ -186,9 +152,18 @@ class FileError(ValueError):
     """A file of demand or policy cannot be used. The text is one line."""
 
 
-def read(path: Path | None) -> Demand:
-    """Return the demand in a file; a small default demand if `path` is None. Raises FileError."""
-    return parse({} if path is None else read_yaml(path), str(path or "demand"))
+def read(path: Path | None, people: Path | None = None) -> Demand:
+    """Return the demand in a file; a small default demand if `path` is None.
+
+    `people`: a people file, which replaces the people of the demand. Raises FileError.
+    """
+    demand = parse({} if path is None else read_yaml(path), str(path or "demand"))
+    if people is None:
+        return demand
+    try:
+        return demand.with_people(PeopleFile.model_validate(read_yaml(people)))
+    except ValidationError as refused:
+        raise _file_error(refused, str(people)) from None
 
 
 def parse(values: Mapping[str, Any], where: str = "demand") -> Demand:
@@ -196,9 +171,13 @@ def parse(values: Mapping[str, Any], where: str = "demand") -> Demand:
     try:
         return Demand.model_validate(values).with_towns()
     except ValidationError as refused:
-        first = refused.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise FileError(f"{where}: {place + ': ' if place else ''}{first['msg']}") from None
+        raise _file_error(refused, where) from None
+
+
+def _file_error(refused: ValidationError, where: str) -> FileError:
+    first = refused.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return FileError(f"{where}: {place + ': ' if place else ''}{first['msg']}")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -231,6 +210,10 @@ class PlannedRequest:
     town: str
     kind: Kind
     trucks: int
+    price: int | None = None
+    """For each truck, in rupees."""
+    price_ratio: float = 1.0
+    """Price / usual price of such a trip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,9 +277,18 @@ def _request(
     kind = _chosen(dice, demand.kinds, [each.weight for each in demand.kinds])
     trucks = _chosen(dice, list(demand.trucks_wanted), list(demand.trucks_wanted.values()))
     micros = begin_micros + round(after * 1_000) * (SECOND // 1_000)
-    return PlannedRequest(
+    planned = PlannedRequest(
         number, micros, person_id(seed, "customer", number), pickup, drop, town.name, kind, trucks
     )
+    return _priced(planned, demand.price, stream(seed, "price", number), km)
+
+
+def _priced(planned: PlannedRequest, price: Price | None, dice: random.Random, km: float) -> PlannedRequest:
+    if price is None or dice.random() >= price.share:
+        return planned
+    usual = price.usual(km)
+    rupees = max(1, round(usual * math.exp(price.spread * dice.gauss(0.0, 1.0))))
+    return replace(planned, price=rupees, price_ratio=rupees / usual if usual else 1.0)
 
 
 def _fleet(demand: Demand, towns: Sequence[Town], group: FleetGroup, seed: str, number: int) -> PlannedFleet:

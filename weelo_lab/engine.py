@@ -31,17 +31,20 @@ from weelo_workers.models.mailbox import MAILBOX, active
 from weelo_workers.presence import evict_closed, evict_stale
 from weelo_workers.redis_client import redis
 
-# One statement reads the outcome and the new lines, because it is executed after every command.
+# One statement reads the outcome and the new lines, because it is executed after every command. The lines of each event are
+# read by a subquery: with a join, the plan that was made for empty tables would read all lines of the run each time.
 _NEWS = text("""
     SELECT (SELECT row_to_json(row) FROM (
                SELECT status, http_status, result, error, settled_at FROM mailbox WHERE id = :id
            ) AS row) AS outcome,
            (SELECT json_agg(row) FROM (
-               SELECT event.position, event.id, event.event, event.data, line.user_id, line.seq, line.own
-                 FROM events AS event JOIN log_lines AS line ON line.event_id = event.id
+               SELECT event.position, event.id, event.event, event.data,
+                      (SELECT json_agg(json_build_array(line.user_id, line.seq, line.own) ORDER BY line.user_id)
+                         FROM log_lines AS line WHERE line.event_id = event.id) AS lines
+                 FROM events AS event
                 WHERE event.position > :position
-                ORDER BY event.position, line.user_id
-           ) AS row) AS lines
+                ORDER BY event.position
+           ) AS row) AS events
 """).execution_options(**prepared.prepared("lab_news"))
 _NEXT_SWEEP = select(func.min(MAILBOX.c.wake_at)).where(active())
 _FAILED = text("SELECT name, last_error FROM mailbox WHERE attempts > 0 OR parked_at IS NOT NULL LIMIT 5")
@@ -277,7 +280,7 @@ class Engine:
     def _read_news(self, command_id: UUID, kind: str, name: str) -> None:
         """Pass the outcome of a command to its caller, and the new lines of all logs to their readers, as sockets do."""
         with autocommit_engine().connect() as connection:
-            outcome, lines = connection.execute(_NEWS, {"id": command_id, "position": self._position}).one()
+            outcome, events = connection.execute(_NEWS, {"id": command_id, "position": self._position}).one()
         if outcome is not None:
             self.log.add(
                 self.micros,
@@ -288,7 +291,7 @@ class Engine:
                 http=outcome["http_status"],
                 result=digest([outcome["result"], outcome["error"]]),
             )
-        frames = [self._frame(line) for line in lines or ()]
+        frames = [frame for event in events or () for frame in self._frames(event)]
         if outcome is not None and outcome["settled_at"] is not None:
             caller = self._callers.pop(command_id, None)
             if caller is not None:
@@ -300,14 +303,17 @@ class Engine:
             else:
                 self._receive(frame)
 
-    def _frame(self, line: dict[str, Any]) -> Frame:
-        if line["position"] != self._position:
-            self._position = line["position"]
-            about = {"id": line["id"], "event": line["event"], "data": digest(line["data"])}
+    def _frames(self, event: dict[str, Any]) -> list[Frame]:
+        """Log an event and its lines, and return what their readers receive."""
+        self._position = event["position"]
+        lines, data = event["lines"] or (), event["data"]
+        if lines:
+            about = {"id": event["id"], "event": event["event"], "data": digest(data)}
             self.log.add(self.micros, "event", **about)
-        self.log.add(self.micros, "line", to=line["user_id"], seq=line["seq"], own=digest(line["own"]))
-        self.frames += 1
-        return Frame(UUID(line["user_id"]), line["event"], line["data"] | (line["own"] or {}))
+        for user_id, seq, own in lines:
+            self.log.add(self.micros, "line", to=user_id, seq=seq, own=digest(own))
+        self.frames += len(lines)
+        return [Frame(UUID(user_id), event["event"], data | (own or {})) for user_id, _, own in lines]
 
     def _receive(self, frame: Frame) -> None:
         if self.on_frame is not None:

@@ -10,9 +10,10 @@ from uuid import UUID
 from sqlalchemy.orm import Session
 
 from weelo_api.console import wording
+from weelo_lab.customers import Asked
 from weelo_lab.demand import Demand
 from weelo_lab.faults import Faults
-from weelo_lab.people import Asked, People
+from weelo_lab.people import People
 from weelo_lab.run import Played, play_to_the_end
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.statuses import Role
@@ -39,9 +40,10 @@ def explain(demand: Demand, seed: int, faults: Faults, number: int) -> str:
 
 
 def _lines(played: Played, number: int) -> Iterator[str]:
-    asked = next((each for each in played.people.requests.values() if each.plan.number == number), None)
-    if asked is None:
-        raise LookupError(f"there is no request {number}: the demand has {len(played.people.requests)}")
+    requests = played.people.customers.requests
+    if number > len(requests):
+        raise LookupError(f"there is no request {number}: the demand has {len(requests)}")
+    asked = requests[number - 1]
     if asked.broadcast_id is None:
         raise LookupError(f"request {number} has no broadcast: it was rejected, or the run ended before it")
     with Session(autocommit_engine()) as session:
@@ -70,24 +72,10 @@ def _head(asked: Asked, view: dict[str, Any]) -> Iterator[str]:
 
 
 def _entry(entry: dict[str, Any], names: dict[str, str]) -> str:
-    moved = f"{wording.plain(entry['subject'])} {wording.plain(entry['transition'])}:"
-    if entry["fromStatus"] and entry["fromStatus"] != entry["toStatus"]:
-        moved += f" {wording.plain(entry['fromStatus'])} →"
-    details = [
-        f"{wording.field(name)}: {_value(value)}"
-        for name, value in entry["details"].items()
-        if value is not None and value != {}
-    ]
-    cause = wording.action(entry["cause"])
-    if entry["actorId"]:
-        cause += f" by {names.get(entry['actorId'], wording.short(entry['actorId']))}"
-    return f"{moved} {wording.plain(entry['toStatus'])}  ({'; '.join([*details, cause])})"
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{wording.plain(name)} {count}" for name, count in value.items())
-    return str(value)
+    words = wording.timeline_entry(entry, names)
+    before = f" {words.from_status} →" if words.from_status else ""
+    because = words.cause + (f" by {words.actor}" if words.actor else "")
+    return f"{words.subject} {words.transition}:{before} {words.to_status}  ({'; '.join([*words.details, because])})"
 
 
 def _fleet(each: dict[str, Any], names: dict[str, str]) -> str:
@@ -105,7 +93,7 @@ def _names(people: People) -> dict[str, str]:
     for fleet in people.fleets.values():
         for place, driver in enumerate(fleet.drivers, start=1):
             names[str(driver)] = f"driver {fleet.plan.number}-{place}"
-    for asked in people.requests.values():
+    for asked in people.customers.requests:
         names[str(asked.plan.customer_id)] = f"customer {asked.plan.number}"
     return names
 

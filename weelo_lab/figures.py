@@ -16,6 +16,7 @@ _REQUESTS = text("""
     SELECT count(*) AS requests,
            count(first_won_at) AS with_first,
            count(filled_at) AS full_ones,
+           count(*) FILTER (WHERE status = 'cancelled') AS cancelled,
            COALESCE(sum(trucks_needed), 0) AS slots,
            COALESCE(sum(transporters_notified), 0) AS offers
       FROM broadcasts
@@ -38,6 +39,10 @@ _BY_RING = text("""
       JOIN offers o ON o.broadcast_id = a.broadcast_id AND o.transporter_id = a.transporter_id
      GROUP BY 1 ORDER BY 1
 """)
+_CANCELLED = text("""
+    SELECT EXTRACT(EPOCH FROM state_changed_at - created_at)::float8 AS seconds
+      FROM broadcasts WHERE status = 'cancelled' ORDER BY created_at, id
+""")
 _COMMANDS = text("SELECT count(*) AS commands FROM mailbox")
 _LOST = text("SELECT count(*) FROM mailbox WHERE name = 'offers.accept' AND status = 'rejected'")
 
@@ -49,6 +54,7 @@ def measure(people: People, lab: Engine) -> tuple[dict[str, float | None], dict[
         times = connection.execute(_TIMES).all()
         won = connection.execute(_WON).one()
         by_ring = {row.ring: row.won for row in connection.execute(_BY_RING)}
+        cancelled = connection.execute(_CANCELLED).scalars().all()
         commands = connection.execute(_COMMANDS).scalar_one()
         lost = connection.execute(_LOST).scalar_one()
     first = sorted(row.first for row in times if row.first is not None)
@@ -58,6 +64,7 @@ def measure(people: People, lab: Engine) -> tuple[dict[str, float | None], dict[
     found: dict[str, float | None] = {
         "requestsFilled": _share(requests.full_ones, requests.requests),
         "slotsFilled": _share(won.won, slots),
+        "requestsCancelled": _share(requests.cancelled, requests.requests),
         "firstP50": quantile(first, 0.5),
         "firstP95": quantile(first, 0.95),
         "fullP50": quantile(filled, 0.5),
@@ -78,7 +85,8 @@ def measure(people: People, lab: Engine) -> tuple[dict[str, float | None], dict[
         "wonByRing": by_ring,
         "first": first,
         "full": filled,
-        "sizes": dict(Counter(each.plan.trucks for each in people.requests.values())),
+        "cancelledAfter": list(cancelled),
+        "sizes": dict(Counter(each.plan.trucks for each in people.customers.requests)),
     }
     return found, details
 

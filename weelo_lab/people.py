@@ -8,8 +8,6 @@ fleets.
 from __future__ import annotations
 
 import math
-import random
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,12 +16,13 @@ from sqlalchemy import ARRAY, Uuid, bindparam, func, select
 
 from weelo_api import telemetry
 from weelo_api.commands import internal
-from weelo_demo.towns import Point, distance_km
-from weelo_lab.demand import HOUR, Demand, PlannedFleet, PlannedRequest, Population, stream
+from weelo_lab.customers import Customers
+from weelo_lab.demand import HOUR, Demand, Population, stream
+from weelo_lab.drivers import Drivers
 from weelo_lab.engine import Engine, Frame, Outcome
+from weelo_lab.fleet import Fleet
 from weelo_lab.virtual_clock import SECOND
 from weelo_workers import presence
-from weelo_workers.contracts.broadcasts import CreateBooking, NewBooking
 from weelo_workers.contracts.command import Caller
 from weelo_workers.contracts.fleet import (
     DriverDetails,
@@ -34,9 +33,7 @@ from weelo_workers.contracts.fleet import (
 )
 from weelo_workers.contracts.offers import AcceptTrucks, DeclineOffer, Truck
 from weelo_workers.contracts.reasons import ProviderReason
-from weelo_workers.contracts.statuses import AssignmentStatus, Role
-from weelo_workers.contracts.trips import AdvanceTrip, DriverAccepts, DriverDeclines, GiveBack
-from weelo_workers.contracts.wire import Place
+from weelo_workers.contracts.statuses import Role
 from weelo_workers.models import Driver, Vehicle, driver_busy, vehicle_busy
 from weelo_workers.models.engine import autocommit_engine
 from weelo_workers.models.prepared import prepared
@@ -64,39 +61,15 @@ _FREE = select(
 ).execution_options(**prepared("lab_free_trucks"))
 
 
-@dataclass(slots=True)
-class Fleet:
-    """A fleet of the run, as it is now."""
-
-    plan: PlannedFleet
-    at: Point
-    online: bool = False
-    drivers: list[UUID] = field(default_factory=list)
-    offers: int = 0
-    wins: int = 0
-    over: set[str] = field(default_factory=set)
-    """The broadcasts that this fleet's app shows as taken or ended."""
-    won_of: set[str] = field(default_factory=set)
-    """The broadcasts of which this fleet has won a truck. If a driver declines or gives it back, the fleet does not try again."""
-
-
-@dataclass(slots=True)
-class Asked:
-    """A request of the run, as it is now."""
-
-    plan: PlannedRequest
-    broadcast_id: UUID | None = None
-
-
 class People:
     """Plays all customers, fleets and drivers of one run."""
 
     def __init__(self, lab: Engine, demand: Demand, population: Population, seed: str) -> None:
         self._lab, self._demand, self._seed = lab, demand, seed
         self.fleets = {each.transporter_id: Fleet(each, each.at) for each in population.fleets}
-        self.requests = {each.customer_id: Asked(each) for each in population.requests}
-        self._by_broadcast: dict[UUID, Asked] = {}
-        self._fleet_of_driver: dict[UUID, Fleet] = {}
+        self.customers = Customers(lab, demand.customers, population.requests, seed)
+        self._drivers = Drivers(lab, demand.driving, self.customers, seed)
+        self._begin_micros = 0
         lab.on_frame = self._on_frame
         # Positions of fleets are handled by the API's own function, which wakes workers by this waker.
         internal.waker = lambda: lab.bus.waker
@@ -125,12 +98,12 @@ class People:
                 )
                 self._lab.post(driver, caller)
                 fleet.drivers.append(driver_id)
-                self._fleet_of_driver[driver_id] = fleet
+                self._drivers.add(driver_id, fleet)
 
     def begin(self, begin_micros: int, end_micros: int) -> None:
         """Plan the requests, the hours in which fleets are online, and their heartbeats until `end_micros`."""
-        for asked in self.requests.values():
-            self._lab.at(asked.plan.micros, partial(self._ask, asked))
+        self._begin_micros = begin_micros
+        self.customers.begin()
         for fleet in self.fleets.values():
             first, last = fleet.plan.group.online_from_hour, fleet.plan.group.online_until_hour
             since = self._demand.begins_at_hour
@@ -171,28 +144,6 @@ class People:
         if again <= end_micros:
             self._lab.at(again, partial(self._heartbeats, end_micros))
 
-    # --- customers ----------------------------------------------------------------------------------
-
-    def _ask(self, asked: Asked) -> None:
-        plan = asked.plan
-        booking = NewBooking(
-            pickup=_place(plan.pickup, plan.town),
-            drop=_place(plan.drop, "the drop"),
-            vehicle_type=plan.kind.type,
-            vehicle_subtype=plan.kind.subtype,
-            trucks_needed=plan.trucks,
-        )
-        self._lab.post(
-            CreateBooking(customer_id=plan.customer_id, request=booking),
-            Caller(plan.customer_id, Role.CUSTOMER, f"Customer {plan.number}"),
-            partial(self._asked, asked),
-        )
-
-    def _asked(self, asked: Asked, outcome: Outcome) -> None:
-        if outcome.status == "succeeded":
-            asked.broadcast_id = UUID(outcome.result["id"])
-            self._by_broadcast[asked.broadcast_id] = asked
-
     # --- fleets -------------------------------------------------------------------------------------
 
     def _on_frame(self, frame: Frame) -> None:
@@ -204,43 +155,47 @@ class People:
             fleet.over.discard(frame.data["broadcastId"])
             if frame.event == "new_broadcast":
                 self._on_offer(fleet, frame.data)
-        elif frame.event == "trip_assigned" and frame.user_id in self._fleet_of_driver:
-            self._on_trip(self._fleet_of_driver[frame.user_id], frame.user_id, frame.data["assignment"])
+        elif frame.event == "trip_assigned":
+            self._drivers.on_trip(frame.user_id, frame.data["assignment"])
 
     def _on_offer(self, fleet: Fleet, offer: dict[str, Any]) -> None:
         fleet.offers += 1
         if offer["broadcastId"] in fleet.won_of:
             return
         customer = offer.get("customerId")
-        number = self._request_number(UUID(offer["broadcastId"]))
-        dice = stream(self._seed, "fleet", fleet.plan.number, "answers", number or customer)
+        asked = self.customers.of_broadcast(UUID(offer["broadcastId"]))
+        price_ratio = asked.plan.price_ratio if asked is not None else 1.0
+        number = asked.plan.number if asked is not None else customer
+        dice = stream(self._seed, "fleet", fleet.plan.number, "answers", number)
         answers = fleet.plan.group.answers
         sees, accepts, declines, noise = dice.random(), dice.random(), dice.random(), dice.gauss(0.0, 1.0)
         if sees >= answers.sees:
             return
         km = offer.get("pickupDistanceKm") or 0.0
-        seconds = (answers.seconds + answers.seconds_per_km * km) * math.exp(answers.spread * noise)
+        seconds = answers.median_seconds(km) * math.exp(answers.spread * noise)
         tap = min(seconds, answers.tap_seconds)
-        act = partial(self._answer, fleet, offer, km, accepts, declines, round(tap, 3))
+        act = partial(self._answer, fleet, offer, (km, price_ratio), accepts, declines, round(tap, 3))
         self._lab.after(round(seconds, 3) - round(tap, 3), act)
 
-    def _request_number(self, broadcast_id: UUID) -> int | None:
-        asked = self._by_broadcast.get(broadcast_id)
-        return asked.plan.number if asked is not None else None
-
     def _answer(
-        self, fleet: Fleet, offer: dict[str, Any], km: float, accepts: float, declines: float, tap: float
+        self,
+        fleet: Fleet,
+        offer: dict[str, Any],
+        km_and_price: tuple[float, float],
+        accepts: float,
+        declines: float,
+        tap: float,
     ) -> None:
         """Decide by what the app shows, and send the answer `tap` seconds later."""
         if offer["broadcastId"] in fleet.over or offer["broadcastId"] in fleet.won_of:
             return
-        answers = fleet.plan.group.answers
-        willing = answers.accepts * 0.5 ** (km / answers.half_km)
-        broadcast_id = UUID(offer["broadcastId"])
-        if accepts < willing:
+        answers, broadcast_id = fleet.plan.group.answers, UUID(offer["broadcastId"])
+        km, price_ratio = km_and_price
+        hour = self._hour()
+        if accepts < answers.willingness(km, 0.0, price_ratio, hour):
             free = self._free_trucks(fleet)
-            busy_share = 1 - len(free) / fleet.plan.trucks
-            if free and accepts < willing * (1 - answers.load * busy_share):
+            busy = 1 - len(free) / fleet.plan.trucks
+            if free and accepts < answers.willingness(km, busy, price_ratio, hour):
                 wanted = max(1, len(offer.get("truckRequestIds") or ()))
                 self._lab.after(tap, partial(self._accept, fleet, broadcast_id, free[:wanted]))
                 return
@@ -252,6 +207,11 @@ class People:
             caller = Caller(transporter_id, Role.TRANSPORTER)
             self._lab.after(tap, partial(self._lab.post, command, caller))
 
+    def _hour(self) -> int:
+        """Return the hour of the day of the demand, 0 to 23."""
+        hours = (self._lab.micros - self._begin_micros) / (HOUR * SECOND)
+        return int(self._demand.begins_at_hour + hours) % 24
+
     def _accept(self, fleet: Fleet, broadcast_id: UUID, trucks: list[Truck]) -> None:
         transporter_id = fleet.plan.transporter_id
         command = AcceptTrucks(
@@ -262,7 +222,10 @@ class People:
     def _accepted(self, fleet: Fleet, outcome: Outcome) -> None:
         if outcome.status == "succeeded":
             fleet.wins += len(outcome.result["assignments"])
-            fleet.won_of |= {each["broadcastId"] for each in outcome.result["assignments"]}
+            won_of = {each["broadcastId"] for each in outcome.result["assignments"]}
+            fleet.won_of |= won_of
+            for broadcast_id in sorted(won_of):
+                self.customers.has_truck(UUID(broadcast_id))
 
     def _free_trucks(self, fleet: Fleet) -> list[Truck]:
         """Return the fleet's free vehicles, each with a free driver, as its app shows them."""
@@ -273,87 +236,3 @@ class People:
             Truck(vehicle_id=vehicle, driver_id=driver)
             for vehicle, driver in zip(vehicles, drivers, strict=False)
         ]
-
-    # --- drivers ------------------------------------------------------------------------------------
-
-    def _on_trip(self, fleet: Fleet, driver_id: UUID, assignment: dict[str, Any]) -> None:
-        number = self._request_number(UUID(assignment["broadcastId"]))
-        place = fleet.drivers.index(driver_id)
-        dice = stream(self._seed, "driver", fleet.plan.number, place, "request", number)
-        answers = fleet.plan.group.answers
-        accepts, declines, noise = dice.random(), dice.random(), dice.gauss(0.0, 1.0)
-        seconds = round(answers.driver_seconds * math.exp(answers.spread * noise), 3)
-        caller = Caller(driver_id, Role.DRIVER)
-        assignment_id = UUID(assignment["id"])
-        if accepts < answers.driver_accepts:
-            command = DriverAccepts(assignment_id=assignment_id, driver_id=driver_id)
-            then = partial(self._driver_accepted, fleet, driver_id, assignment, dice)
-            self._lab.after(seconds, partial(self._lab.post, command, caller, then))
-        elif declines < answers.driver_declines:
-            refusal = DriverDeclines(
-                assignment_id=assignment_id, driver_id=driver_id, reason_code=ProviderReason.OTHER
-            )
-            self._lab.after(seconds, partial(self._lab.post, refusal, caller))
-
-    def _driver_accepted(
-        self,
-        fleet: Fleet,
-        driver_id: UUID,
-        assignment: dict[str, Any],
-        dice: random.Random,
-        outcome: Outcome,
-    ) -> None:
-        asked = self._by_broadcast.get(UUID(assignment["broadcastId"]))
-        if outcome.status != "succeeded" or asked is None:
-            return
-        driving = self._demand.driving
-        after = driving.sets_out_seconds * dice.uniform(0.5, 1.5)
-        if dice.random() < fleet.plan.group.answers.gives_back:
-            back = GiveBack(
-                assignment_id=UUID(assignment["id"]),
-                user_id=driver_id,
-                role=Role.DRIVER,
-                reason_code=ProviderReason.BREAKDOWN,
-            )
-            self._lab.after(round(after, 3), partial(self._lab.post, back, Caller(driver_id, Role.DRIVER)))
-            return
-        to_pickup = distance_km(fleet.at, asked.plan.pickup) / driving.kmh * HOUR
-        trip = distance_km(asked.plan.pickup, asked.plan.drop) / driving.kmh * HOUR
-        loading = driving.loading_minutes * 60 * dice.uniform(0.5, 1.5)
-        unloading = driving.unloading_minutes * 60 * dice.uniform(0.5, 1.5)
-        steps = [
-            (after, AssignmentStatus.EN_ROUTE_PICKUP),
-            (to_pickup, AssignmentStatus.AT_PICKUP),
-            (loading, AssignmentStatus.LOADING_COMPLETE),
-            (0.0, AssignmentStatus.IN_TRANSIT),
-            (trip, AssignmentStatus.ARRIVED_AT_DROP),
-            (unloading, AssignmentStatus.COMPLETED),
-        ]
-        self._drive(fleet, driver_id, UUID(assignment["tripId"]), steps, asked)
-
-    def _drive(
-        self,
-        fleet: Fleet,
-        driver_id: UUID,
-        trip_id: UUID,
-        steps: list[tuple[float, AssignmentStatus]],
-        asked: Asked,
-    ) -> None:
-        """Report the next status of the trip at its planned time, and then each later status."""
-        (seconds, status), rest = steps[0], steps[1:]
-        command = AdvanceTrip(trip_id=trip_id, driver_id=driver_id, status=status)
-
-        def reported(outcome: Outcome) -> None:
-            if outcome.status != "succeeded":
-                return  # The trip has ended in another way.
-            if rest:
-                self._drive(fleet, driver_id, trip_id, rest, asked)
-            elif fleet.plan.trucks == 1:
-                fleet.at = asked.plan.drop  # Larger fleets go back to their yard.
-
-        caller = Caller(driver_id, Role.DRIVER)
-        self._lab.after(round(seconds, 3), partial(self._lab.post, command, caller, reported))
-
-
-def _place(at: Point, name: str) -> Place:
-    return Place(latitude=at.latitude, longitude=at.longitude, address=name)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from weelo_lab import explaining, run, servers
@@ -24,6 +25,8 @@ class Job:
     policy: NamedPolicy
     seed: int
     faults: Faults = NO_FAULTS
+    is_filmed: bool = False
+    """Whether the run is recorded for the map of the report."""
 
 
 def environment(job: Job, of_servers: dict[str, str]) -> dict[str, str]:
@@ -62,8 +65,9 @@ def play_all(
                 job, of_run = waiting.pop(0), ExitStack()
                 stack.callback(of_run.close)
                 given = of_run.enter_context(on.run_environment())
+                play_it = partial(run.play, is_filmed=job.is_filmed)
                 future = servers.submit(
-                    pool, environment(job, given), run.play, job.demand, job.seed, job.faults, None
+                    pool, environment(job, given), play_it, job.demand, job.seed, job.faults, None
                 )
                 running[future] = (job, of_run)
             first = next(iter(wait(running, return_when=FIRST_COMPLETED).done))

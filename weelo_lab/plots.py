@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from weelo_lab.comparing import Estimate
 
 WIDTH, HEIGHT = 560.0, 320.0
 LEFT, RIGHT, TOP, BOTTOM = 56.0, 16.0, 14.0, 46.0
+LIGHT = (
+    "--policy-0:#2f6fde;--policy-1:#e07b1f;--policy-2:#23946a;--policy-3:#9b51c4;"
+    "--policy-4:#c93b5c;--policy-5:#008aa6;--policy-6:#8a6d1f;--policy-7:#5f6b7a"
+)
 COLOURS = 8
 """How many colours `report_style.py` has for policies. Further policies begin again with the first."""
 
@@ -112,6 +117,21 @@ def scatter(points: Mapping[str, Sequence[tuple[float, float]]], labels: tuple[s
     return _svg("".join(body), title)
 
 
+def standalone(svg: str, policies: Sequence[str]) -> str:
+    """Return a plot as a file of its own, with a legend and with the colours of a light page."""
+    legend = []
+    for place, policy in enumerate(policies):
+        x, y = WIDTH - 150.0, TOP + 12.0 + 20.0 * place
+        legend.append(f'<circle cx="{x}" cy="{y - 4}" r="5" fill="{colour(place)}"/>')
+        legend.append(f'<text x="{x + 12}" y="{y}">{escape(policy)}</text>')
+    style = (
+        f"<style>svg{{background:#fff;font-family:sans-serif;{LIGHT}}}text{{fill:#5c6675;font-size:12px}}"
+        ".grid{stroke:#dfe3e8}.mean{stroke:#fff;stroke-width:2}</style>"
+    )
+    whole = svg.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    return whole.replace("</title>", f"</title>{style}", 1).replace("</svg>", f"{''.join(legend)}</svg>\n")
+
+
 def _padded(values: Sequence[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
     margin = (high - low) * 0.08 or abs(high) * 0.1 or 0.5
@@ -174,6 +194,50 @@ def bars(shares: Mapping[str, Mapping[str, float]], title: str) -> str:
     return _svg("".join(body), title, height)
 
 
+def paired(
+    values: Sequence[Sequence[float | None]], means: Sequence[Estimate], factor: float, title: str
+) -> str:
+    """Return a thin line for each seed over its values under the policies, and a thick one for the means."""
+    known = [each * factor for row in values for each in row if each is not None]
+    if not known:
+        return '<p class="none">No run has this figure.</p>'
+    wide, high, left, edge = 220.0, 150.0, 46.0, 14.0
+    low, top = _wide(_padded(known))
+    count = max(1, len(means) - 1)
+
+    def x(place: int) -> float:
+        return left + 14 + place / count * (wide - left - 28)
+
+    def y(value: float) -> float:
+        # Intervals of few seeds may be longer than the plot.
+        inside = min(max(value * factor, low), top)
+        return high - edge - (inside - low) / (top - low) * (high - 2 * edge)
+
+    body = []
+    for each in ticks(low, top, 3):
+        at = y(each / factor)
+        body.append(f'<line class="grid" x1="{left}" x2="{wide}" y1="{at:.1f}" y2="{at:.1f}"/>')
+        body.append(
+            f'<text class="tick" x="{left - 5}" y="{at + 4:.1f}" text-anchor="end">{each:,.10g}</text>'
+        )
+    for row in values:
+        line = " ".join(f"{x(n):.1f},{y(each):.1f}" for n, each in enumerate(row) if each is not None)
+        body.append(f'<polyline points="{line}" class="seed-line"/>')
+    drawn = [(n, found, found.mean) for n, found in enumerate(means) if found.mean is not None]
+    line = " ".join(f"{x(n):.1f},{y(mean):.1f}" for n, _, mean in drawn)
+    body.append(f'<polyline points="{line}" class="mean-line"/>')
+    for n, found, mean in drawn:
+        if found.low is not None and found.high is not None:
+            body.append(
+                f'<line x1="{x(n):.1f}" x2="{x(n):.1f}" y1="{y(found.low):.1f}" y2="{y(found.high):.1f}" '
+                f'stroke="{colour(n)}" stroke-width="3"/>'
+            )
+        body.append(f'<circle cx="{x(n):.1f}" cy="{y(mean):.1f}" r="5" fill="{colour(n)}" class="mean"/>')
+    return (
+        f'<svg viewBox="0 0 {wide:g} {high:g}" role="img" aria-label="{escape(title)}">{"".join(body)}</svg>'
+    )
+
+
 def interval(found: Estimate, extent: float, better: int) -> str:
     """Return a small plot of a difference: zero in the middle, the interval, the mean, and the values of the seeds."""
     wide, high = 220.0, 26.0
@@ -202,3 +266,54 @@ def verdict_of(found: Estimate, better: int) -> str:
     if not better:
         return "different"
     return "better" if (found.mean > 0) == (better > 0) else "worse"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A share in the data with its interval, and what the model says for the same cases."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    model: float
+
+
+def model_and_data(points: Sequence[Point], labels: tuple[str, str], title: str) -> str:
+    """Return dots with intervals for the data, and a line for the model."""
+    if not points:
+        return '<p class="none">There are no offers.</p>'
+    top = max(max(each.high, each.model) for each in points)
+    axes = _Axes(_padded([each.x for each in points]), (0.0, max(top * 1.05, 1.0)), labels)
+    line = " ".join(f"{axes.x(each.x):.1f},{axes.y(each.model):.1f}" for each in points)
+    body = [axes.frame(), f'<polyline points="{line}" stroke="{colour(1)}" class="line"/>']
+    for each in points:
+        x = f"{axes.x(each.x):.1f}"
+        body.append(
+            f'<line x1="{x}" x2="{x}" y1="{axes.y(each.low):.1f}" y2="{axes.y(each.high):.1f}" '
+            f'stroke="{colour(0)}" stroke-width="2"/><circle cx="{x}" cy="{axes.y(each.y):.1f}" r="4.5" '
+            f'fill="{colour(0)}"><title>data {number(each.y)} %, model {number(each.model)} %</title></circle>'
+        )
+    return _svg("".join(body), title)
+
+
+def times(seconds: Sequence[float], model: Callable[[float], float], title: str, of: int = 0) -> str:
+    """Return the share of `of` cases that have ended after so many seconds, as steps, and a model of it as dashes."""
+    if not seconds:
+        return '<p class="none">There are no answers.</p>'
+    ordered = sorted(seconds)
+    longest, whole = ordered[math.ceil(0.98 * len(ordered)) - 1], of or len(ordered)
+    lines = [(longest * step / 60, 100 * model(longest * step / 60)) for step in range(61)]
+    top = max(100 * len(ordered) / whole, lines[-1][1])
+    axes = _Axes((0.0, longest), (0.0, top * 1.05), ("seconds", "%"))
+    steps = [(0.0, 0.0)]
+    for rank, value in enumerate(ordered, start=1):
+        if value <= longest:
+            steps += [(value, steps[-1][1]), (value, 100.0 * rank / whole)]
+    drawn = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in _thinned(steps))
+    dashed = " ".join(f"{axes.x(x):.1f},{axes.y(y):.1f}" for x, y in lines)
+    body = (
+        f'{axes.frame()}<polyline points="{drawn}" stroke="{colour(0)}" class="line"/>'
+        f'<polyline points="{dashed}" stroke="{colour(1)}" class="line" stroke-dasharray="6 4"/>'
+    )
+    return _svg(body, title)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from html import escape
+from pathlib import Path
 
 from weelo_lab import plots
 from weelo_lab.comparing import FIGURES, Comparison, Estimate, Figure
@@ -13,7 +15,7 @@ from weelo_lab.policies import NAMES, NamedPolicy
 from weelo_lab.report_style import CSS
 
 UNKNOWN = (
-    "Prices. Fleets of the lab do not weigh what a trip pays, and customers do not leave because of it.",
+    "Prices. They spread around the usual one, and fleets weigh them as the demand file says. Nobody bargains or stays away.",
     "Roads. Trucks drive straight lines at one speed: there is no traffic, no toll, no closed bridge.",
     "Word of mouth. Nobody here stays away tomorrow because a request was not filled today.",
     "Your people. How fleets answer comes from the demand file. If the file is wrong, so is the report.",
@@ -22,6 +24,7 @@ UNKNOWN = (
 """What a report cannot know. It is part of every page, because a plot looks more certain than it is."""
 
 
+SCRIPT = Path(__file__).with_name("film.js")
 MINUS = "\u2212"
 
 
@@ -36,6 +39,8 @@ def page(comparison: Comparison, demand: Demand, policies: list[NamedPolicy]) ->
             *_head(comparison, demand),
             *_findings(comparison),
             *_table(comparison),
+            *_film(comparison),
+            *_multiples(comparison),
             *_plots(comparison),
             *_unknown(),
             *_inputs(demand, policies),
@@ -102,19 +107,91 @@ def _table(comparison: Comparison) -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
-def _plots(comparison: Comparison) -> Iterator[str]:
-    runs = comparison.runs
-    trade = {
+def _film(comparison: Comparison) -> Iterator[str]:
+    filmed = {
+        policy: run
+        for policy, runs in comparison.runs.items()
+        for run in runs.values()
+        if run.film is not None
+    }
+    if not filmed:
+        return
+    seed = next(iter(filmed.values())).seed
+    yield '<h2 id="film-title">One run as a film</h2>'
+    yield (
+        f'<p class="lead">The run of seed {seed}. A diamond is a request, its circle the ring; dots are fleets, squares the '
+        "trucks of larger fleets. Blue: asked or open; green: won; red: ended without all trucks. The space bar plays and "
+        "pauses; arrow keys move the time.</p>"
+    )
+    left_out = max(run.film["left_out"] for run in filmed.values() if run.film is not None)
+    if left_out:
+        yield f"<p><small>The film ends early: {left_out:,} later requests are left out.</small></p>"
+    yield '<div id="film" role="group" aria-labelledby="film-title" class="film"><div class="controls">'
+    yield '<button type="button" aria-pressed="false">Play</button>'
+    yield '<label class="time">Time <output>–</output><input type="range" min="0" value="0"></label><label>Speed <select>'
+    for factor in (10, 60, 300, 1_200):
+        yield f'<option value="{factor}"{" selected" if factor == 60 else ""}>{factor:,} ×</option>'
+    yield '</select></label></div><div class="maps">'
+    for place, policy in enumerate(filmed):
+        yield f'<figure><figcaption><b><i style="background:{plots.colour(place)}"></i>{escape(policy)}</b></figcaption>'
+        yield f'<canvas role="img" aria-label="Map of the run under {escape(policy)}"></canvas><dl>'
+        for name in ("requests so far", "open now", "offers", "trucks won"):
+            yield f"<div><dt>{name}</dt><dd>–</dd></div>"
+        yield "</dl><ol></ol></figure>"
+    yield "</div></div>"
+    data = json.dumps([run.film for run in filmed.values()], separators=(",", ":"), ensure_ascii=False)
+    yield f'<script type="application/json" id="film-data">{data.replace("<", chr(92) + "u003c")}</script>'
+    yield f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>"
+
+
+def _multiples(comparison: Comparison) -> Iterator[str]:
+    """Return a small plot for each figure: a thin line for each seed, from policy to policy."""
+    if len(comparison.policies) == 1 or len(comparison.seeds) == 1:
+        return
+    yield "<h2>Every seed</h2>"
+    yield (
+        "<p><small>A thin line is one seed under each policy; the thick line is the mean with its 95 % interval. Where most "
+        "thin lines rise or fall together, the policy does it and not chance.</small></p>"
+    )
+    yield '<div class="multiples">'
+    for figure in FIGURES:
+        values = [
+            [comparison.value(policy, seed, figure.name) for policy in comparison.policies]
+            for seed in comparison.seeds
+        ]
+        means = [comparison.of(policy, figure.name) for policy in comparison.policies]
+        svg = plots.paired(values, means, 100.0 if figure.is_share else 1.0, figure.label)
+        found = comparison.difference(comparison.policies[-1], figure.name)
+        verdict = plots.verdict_of(found, figure.better)
+        unit = f", {figure.unit}" if figure.unit else ""
+        yield f"<figure><figcaption><b>{escape(figure.label)}{unit}</b>"
+        yield f'<span class="{verdict}">{_difference(found, figure)}</span></figcaption>{svg}</figure>'
+    yield "</div>"
+
+
+def trade(comparison: Comparison) -> str:
+    """Return the plot of offers per filled slot against the median time to all trucks."""
+    points = {
         policy: [
             (x, y)
             for run in of_policy.values()
             if (x := run.figures["offersPerFilledSlot"]) is not None
             and (y := run.figures["fullP50"]) is not None
         ]
-        for policy, of_policy in runs.items()
+        for policy, of_policy in comparison.runs.items()
     }
+    labels = ("offers per filled slot", "median time to all trucks, s")
+    return plots.scatter(points, labels, "offers per filled slot against the median time to all trucks")
+
+
+def _plots(comparison: Comparison) -> Iterator[str]:
+    runs = comparison.runs
     first = {
         policy: [value for run in of_policy.values() for value in run.details["first"]]
+        for policy, of_policy in runs.items()
+    }
+    full = {
+        policy: [value for run in of_policy.values() for value in run.details["full"]]
         for policy, of_policy in runs.items()
     }
     requests = {
@@ -129,14 +206,17 @@ def _plots(comparison: Comparison) -> Iterator[str]:
     yield _figure(
         "Disturbing fleets against waiting",
         "Each small dot is a seed, each large one the mean of a policy. Down and left is better.",
-        plots.scatter(
-            trade, ("offers per filled slot", "median time to all trucks, s"), "offers against time"
-        ),
+        trade(comparison),
     )
     yield _figure(
         "How soon the first truck is found",
         "Of all requests of all seeds, the share with a truck after so many seconds.",
         plots.cumulative(first, requests, "seconds after the request", "time to the first truck"),
+    )
+    yield _figure(
+        "How soon all trucks are found",
+        "Of all requests of all seeds, the share with all trucks after so many seconds.",
+        plots.cumulative(full, requests, "seconds after the request", "time to all trucks"),
     )
     yield _figure(
         "Which ring wins",
@@ -191,7 +271,10 @@ def _scaled(value: float, figure: Figure) -> float:
 def _mean(found: Estimate, figure: Figure) -> str:
     if found.mean is None:
         return "–"
-    return f"{plots.number(_scaled(found.mean, figure))} {figure.unit}".strip()
+    half = ""
+    if found.high is not None and found.high > found.mean:
+        half = f" ± {plots.number(_scaled(found.high - found.mean, figure))}"
+    return f"{plots.number(_scaled(found.mean, figure))}{half} {figure.unit}".strip()
 
 
 def _difference(found: Estimate, figure: Figure) -> str:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from flask import Response, redirect, request
 
+from weelo_api.console import wording
 from weelo_api.console.levers import END_TRIP, LEVERS_OF_FLEETS, levers_of_broadcast
 from weelo_api.console.moments import map_of, scale_of
 from weelo_api.console.routes import api, page, session as console_session
@@ -194,11 +195,12 @@ def broadcast(broadcast_id: UUID) -> str:
         about |= {each["actorId"] for each in timeline if each["actorId"]}
         names = people(session, [UUID(each) for each in about])
     moment = history.at(_moment(history) or clock.now())
+    actors = {str(each): person.name for each, person in names.items() if person.name}
     return page(
         "broadcast.html",
         broadcast=found.view,
         is_open=found.view["status"] in OPEN,
-        timeline=timeline,
+        timeline=[(entry, wording.timeline_entry(entry, actors)) for entry in timeline],
         fleets=fleets.items,
         more_fleets=fleets.next_cursor,
         audit=audit.items,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -88,6 +89,43 @@ def since(value: datetime | str | None, now: datetime) -> str:
         return "–"
     at = datetime.fromisoformat(value) if isinstance(value, str) else value
     return seconds(max(0.0, (now - at).total_seconds()))
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineWords:
+    """An entry of a timeline as words. `from_status`: None if the status stayed. `actor`: None without one."""
+
+    subject: str
+    transition: str
+    from_status: str | None
+    to_status: str
+    details: tuple[str, ...]
+    cause: str
+    actor: str | None
+
+
+def timeline_entry(entry: Mapping[str, Any], names: Mapping[str, str]) -> TimelineWords:
+    """Return the words of an entry of a broadcast's timeline. `names`: of actors, by their ids."""
+    before, after, actor_id = entry["fromStatus"], entry["toStatus"], entry["actorId"]
+    return TimelineWords(
+        plain(entry["subject"]),
+        plain(entry["transition"]),
+        plain(before) if before and before != after else None,
+        plain(after),
+        tuple(
+            f"{field(name)}: {_detail(value)}"
+            for name, value in entry["details"].items()
+            if value is not None and value != {}
+        ),
+        action(entry["cause"]),
+        (names.get(actor_id) or short(actor_id)) if actor_id else None,
+    )
+
+
+def _detail(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{plain(name)} {count}" for name, count in value.items())
+    return str(value)
 
 
 def place(value: dict[str, Any]) -> str:
