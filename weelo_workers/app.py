@@ -322,7 +322,8 @@ def _task_for(name: str) -> None:
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
         execute = partial(bus().execute, UUID(command_id), redelivered=redelivered)
         if REGISTRY[name].runs_in_background:
-            # The message may be acknowledged before the command ends. If this process dies, the sweep executes the row.
+            # The message may be acknowledged before the command ends. If this process dies in between, the sweep
+            # executes the command.
             _background_pool().submit(execute)
         elif execute() and UUID(command_id) == NO_COMMAND:
             record_consumption(REGISTRY[name].queue)

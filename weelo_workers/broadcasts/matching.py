@@ -96,7 +96,7 @@ class MatchResult:
     def keep_first(self, limits: StepLimits) -> bool:
         """Keep the candidates to whom the step offers, and exclude the others until the next step.
 
-        Afterwards the candidates are sorted by that order. Return whether any was excluded.
+        Afterwards the candidates are in the order in which they get the offer. Return whether any was excluded.
         """
         choice = choose(self.candidates, limits)
         self.candidates = choice.chosen
@@ -138,8 +138,8 @@ def search_presence(
 def search_contracted(contracted: Collection[UUID], broadcast: Broadcast) -> presence.SearchResult:
     """Return which of the contracted transporters are online, at any distance. Called before anything is locked.
 
-    If Redis does not answer, or was emptied recently, all of those whom it does not find count as online at an unknown
-    distance. The rows decide whether they want work.
+    If Redis does not answer, or was emptied recently, the contracted transporters who are not found in it count as
+    online at an unknown distance. Whether they want work is later read from their rows.
     """
     everyone: dict[UUID, float | None] = dict.fromkeys(contracted)
     try:
@@ -222,7 +222,7 @@ PLACES = (
 
 
 def of_places(km_by_transporter: Mapping[UUID, float | None]) -> dict[str, Any]:
-    """Return the parameters for PLACES (ids of transporters and their distances) in a query."""
+    """Return the query parameters of the table PLACES: the ids of these transporters, and their distances."""
     return {"places_ids": list(km_by_transporter), "places_km": list(km_by_transporter.values())}
 
 

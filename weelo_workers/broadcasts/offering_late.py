@@ -65,7 +65,7 @@ def offer_late_to(
 def _within_reach(
     uow: UnitOfWork, broadcast: Broadcast, km_by_transporter: Mapping[UUID, float | None]
 ) -> dict[UUID, float | None]:
-    """Return those of the transporters who may get the offer now: in step 0 the contracted ones, at any distance."""
+    """Return which of the transporters are within reach. In step 0 these are the contracted ones, at any distance."""
     if broadcast.is_for_contracted:
         contracted = contracted_transporters(uow.session, broadcast.customer_id, among=km_by_transporter)
         return {each: km for each, km in km_by_transporter.items() if each in contracted}

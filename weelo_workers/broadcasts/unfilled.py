@@ -63,7 +63,7 @@ def unfilled_reason(uow: UnitOfWork, broadcast: Broadcast, *, online: bool) -> U
     """Return why a broadcast got no truck. `online`: whether a fitting transporter was online within reach.
 
     NOBODY_ACCEPTED means that an offer was made. NOBODY_FREE means that no offer was made, although a fitting
-    transporter was online, or a step passed one over who had no room or no free truck.
+    transporter was online, or a step passed over a transporter without room or a free truck.
     """
     if uow.session.scalar(select(exists().where(Offer.broadcast_id == broadcast.id))):
         return UnfilledBecause.NOBODY_ACCEPTED

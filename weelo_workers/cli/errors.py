@@ -40,7 +40,7 @@ def expected(problem: Exception) -> str | None:
 
 
 def _refusal_of_the_system(problem: Exception) -> str | None:
-    """Return a line about what the operating system refuses; None if the problem has another cause."""
+    """Return a line that says which resource the operating system refuses; None if the problem has another cause."""
     from weelo_workers.standard_streams import CannotPrint
 
     if isinstance(problem, CannotPrint):

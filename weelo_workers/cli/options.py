@@ -40,7 +40,7 @@ class HostName(click.ParamType[str]):
 
 
 class HttpUrl(click.ParamType[str]):
-    """The address of a running system."""
+    """The HTTP address of a running system."""
 
     name = "text"
 

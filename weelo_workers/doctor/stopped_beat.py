@@ -44,7 +44,7 @@ class StoppedBeatLog:
 
 def start_watching() -> None:
     """Start a thread that checks every few seconds whether beat sweeps, for as long as the process runs."""
-    # A connection of its own: the thread may wait for a database that hangs.
+    # The thread has a connection of its own, because it may wait for a database that hangs.
     engine = connect(
         settings().database_url, pool_size=1, isolation="AUTOCOMMIT", sandbox=settings().is_sandbox
     )

@@ -162,6 +162,6 @@ def _utc(second: int) -> str:
 
 @lru_cache(maxsize=1)
 def _local(second: int) -> tuple[str, str]:
-    """Return the time and the zone of this machine."""
+    """Return this time in the time zone of this machine, and the zone's offset from UTC."""
     at = datetime.fromtimestamp(second, UTC).astimezone()
     return f"{at:%Y-%m-%d %H:%M:%S}", f"{at:%z}"

@@ -6,7 +6,7 @@ from weelo_workers.contracts.vehicle_kinds import TYPES
 from weelo_workers.lifecycles.policy import DEFAULT_SCOPE
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
 
-# The rings follow each other every 15 s, and a broadcast is open for 2 minutes, by default.
+# The bounds of the histograms fit the defaults: a ring every 15 s, and a broadcast that is open for 2 minutes.
 _SEARCH = (
     2.5,
     5.0,

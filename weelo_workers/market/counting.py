@@ -60,7 +60,10 @@ class Count(NamedTuple):
 
 
 class Transaction:
-    """The transitions of one command, with the broadcasts and slots to which they belong: the argument of the rules."""
+    """The transitions of one command, with their broadcasts and slots.
+
+    The functions in `COUNTED` get it as an argument.
+    """
 
     def __init__(self, uow: UnitOfWork) -> None:
         self._uow = uow
@@ -202,8 +205,7 @@ COUNTED: dict[tuple[str, str], Rule] = {
 
 NOT_COUNTED: frozenset[tuple[str, str]] = frozenset(
     {
-        # Not counted: the transitions of the broadcast's slots, each of which expires or is cancelled, are counted
-        # instead.
+        # Not counted: each slot of such a broadcast expires or is cancelled, and these transitions are counted instead.
         ("broadcast", broadcasts.EXPIRE.name),
         ("broadcast", broadcasts.CANCEL.name),
         ("broadcast", broadcasts.LAPSE.name),
@@ -248,7 +250,7 @@ NOT_COUNTED: frozenset[tuple[str, str]] = frozenset(
 
 @observes_outcomes
 def count(uow: UnitOfWork, refusal: Rejected | None) -> Callable[[], None] | None:
-    """Return the function that counts what this command has done; None if no figure changes. No statement is executed."""
+    """Return the function that counts what this command has done; None if no figure changes. Executes no SQL."""
     found = list(_transitions(uow) if refusal is None else _rejection(uow, refusal))
     if not found:
         return None

@@ -15,7 +15,9 @@ from weelo_workers.presence import kinds_as_stored, overview
 from weelo_workers.queries.fleets import fleet_availability
 
 SAMPLE = 500
-AGAIN_AFTER_SECONDS = 1.0  # Presence is written some milliseconds after the commit of the rows.
+# Presence is written some milliseconds after the commit of the rows. So a difference counts only if it is still there
+# after this time.
+AGAIN_AFTER_SECONDS = 1.0
 
 
 @check(

@@ -19,7 +19,8 @@ from weelo_workers.messaging.worker_heartbeats import Consumption, consumption
 from weelo_workers.models.engine import DATABASE_ERRORS
 from weelo_workers.queries.health import seconds_since_sweep
 
-# Beat sends a message to each queue from which no message was consumed for five seconds.
+# Beat sends a message to each queue from which no message was consumed for five seconds. So even without commands, no
+# queue with a working worker is idle for this long.
 CONSUMED_LIMIT_SECONDS = 20.0
 
 
