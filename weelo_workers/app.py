@@ -416,8 +416,8 @@ def _start_heartbeat(sender: Any, **_: Any) -> None:
     monitor = _health.consumers = ConsumerMonitor(queues)
 
     def observe() -> None:
-        # Threads of the pool change these sets. If one changes while it is read (RuntimeError), this observation is
-        # skipped.
+        # Other threads change these sets of messages. If a set changes while it is read, Python raises RuntimeError,
+        # and the sets are read again at the next report.
         with suppress(RuntimeError):
             waiting = {each.id: each.name for each in state.reserved_requests - state.active_requests}
             monitor.tick(waiting, state.total_count)

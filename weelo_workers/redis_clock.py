@@ -22,15 +22,15 @@ local function now()
 end
 """
 
-# Keys whose time to live follows the moved clock. The keys of sockets and processes live for a real time.
+# Keys that expire by the moved clock. The keys of sockets and processes expire by the plain clock.
 _EXPIRING = ("weelo:open:*", "weelo:acked:*")
-# Keys whose values contain times of the clock.
+# Keys whose values contain times of the moved clock. A reset of the sandbox deletes them.
 _TIMED = ("weelo:open:*", "weelo:presence:*")
 
 # Arguments: the offset in seconds, the number of resets so far, transporters who stay online. A move of the clock by an
-# hour also makes the keys that follow it expire an hour earlier. If no offset is stored, Redis was emptied after the
-# last move, and its keys already follow the moved clock, so nothing changes. A reset deletes rows, so this script
-# deletes the keys that belong to them.
+# hour makes the keys in _EXPIRING expire an hour earlier. If no offset is stored, Redis was emptied after the last
+# move, and its keys were written by the moved clock already, so their expiry stays. A reset deletes rows, so this
+# script deletes the keys in _TIMED, which belong to them.
 _MOVE = f"""
 local function each(patterns, act)
   for _, pattern in ipairs(patterns) do

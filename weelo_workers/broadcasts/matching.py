@@ -172,9 +172,10 @@ def find_candidates(
     found = MatchResult(
         excluded=[Excluded(stale_id, PassedOverBecause.SILENT) for stale_id in online.stale] if online else []
     )
-    # `partial`: Redis was emptied, so presence lacks transporters. After a step with a radius, their next heartbeats
-    # cause late offers. In a step without a radius, all transporters who want work are read from the database: a
-    # missing offer can cost the customer a truck, but an offer to an absent transporter costs nothing.
+    # `partial`: Redis was emptied, so presence lacks transporters. After a step with a radius, the missing transporters
+    # get late offers with their next heartbeats. In a step without a radius, all transporters who want work are read
+    # from the database: a missing offer can cost the customer a truck, but an offer to an absent transporter costs
+    # nothing.
     all_who_want_work = online is None or (unlimited and online.partial)
     if not kinds or not (near or all_who_want_work):
         return found

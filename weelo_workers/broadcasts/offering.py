@@ -39,8 +39,8 @@ from weelo_workers.queries.relations import is_blocked
 from weelo_workers.queries.slots import filled, searching
 from weelo_workers.queries.views import broadcast_header, request_fields, requested_vehicles
 
-# The limit on rows stored per step. It is high enough that every transporter nearby can learn why they got no offer,
-# even in the densest town.
+# The limit on passed-over transporters stored per step. It is high enough that every transporter nearby can learn why
+# they got no offer, even in the densest town.
 MAX_PASSED_OVER_PER_STEP = 250
 MAX_BLOCKED_PER_STEP = 20
 """How many of these rows may be about blocked transporters."""

@@ -39,7 +39,7 @@ def _without_nul(text: str) -> str:
 
 
 def _encodable(text: str) -> str:
-    # JSON escapes may contain a lone surrogate, which cannot be stored as UTF-8.
+    # JSON escapes may contain a lone surrogate. It is refused, because it cannot be stored as UTF-8.
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

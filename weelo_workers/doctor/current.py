@@ -33,7 +33,7 @@ _SEEN_HERE = frozenset({"database", "beat-not-sweeping", "worker-not-consuming"}
 class Finding:
     """What a check has found. `detail`: one line per finding.
 
-    `checked_at`: when beat ran it; None if it ran just now.
+    `checked_at`: when beat ran the check; None if the check ran just now.
     """
 
     check: str

@@ -58,7 +58,7 @@ def _watch(engine: Engine) -> None:
             with forking.delayed(), engine.connect() as connection:
                 seconds = seconds_since_sweep(connection)
         except DATABASE_ERRORS:
-            pass  # the database's outage is logged elsewhere, and explains why beat does not sweep
+            pass  # an outage of the database explains why beat does not sweep, and is logged elsewhere
         else:
             seen.note(seconds)
         time.sleep(LOOK_EVERY_SECONDS)

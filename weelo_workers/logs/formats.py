@@ -154,7 +154,7 @@ def _visible(text: str) -> str:
     return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
-# The last result is cached, because most lines of a busy process have the same second as the line before.
+# The last result is cached, because a busy process writes many lines in the same second.
 @lru_cache(maxsize=1)
 def _utc(second: int) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"

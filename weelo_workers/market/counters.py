@@ -72,10 +72,12 @@ SECONDS_TO_FULL = _histogram(
 
 
 def initialize() -> None:
-    """Create these series of the area `default` with the value zero. Called when a process that executes commands starts.
+    """Create these series of the area `default` with the value zero.
 
-    Then a ratio such as won to asked has a value even before the first slot is won. Series of other areas begin with
-    their first request.
+    Called when a process that executes commands starts.
+
+    Then a ratio, such as slots won to slots asked for, has a value even before the first slot is won. Series of other
+    areas begin with their first request.
     """
     for vehicle_type in TYPES:
         for counter in (REQUESTS, SLOTS_ASKED, DRIVER_TIMEOUTS):

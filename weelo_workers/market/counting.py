@@ -205,7 +205,8 @@ COUNTED: dict[tuple[str, str], Rule] = {
 
 NOT_COUNTED: frozenset[tuple[str, str]] = frozenset(
     {
-        # Not counted: each slot of such a broadcast expires or is cancelled, and these transitions are counted instead.
+        # Not counted: these transitions end a broadcast. Its slots expire or are cancelled, and the slots' transitions
+        # are counted instead.
         ("broadcast", broadcasts.EXPIRE.name),
         ("broadcast", broadcasts.CANCEL.name),
         ("broadcast", broadcasts.LAPSE.name),

@@ -107,8 +107,7 @@ def continue_without(
             expired = BookingExpired(**broadcast_header(broadcast), reason=ExpiredBecause.NOBODY_ACCEPTED)
             uow.publish(expired, with_trucks)
         case _:
-            # If an expired broadcast loses its last truck, the number of trucks needed stays 1, because it is at least
-            # 1 in every broadcast.
+            # Every broadcast needs at least 1 truck, so an expired broadcast that loses its last truck still says 1.
             broadcast_transitions.advance_and_announce(
                 uow,
                 broadcast,

@@ -139,7 +139,7 @@ def _replica(connection: Connection, examination: Examination) -> Iterator[str]:
     with (
         suppress(DBAPIError),
         examination.database() as primary,
-    ):  # the check `database` reports an unusable primary
+    ):  # an unusable primary is a finding of the check `database`, not of this one
         faults = list(replica.faults(connection, primary))
         yield from faults
         if faults or not is_at_head(primary):

@@ -34,7 +34,7 @@ def presence_differs(examination: Examination) -> Iterator[str]:
 
 def differing(examination: Examination) -> list[UUID]:
     """Return the transporters of a random sample whose presence and rows differ, and still differ after a second."""
-    with suppress(RedisError):  # the check `redis` reports an unavailable Redis
+    with suppress(RedisError):  # an unavailable Redis is a finding of the check `redis`, not of this one
         suspects = _differing(examination, overview.sample(SAMPLE))
         if suspects:
             time.sleep(AGAIN_AFTER_SECONDS)

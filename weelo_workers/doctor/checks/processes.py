@@ -30,7 +30,7 @@ CONSUMED_LIMIT_SECONDS = 20.0
 )
 def worker_not_consuming(examination: Examination) -> Iterator[str]:
     """Find queues whose worker is missing or stopped, or whose child processes accept no messages."""
-    with suppress(RedisError):  # the check `redis` reports an unavailable Redis
+    with suppress(RedisError):  # an unavailable Redis is a finding of the check `redis`, not of this one
         yield from idle_queues(consumption(), is_probed=_sweeps(examination))
 
 
