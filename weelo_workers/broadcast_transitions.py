@@ -153,7 +153,7 @@ def send_next_step(uow: UnitOfWork, broadcast: Broadcast) -> None:
 
 
 def request_backfill(uow: UnitOfWork, broadcast: Broadcast, keeps_out_others: bool | None = None) -> None:
-    """Send Backfill if transporters with an offer of this ended broadcast had no room for other requests.
+    """Send Backfill if transporters with an offer of this ended broadcast had no room for other broadcasts.
 
     `keeps_out_others`: whether there are such transporters. If it is None, the database is queried.
     """

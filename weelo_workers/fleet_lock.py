@@ -34,7 +34,7 @@ class FleetLock:
         vehicle_ids: Sequence[UUID],
         driver_ids: Sequence[UUID],
     ) -> None:
-        """Lock these rows. Called under the lock of the broadcast."""
+        """Lock these vehicles and drivers. Called under the lock of the broadcast."""
         self._transporter_id = transporter_id
         parameters = {"ids": list(vehicle_ids), "then": list(driver_ids)}
         found = uow.session.execute(_FLEET, parameters, execution_options=AS_IT_IS_NOW).all()

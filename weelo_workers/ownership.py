@@ -149,7 +149,7 @@ def lock_offered_with_trucks(
 ) -> OfferedBroadcast:
     """Return the broadcast with slots and assignments.
 
-    Raises Rejected without an offer: BLOCKED or BROADCAST_NOT_FOUND, as `not_offered` does.
+    Raises Rejected if the transporter has no offer: BLOCKED or BROADCAST_NOT_FOUND, by the rule of `not_offered`.
 
     `trucks`: how many trucks the command names. The lock and everything that an accept reads of the broadcast take one
     round trip.
@@ -177,7 +177,7 @@ def lock_offered_with_trucks(
 
 
 def _array_of(values: InstrumentedAttribute[Any], kind: TypeEngine[Any]) -> ColumnElement[Any]:
-    """Return the values of all rows as an array; without rows, an empty one."""
+    """Return the SQL expression for the array of this column's values in all rows. Without rows the array is empty."""
     return func.coalesce(func.array_agg(values, type_=ARRAY(kind)), literal_column("'{}'", ARRAY(kind)))
 
 

@@ -272,7 +272,7 @@ def already_offered(
 def _with_trucks(
     these: Select[UUID, float],
 ) -> Select[UUID, bool, float, Sequence[str], int, bool, str, bool, datetime]:
-    """Return a query for those of these transporters who have vehicles of some kinds and no offer of a broadcast.
+    """Return a query for transporters in `these` who have a vehicle of the right kinds and no offer of the broadcast.
 
     `these`: transporters with their distances from the pickup (`km`). The rows are in any order.
 

@@ -61,9 +61,9 @@ def insert_offers(
     Return the candidates who got an offer, and those who did not.
 
     Other transactions may be inserting offers for the same transporters. Therefore the rows of the transporters are
-    locked first (in id order and after the broadcast's row, as everywhere). A second statement in the same round trip
-    counts the open offers and inserts the new ones, so the cap holds exactly. The locks last until the commit, so they
-    are taken as late as possible.
+    locked first (in id order and after the broadcast's row, as in every transaction, so that none deadlocks). A second
+    statement in the same round trip counts the open offers and inserts the new ones, so the cap holds exactly. The
+    locks last until the commit, so they are taken as late as possible.
     """
     if not these:
         return [], []

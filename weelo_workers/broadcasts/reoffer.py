@@ -44,8 +44,8 @@ def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
         found = already_offered(uow.session, broadcast, slot, new_round=command.new_round)
         candidates = with_room(uow, broadcast, found)
     elif slot is not None and slot.hold_id is not None and slot.status == TruckRequestStatus.HELD:
-        # This command is sent again for the end of the hold. If the hold is past its end and not ended yet, its timer
-        # is late, so this command is sent again in a second.
+        # This command is sent again, to be executed when the hold ends. If the hold is already past its end, its timer
+        # is late, so the command is executed again in a second.
         ends_at = uow.session.get_one(Hold, slot.hold_id).expires_at
         uow.send(command, at=max(ends_at, uow.now + timedelta(seconds=1)))
     if command.new_round:

@@ -68,7 +68,7 @@ class Utf8(click.ParamType[str]):
 
 
 def use_running_system(data_dir: Path, *variables: str) -> None:
-    """Set each of these variables, unless it is set already, to its value in the system that runs on the data dir."""
+    """Set those of these environment variables that are not set, as in the system that runs on the data dir."""
     from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import given, settings

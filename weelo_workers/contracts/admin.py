@@ -268,7 +268,7 @@ class TransporterDetailsView(TransporterSummaryView):
     """The live assignments, newest first."""
 
 
-# --- what does not move ---------------------------------------------------------------------------------
+# --- what is stuck ------------------------------------------------------------------------------------------
 
 
 class StuckSubject(DescribedEnum):
@@ -286,9 +286,9 @@ class StuckView(Wire):
     """Something that is stuck, and what an operator can do about it."""
 
     because: StuckBecause
-    """Why it does not move."""
+    """Why it is stuck."""
     subject: StuckSubject
-    """What does not move."""
+    """What is stuck."""
     subject_id: Annotated[UUID, Field(examples=["6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10"])] | None
     """Its id; null for a queue and for a check."""
     check: Annotated[str | None, Field(examples=["beat-not-sweeping"])]
@@ -298,7 +298,7 @@ class StuckView(Wire):
     broadcast_id: BroadcastId | None
     """The broadcast that it belongs to; null if it belongs to none."""
     since: Timestamp | None
-    """Since when it does not move; null if that is not known."""
+    """Since when it is stuck; null if that is not known."""
     detail: Annotated[str, Field(examples=["broadcasts.expire: 5 tries, ValueError: no such row"])]
     """What is known about it, in words."""
     remedy: Annotated[str, Field(examples=["Retry it with `weelo mailbox retry ID`."])]

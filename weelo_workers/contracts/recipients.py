@@ -34,7 +34,7 @@ class ToTransporter(Recipients):
 
 
 class ToDriver(Recipients):
-    """One driver: `driver_id`, or the present driver of the assignment if it is None."""
+    """One driver: `driver_id`, or if `driver_id` is None the present driver of the assignment."""
 
     driver_id: UUID | None = None
 

@@ -58,7 +58,7 @@ def _check_url(url: str) -> str:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
         (host or "").encode("idna")
-    except ValueError:  # UnicodeError of `encode` is a ValueError, too
+    except ValueError:  # `encode` raises UnicodeError, which is a ValueError
         raise ValueError("must have a valid host and port") from None
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise ValueError("must be an address like https://example.com/weelo")

@@ -1,4 +1,4 @@
-"""What checks find at present: the findings that beat stored in its last run, and those that any process can see."""
+"""What checks find at present: the findings that beat stored in its last run, and those of four checks that run now."""
 
 from __future__ import annotations
 

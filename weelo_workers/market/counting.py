@@ -172,7 +172,10 @@ def _given_back(row: Assignment, record: dict[str, Any], transaction: Transactio
 def _replacement_declined(
     row: Assignment, record: dict[str, Any], transaction: Transaction
 ) -> Iterator[Count]:
-    """Count a truck given back because its new driver declined or did not answer. No answer also counts as a time-out."""
+    """Count that a truck was given back, because its new driver declined or did not answer.
+
+    A missing answer also counts as a time-out.
+    """
     if _code(record) == SystemReason.DRIVER_TIMEOUT:
         yield Count(counters.DRIVER_TIMEOUTS, transaction.kind_of(row))
     yield from _given_back(row, record, transaction)
@@ -211,7 +214,7 @@ NOT_COUNTED: frozenset[tuple[str, str]] = frozenset(
         ("broadcast", broadcasts.CANCEL.name),
         ("broadcast", broadcasts.LAPSE.name),
         ("broadcast", broadcasts.CANCEL_LAST_TRUCK.name),
-        # Not counted: the transition of the lost assignment is counted instead.
+        # Not counted: a truck was lost, and the transition of its assignment is counted instead.
         ("broadcast", broadcasts.REOPEN_SOME.name),
         ("broadcast", broadcasts.REOPEN_ALL.name),
         ("broadcast", broadcasts.LOSE_TRUCK.name),

@@ -58,7 +58,7 @@ def database_refuses_writes(examination: Examination) -> Iterator[str]:
 def database_settings(examination: Examination) -> Iterator[str]:
     """Find settings that break nothing now and will cause failures later."""
     with examination.database() as connection:
-        # The examination has changed statement_timeout. The check has to see the usual value.
+        # The examination has changed statement_timeout. It is reset, because the check has to see the usual value.
         connection.execute(text("RESET statement_timeout"))
         yield from (f"database: {line}" for line in server.shortcomings(connection))
 

@@ -58,7 +58,10 @@ def beat_not_sweeping(examination: Examination) -> Iterator[str]:
 
 
 def late_sweep(seconds: float | None) -> str | None:
-    """Return the finding for a last sweep that was this long ago (None: never); None if it was recent enough."""
+    """Return the finding about beat's last sweep; None if the sweep was recent enough.
+
+    The argument is the number of seconds since that sweep; None if there was none.
+    """
     if seconds is None:
         return "beat: it has never swept"
     return f"beat: it has not swept for {seconds:.0f} s" if seconds > late_after_seconds() else None
