@@ -4177,7 +4177,7 @@ export interface components {
         StuckSubject: "broadcast" | "assignment" | "command" | "webhook" | "queue" | "check";
         /** @description Something that is stuck, and what an operator can do about it. */
         StuckView: {
-            /** @description Why it does not move. */
+            /** @description Why it is stuck. */
             because: components["schemas"]["StuckBecause"];
             /**
              * @description The broadcast that it belongs to; null if it belongs to none.
@@ -4205,11 +4205,11 @@ export interface components {
              */
             remedy: string;
             /**
-             * @description Since when it does not move; null if that is not known.
+             * @description Since when it is stuck; null if that is not known.
              * @example 2026-02-19T10:00:00.000Z
              */
             since: string | null;
-            /** @description What does not move. */
+            /** @description What is stuck. */
             subject: components["schemas"]["StuckSubject"];
             /**
              * @description Its id; null for a queue and for a check.
