@@ -44,8 +44,8 @@ def cancel_broadcast(
     if broadcast.status != BroadcastStatus.CANCELLED:
         _ensure_cancellable(broadcast, assignments, hint)
         _cancel(uow, broadcast, slots, assignments, reason_code, note)
-    # Only assignments that were cancelled together with the broadcast. The customer may have cancelled single trucks
-    # before.
+    # The result counts only the assignments that were cancelled together with the broadcast. The customer may have
+    # cancelled single trucks before.
     reverted = [
         a
         for a in assignments

@@ -258,7 +258,7 @@ def offer_to(
     by_kind: dict[str, list[UUID]] = defaultdict(list)
     for slot in searching(slots):
         by_kind[slot.vehicle_key].append(slot.id)
-    # Slots that were cancelled or have expired one by one are not requested any more.
+    # Single slots may be cancelled or expire while the broadcast goes on. They are not requested any more.
     requested = [slot for slot in slots if slot.status in OPEN | FILLED]
     uow.publish(
         NewBroadcast(

@@ -21,7 +21,7 @@ from weelo_workers.queries.views import broadcast_view
 def widen_by_operator(command: WidenByOperator, uow: UnitOfWork) -> BroadcastView:
     """Make the next step, as its timer would, and set the timer of the step after it.
 
-    The earlier timer then does nothing.
+    The timer of this step then does nothing.
 
     If this step was made since the operator asked for it, the broadcast is returned as it is. Raises Rejected:
     BROADCAST_NOT_FOUND, BROADCAST_CANCELLED, BROADCAST_EXPIRED, BROADCAST_FILLED, and INVALID_TRANSITION if no further

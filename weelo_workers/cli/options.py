@@ -73,7 +73,7 @@ def use_running_system(data_dir: Path, *variables: str) -> None:
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import given, settings
 
-    # In production no value is taken from a data dir.
+    # In production values come from the environment only, never from a data dir.
     production = settings().weelo_env == "production"
     running = None if production else DataDir.at(data_dir).running()
     for variable in variables:

@@ -350,7 +350,7 @@ class RequestedVehicles(Wire):
 
 
 class BroadcastStateChanged(AboutBroadcast):
-    """The broadcast made a transition. The customer gets this event for each one."""
+    """The broadcast made a transition. The customer gets this event for each transition."""
 
     trucks_filled: TrucksFilled
     trucks_needed: TrucksNeeded

@@ -169,6 +169,6 @@ def _reopen(
     uow.publish(TrucksRemainingUpdate(**broadcast_header(broadcast), trucks_remaining=len(searching(slots))))
     uow.send(ReofferBroadcast(broadcast_id=broadcast.id, truck_request_id=slot.id, new_round=rule.new_round))
     if rule.new_round:
-        # A new timer is set, because that of the old deadline may have run already.
+        # A new timer is set, because the timer of the old deadline may have run already.
         uow.send(ExpireBroadcast(broadcast_id=broadcast.id), at=until)
     return True
