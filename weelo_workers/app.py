@@ -357,8 +357,9 @@ def _tolerate_disconnects(**_: Any) -> None:
 
 @signals.worker_init.connect
 def _restart_by_the_same_command(**_: Any) -> None:
-    # On SIGHUP Celery replaces the worker by `python sys.argv`, which is the path of `__main__.py` after `python -m`.
-    # Python would then import modules from the directory `weelo_workers` first, and `-P` would be lost.
+    # On SIGHUP Celery restarts the worker as `python` with the arguments in sys.argv. So sys.argv is set to the
+    # original arguments. By itself it begins with the path of `__main__.py`: without `-m` and `-P`, Python would import
+    # modules from the directory `weelo_workers` first.
     sys.argv[:] = sys.orig_argv[1:]
 
 

@@ -33,7 +33,7 @@ class LateOffers:
 def offer_late_to(
     uow: UnitOfWork, broadcast_id: UUID, km_by_transporter: Mapping[UUID, float | None]
 ) -> LateOffers | None:
-    """Offer the broadcast to those of these transporters who are within its reach, can take it and have room.
+    """Offer the broadcast to the transporters who are within its reach, can take it and have room for it.
 
     The soft cap does not matter here: a transporter who comes within reach after a step competes with no one for the offer.
     Return None if the broadcast is over, or if none of the transporters is within its reach. `km_by_transporter`: the

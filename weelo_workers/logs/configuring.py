@@ -22,7 +22,8 @@ OF_PROCESSES = ("celery", "gunicorn")
 # These loggers write two lines for each message. Such lines are not needed, because the bus logs one line for each
 # command.
 OF_MESSAGES = ("celery.worker.strategy", "celery.app.trace")
-# These processes print an error of their own if a server cannot be reached, so outages are not logged as well.
+# These processes print an error of their own if a server cannot be reached, so a log line about the outage would only
+# repeat it.
 REPORT_OUTAGES_THEMSELVES = ("up", "cli")
 
 

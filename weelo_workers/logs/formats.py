@@ -86,8 +86,8 @@ def json_line(
         **fields,
         **({"exception": exception} if exception else {}),
     }
-    # `to_json` can write UUIDs, and raises ValueError for a surrogate, which UTF-8 cannot encode. `json.dumps` escapes
-    # it.
+    # `to_json` can write UUIDs, but raises ValueError for a surrogate, which UTF-8 cannot encode. Then `json.dumps` is
+    # used, which escapes surrogates.
     try:
         return to_json(line, fallback=str).decode()
     except ValueError:

@@ -51,7 +51,7 @@ def idle_queues(seen: Mapping[Queue, Consumption], *, is_probed: bool) -> Iterat
     remedy="restart beat, or start it; without it lost messages and late timers are not executed",
 )
 def beat_not_sweeping(examination: Examination) -> Iterator[str]:
-    """Find out whether no process of beat has swept lately."""
+    """Find a beat that has not swept lately, or has never swept."""
     with examination.database() as connection:
         if line := late_sweep(seconds_since_sweep(connection)):
             yield line
