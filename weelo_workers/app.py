@@ -322,7 +322,8 @@ def _task_for(name: str) -> None:
         redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
         execute = partial(bus().execute, UUID(command_id), redelivered=redelivered)
         if REGISTRY[name].runs_in_background:
-            # The message may be acknowledged before the command ends. If this process dies, the sweep executes the row.
+            # The message may be acknowledged before the command ends. If this process dies in between, the sweep
+            # executes the command.
             _background_pool().submit(execute)
         elif execute() and UUID(command_id) == NO_COMMAND:
             record_consumption(REGISTRY[name].queue)
@@ -356,8 +357,9 @@ def _tolerate_disconnects(**_: Any) -> None:
 
 @signals.worker_init.connect
 def _restart_by_the_same_command(**_: Any) -> None:
-    # On SIGHUP Celery replaces the worker by `python sys.argv`, which is the path of `__main__.py` after `python -m`.
-    # Python would then import modules from the directory `weelo_workers` first, and `-P` would be lost.
+    # On SIGHUP Celery restarts the worker as `python` with the arguments in sys.argv. So sys.argv is set to the
+    # original arguments. By itself it begins with the path of `__main__.py`: without `-m` and `-P`, Python would import
+    # modules from the directory `weelo_workers` first.
     sys.argv[:] = sys.orig_argv[1:]
 
 
@@ -415,8 +417,8 @@ def _start_heartbeat(sender: Any, **_: Any) -> None:
     monitor = _health.consumers = ConsumerMonitor(queues)
 
     def observe() -> None:
-        # Threads of the pool change these sets. If one changes while it is read (RuntimeError), this observation is
-        # skipped.
+        # Other threads change these sets of messages. If a set changes while it is read, Python raises RuntimeError,
+        # and the sets are read again at the next report.
         with suppress(RuntimeError):
             waiting = {each.id: each.name for each in state.reserved_requests - state.active_requests}
             monitor.tick(waiting, state.total_count)

@@ -117,7 +117,7 @@ def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[
         reach or 0.0,
         (broadcast.expires_at - uow.now).total_seconds(),
     )
-    # A command may move a broadcast several times. The last call has its final state.
+    # A command may move a broadcast several times. Only the last call is executed, because it has the final state.
     uow.after_commit(shown, only_last=("index_for_heartbeats", broadcast.id))
 
 
@@ -142,7 +142,9 @@ def next_step(broadcast: Broadcast) -> WidenBroadcast:
 
 
 def send_next_step(uow: UnitOfWork, broadcast: Broadcast) -> None:
-    """Send the next step at once, because every transporter with the offer has declined it. Its timer then does nothing.
+    """Send the command for the next step now, because every transporter with the offer has declined it.
+
+    The timer of that step then does nothing.
 
     No step is sent if the broadcast is over or has reached everyone. Called under the broadcast's lock.
     """
@@ -151,9 +153,9 @@ def send_next_step(uow: UnitOfWork, broadcast: Broadcast) -> None:
 
 
 def request_backfill(uow: UnitOfWork, broadcast: Broadcast, keeps_out_others: bool | None = None) -> None:
-    """Send Backfill if transporters with an offer of this ended broadcast had no room for other requests.
+    """Send Backfill if transporters with an offer of this ended broadcast had no room for other broadcasts.
 
-    `keeps_out_others`: whether there are such transporters; it is read if it is None.
+    `keeps_out_others`: whether there are such transporters. If it is None, the database is queried.
     """
     if keeps_out_others is None:
         keeps_out_others = keeps_out_any(uow.session, broadcast.id, uow.now)

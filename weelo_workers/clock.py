@@ -45,7 +45,7 @@ def now() -> datetime:
     return moved
 
 
-# The schema pg_catalog is named, because in a sandbox clock_timestamp() alone is the clock that callers move.
+# The schema pg_catalog is named, because in a sandbox clock_timestamp() without a schema reads the moved clock.
 _DATABASE_CLOCK = text("SELECT EXTRACT(EPOCH FROM pg_catalog.clock_timestamp())::float")
 
 

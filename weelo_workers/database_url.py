@@ -10,7 +10,7 @@ from psycopg2.extensions import parse_dsn
 
 SCHEMES = ("postgresql://", "postgres://", "postgresql+psycopg2://")
 SPECIAL = "write special characters of user and password percent-encoded, like %40 for @"
-# The possible values of parameters that libpq checks only when it connects.
+# libpq checks these parameters only when it connects, so their possible values are listed here for an earlier check.
 CHOICES: Mapping[str, tuple[str, ...]] = {
     "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
     "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),

@@ -10,8 +10,9 @@ import sys
 from weelo_workers import bootstrap, otel_variables
 from weelo_workers.python_variables import harmless
 
-INTERRUPTED = 128 + 2  # Shells report SIGINT by this exit code.
-REFUSED = 2  # the same value as in weelo_workers/cli/, which needs the server's packages to be imported
+INTERRUPTED = 128 + 2  # the exit code that shells report for a program that SIGINT has ended
+# The same value as in weelo_workers/cli/, which cannot be imported here: it needs packages that may not be installed.
+REFUSED = 2
 
 
 def main() -> None:
@@ -29,7 +30,7 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.startswith("weelo_"):
             raise
-        # `pip install weelo` installs the client only.
+        # `pip install weelo` installs the client only, so the packages of the server may be missing.
         sys.stderr.write(f"weelo: the package {missing.name} is missing; run: pip install 'weelo[server]'\n")
         sys.exit(REFUSED)
     except KeyboardInterrupt:

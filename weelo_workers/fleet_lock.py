@@ -34,7 +34,7 @@ class FleetLock:
         vehicle_ids: Sequence[UUID],
         driver_ids: Sequence[UUID],
     ) -> None:
-        """Lock these rows. Called under the lock of the broadcast."""
+        """Lock these vehicles and drivers. Called under the lock of the broadcast."""
         self._transporter_id = transporter_id
         parameters = {"ids": list(vehicle_ids), "then": list(driver_ids)}
         found = uow.session.execute(_FLEET, parameters, execution_options=AS_IT_IS_NOW).all()
@@ -78,8 +78,8 @@ class FleetLock:
             raise Rejected(Code.DRIVER_BUSY, extra={"driverId": str(driver.id)})
 
 
-# Each row has a vehicle or a driver. The second query sees the assignments that were committed while the first one waited
-# for the locks.
+# The query returns a row for each vehicle and a row for each driver. A query before it takes the locks, so this query
+# sees the assignments that were committed while that query waited.
 _VEHICLE = aliased(
     Vehicle, select(Vehicle).where(Vehicle.id == any_(bindparam("ids", type_=ARRAY(Uuid())))).subquery()
 )

@@ -28,7 +28,7 @@ class _Gate:
         self._fork_waits = False
 
     def enter(self) -> None:
-        """Count this thread as inside. If a fork waits, it goes first."""
+        """Count this thread as inside. If a fork is waiting, wait until it is done."""
         with self._changed:
             self._changed.wait_for(lambda: not self._fork_waits)
             self._inside += 1

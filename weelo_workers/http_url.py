@@ -32,7 +32,7 @@ def check_host_and_port(url: str) -> None:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:  # A host in brackets that is no IPv6 address raises a ValueError as well.
+    except ValueError:  # urlsplit also raises ValueError for a host in brackets that is no IPv6 address
         port = 0
     if port == 0:
         raise ValueError(

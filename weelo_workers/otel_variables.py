@@ -1,4 +1,7 @@
-"""Chooses the OTEL_… variables that have an effect. Imports no module that imports OpenTelemetry, as redis-py does."""
+"""Chooses the OTEL_… variables that have an effect.
+
+This module imports neither OpenTelemetry nor a module that imports it, such as redis-py.
+"""
 
 import os
 
@@ -13,8 +16,8 @@ sent."""
 def remove_others() -> None:
     """Remove OTEL_… variables that have no effect here from the environment. Call this before importing OpenTelemetry.
 
-    They choose parts of OpenTelemetry that these processes do not use. With a wrong value, the import prints a
-    traceback, or each span raises an error.
+    The removed variables choose parts of OpenTelemetry that these processes do not use. If one of them has a wrong
+    value, the import prints a traceback, or each span raises an error.
     """
     for name in [each for each in os.environ if each.startswith(PREFIX)]:
         if name not in NAMES and not name.startswith(PREFIXES):

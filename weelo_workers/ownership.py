@@ -1,4 +1,4 @@
-"""Locks a row together with its broadcast, for the caller to whom the row belongs, for operators and for timers.
+"""Locks a row together with its broadcast, for the caller who owns the row, for operators and for timers.
 
 For any other caller the row does not exist (CONTRACT section 2), so the functions for callers raise Rejected with a
 "not found" code. Like every handler, all functions lock the broadcast first.
@@ -149,10 +149,10 @@ def lock_offered_with_trucks(
 ) -> OfferedBroadcast:
     """Return the broadcast with slots and assignments.
 
-    Raises Rejected without an offer: BLOCKED or BROADCAST_NOT_FOUND, as `not_offered` does.
+    Raises Rejected if the transporter has no offer: BLOCKED or BROADCAST_NOT_FOUND, by the rule of `not_offered`.
 
-    `trucks`: how many trucks the command has. Everything that accepting them reads of the broadcast is read here, in
-    the round trip of the lock.
+    `trucks`: how many trucks the command names. The lock and everything that an accept reads of the broadcast take one
+    round trip.
     """
     parameters = {"broadcast": broadcast_id, "own": transporter_id, "trucks": trucks, "now": uow.now}
     found = uow.session.execute(_OFFERED, parameters, execution_options=AS_IT_IS_NOW).all()
@@ -177,7 +177,7 @@ def lock_offered_with_trucks(
 
 
 def _array_of(values: InstrumentedAttribute[Any], kind: TypeEngine[Any]) -> ColumnElement[Any]:
-    """Return the values of all rows as an array; without rows, an empty one."""
+    """Return the SQL expression for the array of this column's values in all rows. Without rows the array is empty."""
     return func.coalesce(func.array_agg(values, type_=ARRAY(kind)), literal_column("'{}'", ARRAY(kind)))
 
 
@@ -198,7 +198,7 @@ _MAY_BE_FILLED = (
     .where(_ALL_SLOTS.broadcast_id == _BROADCAST, is_in(_ALL_SLOTS.status, slot_lifecycle.OPEN))
     .scalar_subquery()
 )
-# What the broadcast has only once is read with its first slot.
+# The query has a row for each slot. Values of the whole broadcast are only in the row of the first slot.
 _IS_FIRST = TruckRequest.request_number == 1
 _OFFERED = (
     select(

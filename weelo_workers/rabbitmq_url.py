@@ -17,7 +17,7 @@ def is_rabbitmq(url: str) -> bool:
 def check(url: str) -> None:
     """Raise ValueError with one line that names what is wrong, but shows no part of the URL that may be a password."""
     parts = urlsplit(url)
-    # Celery takes a semicolon as the beginning of a second URL.
+    # A semicolon is refused, because Celery would take what follows as a second URL.
     if parts.fragment or parts.netloc.count("@") > 1 or ";" in url:
         raise ValueError("write special characters of user and password percent-encoded, like %23 for #")
     if not parts.hostname:
@@ -27,7 +27,8 @@ def check(url: str) -> None:
             raise ValueError(f"the only parameter that a URL of RabbitMQ may have is {CA_FILE}")
         if parts.scheme != "amqps":
             raise ValueError(f"{CA_FILE} needs TLS; begin the URL with amqps://")
-        # The processes run in other directories than the command that reads the URL first.
+        # The path must be absolute, because the processes run in other directories than the command that reads the URL
+        # first.
         if not value.startswith("/"):
             raise ValueError(f"{CA_FILE} must be an absolute path, such as /etc/ssl/ca.pem")
         try:

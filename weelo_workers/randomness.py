@@ -26,5 +26,5 @@ def new_id() -> UUID:
 
 
 def uniform(low: float, high: float) -> float:
-    """Return a number between `low` and `high`, such as the factor by which a pause is made longer."""
+    """Return a random number between `low` and `high`, such as the factor that makes a pause longer or shorter."""
     return (_seeded or random).uniform(low, high)

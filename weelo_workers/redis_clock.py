@@ -22,15 +22,15 @@ local function now()
 end
 """
 
-# Keys whose time to live follows the moved clock. The keys of sockets and processes live for a real time.
+# Keys that expire by the moved clock. The keys of sockets and processes expire by the plain clock.
 _EXPIRING = ("weelo:open:*", "weelo:acked:*")
-# Keys whose values contain times of the clock.
+# Keys whose values contain times of the moved clock. A reset of the sandbox deletes them.
 _TIMED = ("weelo:open:*", "weelo:presence:*")
 
-# Arguments: the offset in seconds, the number of resets so far, transporters who stay online. A forward move shortens
-# the time to live of keys by the same time, so that they expire at the same time of the moved clock. If no offset is
-# stored, Redis was emptied and its keys are newer than the move, so nothing is shortened. After a reset, keys are
-# deleted whose rows the reset has deleted.
+# Arguments: the offset in seconds, the number of resets so far, transporters who stay online. A move of the clock by an
+# hour makes the keys in _EXPIRING expire an hour earlier. If no offset is stored, Redis was emptied after the last
+# move, and its keys were written by the moved clock already, so their expiry stays. A reset deletes rows, so this
+# script deletes the keys in _TIMED, which belong to them.
 _MOVE = f"""
 local function each(patterns, act)
   for _, pattern in ipairs(patterns) do
@@ -65,7 +65,7 @@ _sandbox_now = _LUA_MOVED_NOW
 
 
 def use_in_sandbox(lua_now: str) -> None:
-    """Make the scripts of this process use this text, which defines `now()`, as the clock of the sandbox. For the lab."""
+    """Make the scripts of this process read the sandbox's time with this Lua text. It defines `now()`. For the lab."""
     global _sandbox_now  # noqa: PLW0603 (a process has one clock)
     _sandbox_now = lua_now
 

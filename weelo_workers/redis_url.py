@@ -122,7 +122,7 @@ def _tls(read_by_redis: Mapping[str, Any]) -> dict[str, Any]:
     tls = {name: read_by_redis[name] for name in TLS_PARAMETERS if name in read_by_redis}
     verify = VERIFYING[tls.get("ssl_cert_reqs", "required")]
     tls["ssl_cert_reqs"] = verify
-    # The value is always set, because the default differs between versions of redis-py.
+    # `ssl_check_hostname` is always set, because its default differs between versions of redis-py.
     tls["ssl_check_hostname"] = verify != ssl.CERT_NONE and tls.get("ssl_check_hostname", True)
     # This context only tests whether the files of the URL can be loaded. It makes no connection, so it does not load
     # the system's certificates.

@@ -360,7 +360,8 @@ class Settings(BaseSettings):
             return self.webhook_secret_key.encode()
         if self.jwt_secret is None:
             raise ConfigurationError("WEBHOOK_SECRET_KEY: must be set if there is no JWT_SECRET")
-        # The label separates the two uses of the secret, so that no derived key is also the signature of a token.
+        # JWT_SECRET also signs tokens. The label separates the two uses, so that no derived key is also the signature
+        # of a token.
         return hmac.new(self.jwt_secret.encode(), b"weelo webhooks", hashlib.sha256).digest()
 
     @property

@@ -38,7 +38,7 @@ def check(names: Iterable[str], given: Mapping[str, str]) -> None:
 def _load(name: str, path: str) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except OSError as problem:  # ssl.SSLError is an OSError without text for people
+    except OSError as problem:  # ssl.SSLError is an OSError, too, but people cannot read its `strerror`
         reason = "no certificate can be read" if isinstance(problem, ssl.SSLError) else problem.strerror
         raise ValueError(
             f"{name}: must name a readable file with certificates in PEM form: {reason}"

@@ -34,7 +34,7 @@ def valid(old_secrets: Sequence[dict[str, Any]], now: datetime) -> list[dict[str
 
 
 def valid_until(old_secret: dict[str, Any]) -> datetime:
-    """Return the end of an old secret's validity."""
+    """Return until when this old secret is valid."""
     return datetime.fromisoformat(old_secret["until"])
 
 

@@ -1,1 +1,1 @@
-"""The broadcasts domain: creating, offering, ending."""
+"""The broadcasts domain: the commands that create, offer and end broadcasts."""

@@ -1,4 +1,4 @@
-"""Handler: an operator cancels a customer's broadcast, under the rules that the customer has."""
+"""Handler: an operator cancels a customer's broadcast, under the same rules as the customer."""
 
 from __future__ import annotations
 

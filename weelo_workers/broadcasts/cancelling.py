@@ -34,7 +34,8 @@ def cancel_broadcast(
 ) -> CancelResult:
     """Cancel the locked broadcast with its slots, holds and assignments, and notify its transporters and drivers.
 
-    A broadcast that is cancelled already is returned as it is. `hint`: what to do if a truck has set out.
+    A broadcast that is cancelled already is returned as it is. `hint`: added to the error's text if a truck has set
+    out; it names another way to cancel.
 
     Raises Rejected(BOOKING_CANNOT_CANCEL) once a truck has set out or the broadcast has ended.
     """
@@ -43,7 +44,8 @@ def cancel_broadcast(
     if broadcast.status != BroadcastStatus.CANCELLED:
         _ensure_cancellable(broadcast, assignments, hint)
         _cancel(uow, broadcast, slots, assignments, reason_code, note)
-    # Trucks that were cancelled one by one before the broadcast was cancelled are not counted.
+    # The result counts only the assignments that were cancelled together with the broadcast. The customer may have
+    # cancelled single trucks before.
     reverted = [
         a
         for a in assignments

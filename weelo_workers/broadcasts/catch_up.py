@@ -54,7 +54,8 @@ from weelo_workers.queries.open_offers import in_last_step, leaves_room, open_of
 from weelo_workers.queries.relations import is_blocked, is_contracted
 from weelo_workers.queries.sphere import half_chord_squared
 
-# CatchUp is executed again after this time, which is longer than the time from a step's search in Redis to its commit.
+# The delay of the second CatchUp. It is longer than the time between a step's search in Redis and its commit. So every
+# step that searched before the transporter was online has committed when the second CatchUp reads the broadcasts.
 RECHECK_AFTER = timedelta(seconds=2)
 
 
@@ -72,7 +73,7 @@ class Missed(OfferRank):
 
 @handles(CatchUp)
 def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
-    """Send one OfferLate for the missed broadcasts that the cap on open offers allows, nearest first.
+    """Send an OfferLate that lists the missed broadcasts, nearest first, up to the cap on open offers.
 
     Broadcasts for which the transporter has no room or no free truck are recorded as passed over, with that reason.
     """
@@ -126,7 +127,7 @@ def _has_a_fitting_truck(transporter_id: UUID) -> Exists:
 
 
 def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions for an offer of the broadcast, except those about a free truck and about room.
+    """Return all conditions for an offer of the broadcast but two: a free truck, and room in the list of offers.
 
     The transporter wants work, has no offer of the broadcast yet, and neither blocks its customer nor is blocked by them.
     The broadcast is open and has a slot for one of their trucks.
@@ -161,8 +162,8 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
 
     The number of rows read is limited. The query groups broadcasts by three facts: whether they are in their last step,
     whether the transporter has a free truck for them, and whether the open offers leave room for them. Of each group it
-    returns the nearest, at most twice the cap of their policy. At most as many as the cap are used, and the exact distance
-    may exclude some.
+    returns the nearest, at most twice the cap of their policy. It returns more than the cap allows, because some may be
+    out of reach by their exact distance, which is computed afterwards.
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > number_of_rings()

@@ -16,7 +16,10 @@ from weelo_workers.queries.views import broadcast_view
 
 @handles(ContinuePartial)
 def continue_partial(command: ContinuePartial, uow: UnitOfWork) -> BroadcastView:
-    """Set the number of trucks needed to the number of slots with a truck. A repeated command returns the same result."""
+    """Set the number of trucks needed to the number of slots that have a truck.
+
+    A repeated command returns the same result.
+    """
     broadcast = lock_own_broadcast(uow, command.broadcast_id, command.customer_id, command.kind)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     won = filled(slots)

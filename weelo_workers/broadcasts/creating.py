@@ -155,8 +155,8 @@ def _same_or_refused(
 ) -> BroadcastView:
     """Return the customer's open broadcast if this request repeats it. Raises Rejected(ORDER_ACTIVE_EXISTS) otherwise.
 
-    If both requests had an Idempotency-Key, their keys differ, because the mailbox answers a repeated key. So they are
-    different requests. Otherwise equal contents mean the same request (IDEM-03).
+    If both requests had an Idempotency-Key, they are different requests: if their keys were equal, the mailbox would
+    have answered the second one itself. Otherwise equal contents mean the same request (IDEM-03).
     """
     alike = existing.kind == kind and existing.request == _as_asked(command)
     same = alike and not (command.keyed and existing.keyed)

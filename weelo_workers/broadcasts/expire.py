@@ -21,7 +21,7 @@ def expire(command: ExpireBroadcast, uow: UnitOfWork) -> None:
     if broadcast is None or broadcast.status in lifecycle.FINAL:
         return
     if uow.now < broadcast.expires_at:
-        # The deadline has moved since this timer was set, so another timer is set. A full broadcast needs it as well,
+        # The deadline was moved after this timer was set, so another timer is set. A full broadcast needs it as well,
         # because it may lose a truck and be open again at the new deadline.
         uow.send(command, at=broadcast.expires_at)
         return

@@ -17,7 +17,7 @@ from weelo_workers.queries.views import broadcast_view
 
 @handles(ExpireByOperator)
 def expire_by_operator(command: ExpireByOperator, uow: UnitOfWork) -> BroadcastView:
-    """Do now what the timer does at the deadline. A broadcast that has expired already is returned as it is.
+    """Expire the broadcast now, as its timer would at the deadline. Return it unchanged if it has expired already.
 
     Raises Rejected: BROADCAST_NOT_FOUND, BROADCAST_CANCELLED, or BROADCAST_FILLED if no slot is open.
     """

@@ -18,7 +18,7 @@ from weelo_workers.queries.views import broadcast_header
 
 
 def any_online(uow: UnitOfWork, asked: Broadcast) -> bool:
-    """Return whether a fitting transporter was found so far, or is online now.
+    """Return whether the broadcast was offered to any transporter, or a transporter with a fitting truck is online now.
 
     Reads Redis, so it is called before the broadcast is locked. Otherwise an accept would wait for Redis.
     """

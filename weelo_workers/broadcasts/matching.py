@@ -96,7 +96,7 @@ class MatchResult:
     def keep_first(self, limits: StepLimits) -> bool:
         """Keep the candidates to whom the step offers, and exclude the others until the next step.
 
-        Afterwards the candidates are sorted by that order. Return whether any was excluded.
+        Afterwards the candidates are in the order in which they get the offer. Return whether any was excluded.
         """
         choice = choose(self.candidates, limits)
         self.candidates = choice.chosen
@@ -138,8 +138,8 @@ def search_presence(
 def search_contracted(contracted: Collection[UUID], broadcast: Broadcast) -> presence.SearchResult:
     """Return which of the contracted transporters are online, at any distance. Called before anything is locked.
 
-    If Redis does not answer, or was emptied recently, all of those whom it does not find count as online at an unknown
-    distance. The rows decide whether they want work.
+    If Redis does not answer, or was emptied recently, the contracted transporters who are not found in it count as
+    online at an unknown distance. Whether they want work is later read from their rows.
     """
     everyone: dict[UUID, float | None] = dict.fromkeys(contracted)
     try:
@@ -172,9 +172,10 @@ def find_candidates(
     found = MatchResult(
         excluded=[Excluded(stale_id, PassedOverBecause.SILENT) for stale_id in online.stale] if online else []
     )
-    # `partial`: Redis was emptied, so presence lacks transporters. After a step with a radius, their next heartbeats
-    # cause late offers. In a step without a radius, all transporters who want work are read from the database: a
-    # missing offer can cost the customer a truck, but an offer to an absent transporter costs nothing.
+    # `partial`: Redis was emptied, so presence lacks transporters. After a step with a radius, the missing transporters
+    # get late offers with their next heartbeats. In a step without a radius, all transporters who want work are read
+    # from the database: a missing offer can cost the customer a truck, but an offer to an absent transporter costs
+    # nothing.
     all_who_want_work = online is None or (unlimited and online.partial)
     if not kinds or not (near or all_who_want_work):
         return found
@@ -222,7 +223,7 @@ PLACES = (
 
 
 def of_places(km_by_transporter: Mapping[UUID, float | None]) -> dict[str, Any]:
-    """Return the parameters for PLACES (ids of transporters and their distances) in a query."""
+    """Return the query parameters of the table PLACES: the ids of these transporters, and their distances."""
     return {"places_ids": list(km_by_transporter), "places_km": list(km_by_transporter.values())}
 
 
@@ -271,7 +272,7 @@ def already_offered(
 def _with_trucks(
     these: Select[UUID, float],
 ) -> Select[UUID, bool, float, Sequence[str], int, bool, str, bool, datetime]:
-    """Return a query for those of these transporters who have vehicles of some kinds and no offer of a broadcast.
+    """Return a query for transporters in `these` who have a vehicle of the right kinds and no offer of the broadcast.
 
     `these`: transporters with their distances from the pickup (`km`). The rows are in any order.
 

@@ -39,8 +39,8 @@ from weelo_workers.queries.relations import is_blocked
 from weelo_workers.queries.slots import filled, searching
 from weelo_workers.queries.views import broadcast_header, request_fields, requested_vehicles
 
-# The limit on rows stored per step. It is high enough that every transporter nearby can learn why they got no offer,
-# even in the densest town.
+# The limit on passed-over transporters stored per step. It is high enough that every transporter nearby can learn why
+# they got no offer, even in the densest town.
 MAX_PASSED_OVER_PER_STEP = 250
 MAX_BLOCKED_PER_STEP = 20
 """How many of these rows may be about blocked transporters."""
@@ -61,9 +61,9 @@ def insert_offers(
     Return the candidates who got an offer, and those who did not.
 
     Other transactions may be inserting offers for the same transporters. Therefore the rows of the transporters are
-    locked first (in id order and after the broadcast's row, as everywhere). A second statement in the same round trip
-    counts the open offers and inserts the new ones, so the cap holds exactly. The locks last until the commit, so they
-    are taken as late as possible.
+    locked first (in id order and after the broadcast's row, as in every transaction, so that none deadlocks). A second
+    statement in the same round trip counts the open offers and inserts the new ones, so the cap holds exactly. The
+    locks last until the commit, so they are taken as late as possible.
     """
     if not these:
         return [], []
@@ -105,7 +105,7 @@ def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate])
 
 
 def _locking(ids: str) -> Select[UUID]:
-    """Return the query that locks the rows of the transporters in this parameter."""
+    """Return the query that locks the rows of the transporters whose ids are in the query parameter of this name."""
     return (
         select(Transporter.id)
         .where(Transporter.id == any_(bindparam(ids, type_=ARRAY(Uuid()))))
@@ -118,7 +118,8 @@ _LOCK_TRANSPORTERS = _locking("ids").execution_options(**prepared("lock_transpor
 _OPEN_OFFERS = open_offers_against(PLACES)
 _PLACES_WITH_OPEN_OFFERS = PLACES.outerjoin(_OPEN_OFFERS, _OPEN_OFFERS.c.transporter_id == PLACES.c.id)
 _HAS_ROOM = func.coalesce(_OPEN_OFFERS.c.number, literal_column("0")) < bindparam("cap", type_=Integer())
-# A block takes the lock of the transporter's row, so a statement after that lock finds it.
+# A command that blocks a pair locks the transporter's row, too. This condition is evaluated under that lock, so it
+# finds every block that was committed before.
 _IS_NOT_BLOCKED = ~is_blocked(bindparam("customer", type_=Uuid()), PLACES.c.id)
 _WITH_ROOM = select(PLACES.c.id).select_from(_PLACES_WITH_OPEN_OFFERS).where(_HAS_ROOM, _IS_NOT_BLOCKED)
 _OFFERS = cast(Table, Offer.__table__)
@@ -154,7 +155,7 @@ INSERT_OFFERS = (
 def _why_refused(uow: UnitOfWork, broadcast: Broadcast, refused: Sequence[Candidate]) -> list[Excluded]:
     """Return why each candidate was refused.
 
-    After the search they went offline, were blocked, or got other offers that have filled their list.
+    Since the search, each of them has gone offline, was blocked, or got other offers that filled the list.
     """
     if not refused:
         return []
@@ -196,7 +197,7 @@ def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
 
 
 class BroadcastStep(NamedTuple):
-    """A step of the ladder of one broadcast. `round`: how many times its rings had started again."""
+    """A step of the ladder of one broadcast. `round`: how many new rounds of the broadcast had begun."""
 
     broadcast_id: UUID
     round: int
@@ -257,7 +258,7 @@ def offer_to(
     by_kind: dict[str, list[UUID]] = defaultdict(list)
     for slot in searching(slots):
         by_kind[slot.vehicle_key].append(slot.id)
-    # Slots that were cancelled or have expired one by one are not requested any more.
+    # Single slots may be cancelled or expire while the broadcast goes on. They are not requested any more.
     requested = [slot for slot in slots if slot.status in OPEN | FILLED]
     uow.publish(
         NewBroadcast(

@@ -33,7 +33,7 @@ class LateOffers:
 def offer_late_to(
     uow: UnitOfWork, broadcast_id: UUID, km_by_transporter: Mapping[UUID, float | None]
 ) -> LateOffers | None:
-    """Offer the broadcast to those of these transporters who are within its reach, can take it and have room.
+    """Offer the broadcast to the transporters who are within its reach, can take it and have room for it.
 
     The soft cap does not matter here: a transporter who comes within reach after a step competes with no one for the offer.
     Return None if the broadcast is over, or if none of the transporters is within its reach. `km_by_transporter`: the
@@ -65,7 +65,7 @@ def offer_late_to(
 def _within_reach(
     uow: UnitOfWork, broadcast: Broadcast, km_by_transporter: Mapping[UUID, float | None]
 ) -> dict[UUID, float | None]:
-    """Return those of the transporters who may get the offer now: in step 0 the contracted ones, at any distance."""
+    """Return which of the transporters are within reach. In step 0 these are the contracted ones, at any distance."""
     if broadcast.is_for_contracted:
         contracted = contracted_transporters(uow.session, broadcast.customer_id, among=km_by_transporter)
         return {each: km for each, km in km_by_transporter.items() if each in contracted}

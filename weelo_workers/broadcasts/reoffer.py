@@ -25,7 +25,7 @@ from weelo_workers.queries.relations import contracted_transporters
 
 @handles(ReofferBroadcast)
 def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
-    """Offer the slot again, unless it has been taken since it was reopened, and send the next step.
+    """Offer the slot again, unless it is taken already, and send the command for the next step.
 
     In step 0 the slot is also offered to contracted transporters who came online while no slot was open. If the slot is on
     hold, it is offered when the hold ends. The first step of a new round is sent in any case, because no other command
@@ -44,7 +44,8 @@ def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
         found = already_offered(uow.session, broadcast, slot, new_round=command.new_round)
         candidates = with_room(uow, broadcast, found)
     elif slot is not None and slot.hold_id is not None and slot.status == TruckRequestStatus.HELD:
-        # The timer of the hold may come later than this command.
+        # This command is sent again, to be executed when the hold ends. If the hold is already past its end, its timer
+        # is late, so the command is executed again in a second.
         ends_at = uow.session.get_one(Hold, slot.hold_id).expires_at
         uow.send(command, at=max(ends_at, uow.now + timedelta(seconds=1)))
     if command.new_round:
@@ -58,7 +59,7 @@ def reoffer(command: ReofferBroadcast, uow: UnitOfWork) -> None:
 
 
 def _contracted_without_offer(uow: UnitOfWork, command: ReofferBroadcast) -> dict[UUID, float | None]:
-    """Return the contracted transporters online without an offer, with their distances; none if this is not step 0.
+    """Return the contracted transporters online without an offer, with their distances. Empty unless this is step 0.
 
     Called before anything is locked, because Redis may be slow to answer. A new round makes step 0 again, which finds
     these transporters by itself.
@@ -78,10 +79,10 @@ def _not_before(uow: UnitOfWork, broadcast: Broadcast) -> datetime | None:
 
 
 def _renew(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> None:
-    """Mark the offers of these transporters, and all that were not declined, as made now and not declined.
+    """Mark offers as made now and not declined: those of these transporters, and all others that were not declined.
 
-    It also records in presence again to whom the broadcast was offered. The record of the first round may have expired,
-    and without it each heartbeat of these transporters would send a command without effect.
+    This also stores in presence again to whom the broadcast was offered. What the first round stored may have expired,
+    and then each heartbeat of these transporters would send a command without effect.
     """
     ids = [each.transporter_id for each in these]
     uow.session.execute(

@@ -49,9 +49,9 @@ def search_rings(
 
     Step 0 is left out if the customer has no contract with a transporter.
 
-    Return each ring with its result. Transporters whose trucks are all on the road are only in the result of the widest
-    ring searched, which covers the other rings. Called when no accept can be waiting for the broadcast's lock, because
-    Redis may be slow.
+    Return each ring with its result. The widest ring searched covers the others, so only its result contains the
+    transporters whose trucks are all on the road. Called when no accept can be waiting for the broadcast's lock,
+    because Redis may be slow.
     """
     searched = list[tuple[Ring, presence.SearchResult | None]]()
     policy = broadcast.policy
@@ -65,7 +65,8 @@ def search_rings(
     while True:
         this = ring(step, policy.radius_steps_km, policy.last_step_max_km)
         online = search_presence(broadcast, slots, this)
-        # With MIN_OFFERS_PER_STEP = 0 the next step comes after the usual time, even if this ring is empty.
+        # With MIN_OFFERS_PER_STEP = 0 no further ring is searched now: the next step comes after the usual time, even
+        # if this ring is empty.
         if this.last or online is None or online.near or policy.min_offers_per_step == 0:
             return [*searched, (this, online)]
         searched.append((this, replace(online, busy={})))
@@ -179,7 +180,7 @@ def _reached(broadcast: Broadcast, this: Ring, found: MatchResult, *, left_over:
 
     A ring with a radius reaches that radius, and the last portion of the last step reaches the limit of that step. An
     earlier portion reaches as far as the farthest candidate of the portions so far. A transporter who comes online
-    farther away gets no late offer, but the offer of a later portion.
+    farther away gets no late offer, because a later portion makes the offer.
     """
     if not (this.last and left_over):
         return this.reach

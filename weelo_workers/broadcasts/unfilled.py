@@ -31,7 +31,7 @@ def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
     """
     kinds, reach = kinds_of(broadcast_transitions.slots_of(uow, broadcast.id)), broadcast.reach
     if reach.is_nothing:
-        reach = Reach.everyone()  # No step has been made, so none excluded a transporter by distance.
+        reach = Reach.everyone()  # no step has been made yet, so distance has excluded no transporter
     try:
         return _is_any_in_presence(uow, broadcast, kinds, reach)
     except presence.PresenceUnavailable:
@@ -63,7 +63,7 @@ def unfilled_reason(uow: UnitOfWork, broadcast: Broadcast, *, online: bool) -> U
     """Return why a broadcast got no truck. `online`: whether a fitting transporter was online within reach.
 
     NOBODY_ACCEPTED means that an offer was made. NOBODY_FREE means that no offer was made, although a fitting
-    transporter was online, or a step passed one over who had no room or no free truck.
+    transporter was online, or a step passed over a transporter without room or a free truck.
     """
     if uow.session.scalar(select(exists().where(Offer.broadcast_id == broadcast.id))):
         return UnfilledBecause.NOBODY_ACCEPTED

@@ -19,7 +19,9 @@ from weelo_workers.queries.views import broadcast_view
 
 @handles(WidenByOperator)
 def widen_by_operator(command: WidenByOperator, uow: UnitOfWork) -> BroadcastView:
-    """Make the next step as its timer does, and set the timer of the step after it. The earlier timer then does nothing.
+    """Make the next step, as its timer would, and set the timer of the step after it.
+
+    The timer of this step then does nothing.
 
     If this step was made since the operator asked for it, the broadcast is returned as it is. Raises Rejected:
     BROADCAST_NOT_FOUND, BROADCAST_CANCELLED, BROADCAST_EXPIRED, BROADCAST_FILLED, and INVALID_TRANSITION if no further
@@ -28,7 +30,8 @@ def widen_by_operator(command: WidenByOperator, uow: UnitOfWork) -> BroadcastVie
     unlocked = uow.session.get(Broadcast, command.broadcast_id)
     searched: SearchedRings = ()
     if unlocked is not None:
-        # As in `widen`, the result of a search before the lock is still valid under the lock.
+        # The pickup, the kinds and the radius never change, so the result of a search before the lock is still valid
+        # under the lock.
         searched = search_rings(uow, unlocked, broadcast_transitions.slots_of(uow, unlocked.id), command.step)
     broadcast = lock_any_broadcast(uow, command.broadcast_id)
     slots = broadcast_transitions.slots_of(uow, broadcast.id)

@@ -1,4 +1,4 @@
-"""`weelo doctor`: checks a running system, and sends the ordinary commands that repair what it finds."""
+"""`weelo doctor`: checks a running system, and with `--repair` sends the ordinary commands that repair what it finds."""
 
 from __future__ import annotations
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import sys
 
-# These errors mean that the machine lacks a resource. Any other OSError without a file name may be a defect of ours.
+# These errors mean that the machine lacks a resource, so they are reported in one line. Any other OSError without a
+# file name may be a defect of ours.
 SCARCE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -40,7 +41,7 @@ def expected(problem: Exception) -> str | None:
 
 
 def _refusal_of_the_system(problem: Exception) -> str | None:
-    """Return a line about what the operating system refuses; None if the problem has another cause."""
+    """Return the line for an error of the operating system, such as a full disk; None for any other problem."""
     from weelo_workers.standard_streams import CannotPrint
 
     if isinstance(problem, CannotPrint):

@@ -40,7 +40,7 @@ class HostName(click.ParamType[str]):
 
 
 class HttpUrl(click.ParamType[str]):
-    """The address of a running system."""
+    """The HTTP address of a running system."""
 
     name = "text"
 
@@ -68,12 +68,12 @@ class Utf8(click.ParamType[str]):
 
 
 def use_running_system(data_dir: Path, *variables: str) -> None:
-    """Set each of these variables, unless it is set already, to its value in the system that runs on the data dir."""
+    """Set those of these environment variables that are not set, as in the system that runs on the data dir."""
     from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import given, settings
 
-    # In production no value is taken from a data dir.
+    # In production values come from the environment only, never from a data dir.
     production = settings().weelo_env == "production"
     running = None if production else DataDir.at(data_dir).running()
     for variable in variables:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 _NAT64 = IPv6Network("64:ff9b::/96")
 # IPv6 addresses that are assigned on the public Internet (RFC 4291, section 2.4). Everything else is reserved.
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
-# The former anycast prefix of 6to4 relays (RFC 7526), which Python treats as public.
+# The former anycast prefix of 6to4 relays (RFC 7526). Python treats it as public, so it is refused separately.
 _6TO4_RELAYS = IPv4Network("192.88.99.0/24")
 
 

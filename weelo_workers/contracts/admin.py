@@ -1,4 +1,4 @@
-"""The contract of operators: broadcasts and transporters as an operator sees them, what does not move, and the audit log."""
+"""The contract of operators: broadcasts and transporters as an operator sees them, what is stuck, and the audit log."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ StatusFilter = Literal[
 
 
 class StuckBecause(DescribedEnum):
-    """Why something does not move although it should."""
+    """Why something is stuck: it does not change although it should."""
 
     PAST_DEADLINE = "past_deadline", "The broadcast is open although its deadline has passed."
     NO_EXPIRY_TIMER = "no_expiry_timer", "The broadcast is open, and no timer will expire it."
@@ -150,7 +150,7 @@ class BroadcastSummaryView(Wire):
 
 
 class PositionView(Wire):
-    """A position."""
+    """A position on the earth."""
 
     latitude: Annotated[float, Field(examples=[28.6139])]
     """The latitude in degrees, WGS 84."""
@@ -159,7 +159,7 @@ class PositionView(Wire):
 
 
 class DistanceSource(DescribedEnum):
-    """From where the distance of a transporter to a pickup is measured."""
+    """The position of a transporter from which the distance to a pickup is measured."""
 
     HEARTBEAT = "heartbeat", "From the position in the last heartbeat."
     UNKNOWN = "unknown", "No position is known, so offers are made without a distance."
@@ -224,7 +224,7 @@ class OpenOfferView(Wire):
 
 
 class AnswerKind(DescribedEnum):
-    """What came of a transporter's answer to an offer."""
+    """What a transporter's answer to an offer has led to."""
 
     ACCEPTED = "accepted", "The transporter got the trucks that it asked for."
     DECLINED = "declined", "The transporter declined."
@@ -268,11 +268,11 @@ class TransporterDetailsView(TransporterSummaryView):
     """The live assignments, newest first."""
 
 
-# --- what does not move ---------------------------------------------------------------------------------
+# --- what is stuck ------------------------------------------------------------------------------------------
 
 
 class StuckSubject(DescribedEnum):
-    """The kind of thing that does not move."""
+    """The kind of thing that is stuck."""
 
     BROADCAST = "broadcast", "A broadcast."
     ASSIGNMENT = "assignment", "An assignment."
@@ -283,12 +283,12 @@ class StuckSubject(DescribedEnum):
 
 
 class StuckView(Wire):
-    """Something that does not move, and what an operator can do."""
+    """Something that is stuck, and what an operator can do about it."""
 
     because: StuckBecause
-    """Why it does not move."""
+    """Why it is stuck."""
     subject: StuckSubject
-    """What does not move."""
+    """What is stuck."""
     subject_id: Annotated[UUID, Field(examples=["6f1c1b9e-3d52-4f0a-9c07-2b8d4b1f7a10"])] | None
     """Its id; null for a queue and for a check."""
     check: Annotated[str | None, Field(examples=["beat-not-sweeping"])]
@@ -298,7 +298,7 @@ class StuckView(Wire):
     broadcast_id: BroadcastId | None
     """The broadcast that it belongs to; null if it belongs to none."""
     since: Timestamp | None
-    """Since when it does not move; null if that is not known."""
+    """Since when it is stuck; null if that is not known."""
     detail: Annotated[str, Field(examples=["broadcasts.expire: 5 tries, ValueError: no such row"])]
     """What is known about it, in words."""
     remedy: Annotated[str, Field(examples=["Retry it with `weelo mailbox retry ID`."])]

@@ -228,7 +228,8 @@ class ExpireBroadcast(Command, name="broadcasts.expire", queue=TIMERS):
 class CatchUp(Command, name="broadcasts.catch_up"):
     """Offer a transporter the open broadcasts that they missed. Sent when they come online, or can take offers again.
 
-    `latitude`, `longitude`: their position, if presence may not have it yet. `again`: this is the second search.
+    `latitude`, `longitude`: their position, if presence may not have it yet. `again`: this command is the repetition
+    that an earlier CatchUp has sent.
     """
 
     transporter_id: UUID
@@ -273,8 +274,8 @@ class OfferPassedOver(Command, name="broadcasts.offer_passed_over", queue=FLEET,
 class ReofferBroadcast(Command, name="broadcasts.reoffer"):
     """Offer a reopened slot again to earlier recipients who could take it, and continue with the next step.
 
-    `new_round`: whether the rings start again. Then recipients for whom the system declined may be included
-    (`Offer.may_be_offered_again`).
+    `new_round`: whether the rings start again. In a new round, recipients for whom the system has declined are included
+    if `Offer.may_be_offered_again` is true.
     """
 
     broadcast_id: UUID
@@ -349,7 +350,7 @@ class RequestedVehicles(Wire):
 
 
 class BroadcastStateChanged(AboutBroadcast):
-    """The broadcast made a transition. The customer gets this event for each one."""
+    """The broadcast made a transition. The customer gets this event for each transition."""
 
     trucks_filled: TrucksFilled
     trucks_needed: TrucksNeeded
@@ -524,7 +525,10 @@ class CancelTruckResult(Wire):
 
 
 class TransitionDetails(Wire):
-    """Why and how a transition happened. Only the fields of this transition are present; there may be further ones."""
+    """Why and how a transition happened.
+
+    Only the fields of this transition are present. Later versions may add fields.
+    """
 
     model_config = ConfigDict(extra="allow")
 

@@ -32,8 +32,8 @@ class Audit:
     """How the audit log describes an operator's command.
 
     `subject`: the kind of object that the command is about, such as `broadcast`. `subject_id`, `reason`: the names of
-    the command's fields that contain the object's id and the operator's own words. A subject without an id of its own has
-    None; the details of the entry then name it.
+    the command's fields that contain the object's id and the operator's own words. `subject_id` is None if the object
+    has no id; the details of the entry then name the object.
     """
 
     subject: str
@@ -123,7 +123,7 @@ def priority_of(name: str) -> Priority:
 
 
 def audit_of(name: str) -> Audit | None:
-    """Return how the audit log describes the command of this name; None if it does not."""
+    """Return how the audit log describes the command of this name; None if the command is not recorded there."""
     command = REGISTRY.get(name)
     return command.audit if command else None
 

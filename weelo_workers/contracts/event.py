@@ -28,7 +28,7 @@ class Event(Wire):
     def __init_subclass__(
         cls, *, shared: bool = False, to: type[Recipients] | None = None, **kwargs: object
     ) -> None:
-        """Register a subclass. `shared`: the class is only a base of other events. `to`: the value of `recipients`."""
+        """Register a subclass. `shared`: the class is only a base of other events. `to`: sets `recipients`."""
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
         if to is not None:
             cls.recipients = to
@@ -37,7 +37,7 @@ class Event(Wire):
 
 
 class AboutBroadcast(Event, shared=True):
-    """Base of events about a broadcast. By `version` an app can tell which of two events is the newer one."""
+    """Base of events about a broadcast. Of two such events, the one with the higher `version` is the newer one."""
 
     broadcast_id: BroadcastId
     kind: BroadcastKind

@@ -48,8 +48,8 @@ CapacityKg = Annotated[
     int, Field(description="The load that the vehicle can carry, in kg; null if not known.", examples=[5000])
 ]
 
-# A transporter may change the availability this often in this time. Only a stuck button or a script causes more
-# changes.
+# A transporter may change the availability MAX_CHANGES times in CHANGES_WINDOW_SECONDS. Only a stuck button or a script
+# causes more changes.
 MAX_CHANGES = 10
 CHANGES_WINDOW_SECONDS = 300
 

@@ -22,7 +22,7 @@ Share = Annotated[float, Field(examples=[0.82])]
 
 
 class Spread(Wire):
-    """The median and the 95th percentile of a duration, over the requests that have it."""
+    """The median and the 95th percentile of a duration, over the requests for which it is known."""
 
     requests: Count
     """For how many requests it has happened."""

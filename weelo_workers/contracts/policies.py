@@ -72,7 +72,11 @@ class Area(Request):
 
 
 class PolicySettings(Request):
-    """The values that a version sets. A value that is left out, or null, is that of `default`, else that of the environment."""
+    """The values that a version sets.
+
+    A value that is left out or null is taken from the policy `default`. If that does not set the value either, the
+    system's setting applies.
+    """
 
     radius_steps_km: Annotated[policy_limits.RadiusStepsKm | None, Field(examples=[[10, 25, 50, 75]])] = None
     """The radius rings in km, growing. After them comes the last step."""

@@ -1,7 +1,7 @@
 """Recipients that cannot be derived from rows when an event is written, and are therefore given with it.
 
-Each class may be stored as JSON. Workers also write events that an earlier version has stored, so new fields need
-defaults.
+Objects of these classes may be stored as JSON, and a newer version reads what an earlier one has stored. So new fields
+need defaults.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class ToTransporter(Recipients):
 
 
 class ToDriver(Recipients):
-    """One driver: `driver_id`, or the present driver of the assignment if it is None."""
+    """One driver: `driver_id`, or if `driver_id` is None the present driver of the assignment."""
 
     driver_id: UUID | None = None
 

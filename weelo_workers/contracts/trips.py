@@ -147,7 +147,7 @@ class DriverDeclines(
 
 
 class GiveBack(Command, name="trips.give_back", rejects=(*OF_DRIVERS_ASSIGNMENTS, Code.INVALID_TRANSITION)):
-    """Give a truck back: it does not come, and its slot is searched for again. `role`: driver or transporter."""
+    """Give a truck back: it does not come, and its slot is offered again. `role`: driver or transporter."""
 
     assignment_id: UUID
     user_id: UUID
@@ -232,7 +232,7 @@ class GiveBackStalled(Watchdog, name="trips.give_back_stalled", queue=TIMERS):
 
 
 class ReportStalled(Watchdog, name="trips.report_stalled", queue=TIMERS):
-    """Timer: tell transporter and customer of a truck that does not arrive at the pickup, or waits there for long.
+    """Timer: tell transporter and customer of a truck that arrives too late at the pickup, or waits there too long.
 
     `status`: the status that is watched.
     """

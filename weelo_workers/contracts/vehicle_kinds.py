@@ -33,7 +33,7 @@ _UNITS = ("ft", "t", "wheeler")
 _NOISE = {"truck", "trucks", "lorry", "vehicle", "body", "type"}
 _WORD = re.compile(
     r"\d+(?:\.\d+)?|[^\W\d_]+"
-)  # \d: decimal digits of any script; NFKC has replaced full-width and superscript ones
+)  # \d also matches digits of other scripts; NFKC has turned full-width and superscript ones into ASCII
 _FEET_MARK = re.compile(r"(?<=\d)\s*['\u2019\u2032]")
 
 
@@ -114,7 +114,7 @@ class UnknownKind(ValueError):
 def _must_name_a_type(vehicle_type: str, info: ValidationInfo) -> str:
     """Check that the text contains a type of the catalogue, so that the error names this field and not the subtype.
 
-    Stored commands are not checked, as in `_must_be_known`.
+    Stored commands are not checked, because the type may have been removed from the catalogue since.
     """
     words = _words(vehicle_type)
     if not (info.context or {}).get("stored") and not set(TYPES) & set(words):

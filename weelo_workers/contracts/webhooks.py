@@ -58,7 +58,7 @@ def _check_url(url: str) -> str:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
         (host or "").encode("idna")
-    except ValueError:  # UnicodeError is a subclass of ValueError.
+    except ValueError:  # `encode` raises UnicodeError, which is a ValueError
         raise ValueError("must have a valid host and port") from None
     if parts.scheme not in ("http", "https") or not host or port == 0:
         raise ValueError("must be an address like https://example.com/weelo")
@@ -70,7 +70,8 @@ def _check_url(url: str) -> str:
 
 
 WebhookUrl = Annotated[
-    # Visible ASCII characters only: everything else has to be percent-encoded in a URL, and hosts as in DNS (punycode).
+    # Visible ASCII characters only: in a URL all others have to be percent-encoded, or in a host name encoded as
+    # punycode.
     str,
     StringConstraints(min_length=1, max_length=2_000, pattern=r"^[\x21-\x7e]+$"),
     AfterValidator(_check_url),
@@ -200,8 +201,8 @@ class SendTest(
 class DeliverWebhook(Command, name="webhooks.deliver", runs_in_background=True, priority=2):
     """Post the lines that a webhook has not received yet.
 
-    `lease`: this command was sent to be due when that lease ends, in case its holder crashes. `at_once`: end the pause
-    after a failed attempt, because the endpoint has accepted a test.
+    `lease`: the lease at whose end this command is due. If the holder of that lease has crashed, this command posts
+    instead. `at_once`: end the pause after a failed attempt, because the endpoint has accepted a test.
     """
 
     webhook_id: UUID

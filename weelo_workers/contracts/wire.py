@@ -39,7 +39,7 @@ def _without_nul(text: str) -> str:
 
 
 def _encodable(text: str) -> str:
-    # JSON escapes may contain a lone surrogate, which cannot be stored as UTF-8.
+    # JSON escapes may contain a lone surrogate. It is refused, because it cannot be stored as UTF-8.
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -55,7 +55,7 @@ def two_decimals(km: float) -> float:
 Timestamp = Annotated[
     datetime,
     PlainSerializer(rfc3339, return_type=str, when_used="json"),
-    # The serializer returns a text, whose format pydantic cannot know, so it is stated here.
+    # Pydantic knows that the serializer returns a text, but not the format of this text, so the format is stated here.
     WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-02-19T10:00:00.000Z"]}),
 ]
 DeviceTime = Annotated[
@@ -264,15 +264,16 @@ class Wire(BaseModel):
     """
 
     model_config = ConfigDict(
-        # Errors are logged with their text, and inputs are names, telephone numbers and places.
+        # The texts of errors are logged. They must not contain inputs, which may be names, telephone numbers and
+        # places.
         hide_input_in_errors=True,
         frozen=True,
         alias_generator=to_camel,
         populate_by_name=True,
         extra="ignore",
         use_attribute_docstrings=True,
-        # In requests a field with a default may be left out, so it is not required. Responses and events always contain
-        # it.
+        # Schemas of responses and events list fields with a default as required, because these fields are always there.
+        # In requests they may be left out.
         json_schema_serialization_defaults_required=True,
     )
 

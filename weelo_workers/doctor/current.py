@@ -1,4 +1,4 @@
-"""What checks find at present: the findings that beat stored in its last run, and those that any process can see."""
+"""What checks find at present: the findings that beat stored in its last run, and those of four checks that run now."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SEEN_HERE = frozenset({"database", "beat-not-sweeping", "worker-not-consuming"}
 class Finding:
     """What a check has found. `detail`: one line per finding.
 
-    `checked_at`: when beat ran it; None if it ran just now.
+    `checked_at`: when beat ran the check; None if the check ran just now.
     """
 
     check: str
@@ -43,7 +43,7 @@ class Finding:
 
     @property
     def remedy(self) -> str:
-        """What to do about the finding. For a check that only another version has, it refers to the runbook."""
+        """What to do about the finding. If only another version has the check, the text refers to the runbook."""
         known = CHECKS.get(self.check)
         return known.remedy if known else "see the runbook"
 

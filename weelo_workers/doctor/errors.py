@@ -14,6 +14,6 @@ def of_database(error: DBAPIError) -> str:
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error that is not empty, without the name of its class."""
+    """Return the first non-empty line of an error's text, without the name of the error's class."""
     text = str(error.orig) if isinstance(error, DBAPIError) else str(error)
     return next((line for line in text.splitlines() if line.strip()), type(error).__name__)

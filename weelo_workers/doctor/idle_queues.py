@@ -17,7 +17,7 @@ AFTER_SECONDS = 15.0
 
 
 class IdleQueueLog:
-    """Stores since when queues have not been consumed, and logs the changes."""
+    """Stores since when each queue has not been consumed, and logs the changes."""
 
     def __init__(self) -> None:
         self._idle_since: dict[Queue, float] = {}
@@ -38,6 +38,6 @@ class IdleQueueLog:
                 log.warning("%s; beat executes its commands one by one", why)
 
     def forget(self) -> None:
-        """Discard the beginnings of idle times that are not logged yet: an outage of the database explains these."""
+        """Discard the idle times that are not logged yet. Called in an outage of the database, which explains them."""
         for queue in self._idle_since.keys() - self._logged:
             del self._idle_since[queue]

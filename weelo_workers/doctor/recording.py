@@ -72,8 +72,9 @@ def run_once(
     """Run the checks that are due, store their results and return them; None if another process runs them.
 
     `pause`: the minimum number of seconds since the last run. A check that could not be run keeps its earlier result.
-    `failed_at`: when (monotonic clock) this process could not run a check; this function updates it. So a check that
-    reads whole tables is not repeated before its usual time, even if it was too slow to give a result.
+    `failed_at`: for each check that this process could not run, the time of that attempt (monotonic clock). This
+    function updates it. So a check that reads whole tables is not repeated before its usual time, even if it was too
+    slow to give a result.
     """
     failed_at = {} if failed_at is None else failed_at
     with engine.begin() as connection:

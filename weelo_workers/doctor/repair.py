@@ -34,7 +34,7 @@ MAX_ROWS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Repairs:
-    """What repairs use. `sweep` sweeps once and returns how many overdue commands it took up."""
+    """What repairs use. `sweep`: sweeps once and returns the number of overdue commands that it found."""
 
     engine: Engine
     waker: Waker
@@ -71,7 +71,7 @@ def _send(using: Repairs, commands: Sequence[Command]) -> Iterable[str]:
     with using.engine.begin() as connection:
         ids = [mailbox.send(connection, command) for command in commands]
     for command_id, command in zip(ids, commands, strict=True):
-        with suppress(BrokerUnavailable):  # without a wake-up, the sweep executes the command
+        with suppress(BrokerUnavailable):  # if no wake-up can be sent, the sweep executes the command
             using.waker.wake(WakeUp(command_id, command.name, command.queue))
         about = ", ".join(f"{field}={value}" for field, value in _ids(command).items())
         yield f"sent {command.name} {command_id} ({about})"
@@ -97,7 +97,10 @@ def _broken(connection: Connection, invariant: str) -> list[UUID]:
 
 
 def _set_timers(using: Repairs, result: Result) -> Iterable[str]:
-    """Send the timers of assignments without one. A truck with goods on board has none: an admin ends its trip."""
+    """Send a timer for each assignment that lacks it.
+
+    No timer exists for a truck with goods on board: an operator ends such a trip.
+    """
     with using.engine.connect() as connection:
         found = connection.execute(_ASSIGNMENTS, {"ids": _broken(connection, result.check.name)}).all()
     commands: list[Command] = []

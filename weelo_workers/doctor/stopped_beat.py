@@ -44,7 +44,7 @@ class StoppedBeatLog:
 
 def start_watching() -> None:
     """Start a thread that checks every few seconds whether beat sweeps, for as long as the process runs."""
-    # A connection of its own: the thread may wait for a database that hangs.
+    # The thread has a connection of its own, because it may wait for a database that hangs.
     engine = connect(
         settings().database_url, pool_size=1, isolation="AUTOCOMMIT", sandbox=settings().is_sandbox
     )
@@ -58,7 +58,7 @@ def _watch(engine: Engine) -> None:
             with forking.delayed(), engine.connect() as connection:
                 seconds = seconds_since_sweep(connection)
         except DATABASE_ERRORS:
-            pass  # the database's outage is logged elsewhere, and explains why beat does not sweep
+            pass  # an outage of the database explains why beat does not sweep, and is logged elsewhere
         else:
             seen.note(seconds)
         time.sleep(LOOK_EVERY_SECONDS)

@@ -20,9 +20,9 @@ from weelo_workers.presence_sync import sync_after_commit
 def set_availability_by_operator(command: SetAvailabilityByOperator, uow: UnitOfWork) -> AvailabilityView:
     """Store whether the transporter is to get offers, and notify the transporter of a change.
 
-    The limit on the transporter's own changes does not apply. Raises Rejected: TRANSPORTER_NOT_FOUND,
-    TRANSPORTER_SILENT if the transporter is to be put online and its app cannot be reached, also if the transporter
-    already wants offers.
+    The limit on the transporter's own changes does not apply. Raises Rejected: TRANSPORTER_NOT_FOUND, or
+    TRANSPORTER_SILENT if the transporter is to be put online while their app cannot be reached. TRANSPORTER_SILENT is
+    also raised if the row already says that they want offers.
     """
     # Redis is read before the lock is taken, so that matching does not wait for Redis.
     reachable = not command.is_available or command.is_connected or _is_reachable(command)
@@ -32,8 +32,8 @@ def set_availability_by_operator(command: SetAvailabilityByOperator, uow: UnitOf
     uow.session.execute(insert(Transporter).values(id=command.transporter_id).on_conflict_do_nothing())
     transporter = uow.lock(Transporter, command.transporter_id)
     assert transporter is not None
-    # A transporter who wants offers but whose app is silent gets none. A success would hide that the app has to be
-    # opened.
+    # A transporter whose app sends no heartbeats gets no offers, even if they want them. A success would hide that the
+    # app has to be opened.
     if not reachable:
         raise Rejected(Code.TRANSPORTER_SILENT)
     if transporter.is_available == command.is_available:

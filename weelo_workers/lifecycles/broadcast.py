@@ -35,7 +35,7 @@ REOPEN_SOME = LIFECYCLE.transition(
     "reopen_some", when={*_CAN_LOSE_A_TRUCK}, to=S.PARTIALLY_FILLED, by=_LOST_BY
 )
 REOPEN_ALL = LIFECYCLE.transition("reopen_all", when={*_CAN_LOSE_A_TRUCK}, to=S.ACTIVE, by=_LOST_BY)
-# The slot of a lost truck is not offered again, so the broadcast continues without that truck.
+# The following transitions are for a lost truck whose slot is not offered again: the broadcast continues without it.
 LOSE_TRUCK = LIFECYCLE.transition(
     "lose_truck", when={S.FULLY_FILLED}, to=S.FULLY_FILLED, by=_LOST_OR_ENDED_BY
 )

@@ -7,7 +7,8 @@ from math import asin, atan, cos, pi, radians, sin, sqrt, tan
 # The WGS 84 ellipsoid.
 _EQUATOR_KM = 6378.137
 _FLATTENING = 1 / 298.257223563
-# The radius of the sphere that the haversine formula uses, and the largest factor between its distances and real ones.
+# The radius of the sphere in the haversine formula, and the largest factor between distances by that formula and real
+# ones.
 SPHERE_KM = 6371.0
 SPHERE_ERROR = 1.01
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from weelo_workers.lifecycles.reach import Reach
 
-# After this many doublings a portion covers every transporter that one Redis can index.
+# After this many doublings a portion covers every transporter that one Redis can index, so it is not doubled again.
 _MOST_DOUBLINGS = 12
 
 

@@ -47,8 +47,8 @@ class StepLimits:
     """How many offers a step makes.
 
     `at_most`: the largest number. `soft_cap`: transporters with this many open offers wait (None: no soft cap).
-    `fill_to`: the step is thin if fewer transporters than this are below the soft cap. Transporters at the cap then
-    fill it up to this number, and at least to one.
+    `fill_to`: if fewer transporters than this are below the soft cap, transporters at the soft cap get offers too,
+    until the step has made this many offers, and at least one.
     """
 
     at_most: int
@@ -58,7 +58,7 @@ class StepLimits:
 
 @dataclass(frozen=True, slots=True)
 class Choice(Generic[One]):
-    """The transporters of a step: those who get the offer, those behind `at_most`, and those at the soft cap. All in order."""
+    """The transporters of a step, in order: those who get the offer, those above `at_most`, those at the soft cap."""
 
     chosen: list[One]
     next_step: list[One]
@@ -68,14 +68,14 @@ class Choice(Generic[One]):
 def in_order(contenders: Sequence[One]) -> list[One]:
     """Return the transporters in the order in which they get an offer.
 
-    Transporters at an unknown distance come last, those with the fewest open offers first. Otherwise a surge in one town
-    would fill the lists of transporters in other towns.
+    Transporters at an unknown distance come last. Among them, those with the fewest open offers come first: otherwise a
+    surge in one town would fill the lists of transporters in other towns.
     """
     return sorted(contenders, key=_rank)
 
 
 def choose(contenders: Sequence[One], limits: StepLimits) -> Choice[One]:
-    """Return which of the transporters a step offers to, and why the others wait."""
+    """Return which of the transporters get the offer in this step, and why the others wait."""
     ordered = in_order(contenders)
     cap = limits.soft_cap
     below = [each for each in ordered if cap is None or each.open_offers < cap]

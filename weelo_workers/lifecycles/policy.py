@@ -54,5 +54,5 @@ class Policy:
         return {_KEYS[name]: value for name, value in asdict(self).items()}
 
 
-# A command reads its broadcast's policy several times, so the keys are made once.
+# A command reads its broadcast's policy several times, so the names in camel case are computed once.
 _KEYS = {field.name: to_camel(field.name) for field in fields(Policy)}

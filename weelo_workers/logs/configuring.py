@@ -19,9 +19,11 @@ log = logging.getLogger(__name__)
 OWN = ("weelo_workers", "weelo_api", "weelo_demo")
 # At INFO these loggers report events of the process: that it has started, is connected again, or ends.
 OF_PROCESSES = ("celery", "gunicorn")
-# These loggers write two lines for each message. They are not needed, because the bus logs one line for each command.
+# These loggers write two lines for each message. Such lines are not needed, because the bus logs one line for each
+# command.
 OF_MESSAGES = ("celery.worker.strategy", "celery.app.trace")
-# These processes print an error of their own if a server cannot be reached, so outages are not logged as well.
+# These processes print an error of their own if a server cannot be reached, so a log line about the outage would only
+# repeat it.
 REPORT_OUTAGES_THEMSELVES = ("up", "cli")
 
 
@@ -95,7 +97,8 @@ def _format() -> LogFormat:
 
 
 def _to_standard_error(line: str) -> None:
-    # One call per line, so that lines of forked processes do not mix. `sys.stderr` may be replaced at any time.
+    # One call per line, so that lines of forked processes do not mix. `sys.stderr` is looked up for each line, because
+    # it may be replaced at any time.
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 

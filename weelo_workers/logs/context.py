@@ -30,7 +30,7 @@ def restore(token: Token[Fields]) -> None:
 
 
 def clear() -> None:
-    """Remove all fields, at the end of the work of a thread that goes on with other work."""
+    """Remove all fields. Called when a thread has ended one piece of work and will begin another."""
     _bound.set(_NONE)
 
 

@@ -86,8 +86,8 @@ def json_line(
         **fields,
         **({"exception": exception} if exception else {}),
     }
-    # `to_json` can write UUIDs, and raises ValueError for a surrogate, which UTF-8 cannot encode. `json.dumps` escapes
-    # it.
+    # `to_json` can write UUIDs, but raises ValueError for a surrogate, which UTF-8 cannot encode. Then `json.dumps` is
+    # used, which escapes surrogates.
     try:
         return to_json(line, fallback=str).decode()
     except ValueError:
@@ -154,7 +154,7 @@ def _visible(text: str) -> str:
     return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
-# The last result is cached, because most lines of a busy process have the same second as the line before.
+# The last result is cached, because a busy process writes many lines in the same second.
 @lru_cache(maxsize=1)
 def _utc(second: int) -> str:
     return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
@@ -162,6 +162,6 @@ def _utc(second: int) -> str:
 
 @lru_cache(maxsize=1)
 def _local(second: int) -> tuple[str, str]:
-    """Return the time and the zone of this machine."""
+    """Return this time in the time zone of this machine, and the zone's offset from UTC."""
     at = datetime.fromtimestamp(second, UTC).astimezone()
     return f"{at:%Y-%m-%d %H:%M:%S}", f"{at:%z}"

@@ -49,7 +49,7 @@ class Outage:
 
     def answered(self) -> float | None:
         """Record that the server has answered. Return the length of the outage in seconds; None if there was none."""
-        if self._since is None:  # This usual case needs no lock.
+        if self._since is None:  # there is usually no outage, and then no lock is taken
             return None
         with self._lock:
             since, self._since = self._since, None

@@ -1,1 +1,1 @@
-"""Market figures: the definitions of what they count, the counters, and the counting of each command's transitions."""
+"""Market figures: what they count, their counters, and the code that counts the transitions of each command."""

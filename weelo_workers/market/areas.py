@@ -13,7 +13,7 @@ AREA_OF = f"COALESCE(b.policy_scope, '{DEFAULT_SCOPE}')"
 
 
 def area_of(broadcast: Broadcast) -> str:
-    """Return the name of the area of this broadcast. A broadcast from before policies is in the area `default`."""
+    """Return the name of the area of this broadcast. A broadcast that is older than policies is in the area `default`."""
     return broadcast.policy_scope or DEFAULT_SCOPE
 
 

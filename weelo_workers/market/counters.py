@@ -6,7 +6,7 @@ from weelo_workers.contracts.vehicle_kinds import TYPES
 from weelo_workers.lifecycles.policy import DEFAULT_SCOPE
 from weelo_workers.metrics.counters import IN_THIS_PROCESS
 
-# The rings follow each other every 15 s, and a broadcast is open for 2 minutes, by default.
+# The bounds of the histograms fit the defaults: a ring every 15 s, and a broadcast that is open for 2 minutes.
 _SEARCH = (
     2.5,
     5.0,
@@ -72,10 +72,12 @@ SECONDS_TO_FULL = _histogram(
 
 
 def initialize() -> None:
-    """Create these series of the area `default` with the value zero. Called when a process that executes commands starts.
+    """Create these series of the area `default` with the value zero.
 
-    Then a ratio such as won to asked has a value even before the first slot is won. Series of other areas begin with
-    their first request.
+    Called when a process that executes commands starts.
+
+    Then a ratio, such as slots won to slots asked for, has a value even before the first slot is won. Series of other
+    areas begin with their first request.
     """
     for vehicle_type in TYPES:
         for counter in (REQUESTS, SLOTS_ASKED, DRIVER_TIMEOUTS):

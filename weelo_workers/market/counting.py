@@ -60,7 +60,10 @@ class Count(NamedTuple):
 
 
 class Transaction:
-    """The transitions of one command, with the broadcasts and slots to which they belong: the argument of the rules."""
+    """The transitions of one command, with their broadcasts and slots.
+
+    The functions in `COUNTED` get it as an argument.
+    """
 
     def __init__(self, uow: UnitOfWork) -> None:
         self._uow = uow
@@ -169,7 +172,10 @@ def _given_back(row: Assignment, record: dict[str, Any], transaction: Transactio
 def _replacement_declined(
     row: Assignment, record: dict[str, Any], transaction: Transaction
 ) -> Iterator[Count]:
-    """Count a truck given back because its new driver declined or did not answer. No answer also counts as a time-out."""
+    """Count that a truck was given back, because its new driver declined or did not answer.
+
+    A missing answer also counts as a time-out.
+    """
     if _code(record) == SystemReason.DRIVER_TIMEOUT:
         yield Count(counters.DRIVER_TIMEOUTS, transaction.kind_of(row))
     yield from _given_back(row, record, transaction)
@@ -202,13 +208,13 @@ COUNTED: dict[tuple[str, str], Rule] = {
 
 NOT_COUNTED: frozenset[tuple[str, str]] = frozenset(
     {
-        # Not counted: the transitions of the broadcast's slots, each of which expires or is cancelled, are counted
-        # instead.
+        # Not counted: these transitions end a broadcast. Its slots expire or are cancelled, and the slots' transitions
+        # are counted instead.
         ("broadcast", broadcasts.EXPIRE.name),
         ("broadcast", broadcasts.CANCEL.name),
         ("broadcast", broadcasts.LAPSE.name),
         ("broadcast", broadcasts.CANCEL_LAST_TRUCK.name),
-        # Not counted: the transition of the lost assignment is counted instead.
+        # Not counted: a truck was lost, and the transition of its assignment is counted instead.
         ("broadcast", broadcasts.REOPEN_SOME.name),
         ("broadcast", broadcasts.REOPEN_ALL.name),
         ("broadcast", broadcasts.LOSE_TRUCK.name),
@@ -248,7 +254,7 @@ NOT_COUNTED: frozenset[tuple[str, str]] = frozenset(
 
 @observes_outcomes
 def count(uow: UnitOfWork, refusal: Rejected | None) -> Callable[[], None] | None:
-    """Return the function that counts what this command has done; None if no figure changes. No statement is executed."""
+    """Return the function that counts what this command has done; None if no figure changes. Executes no SQL."""
     found = list(_transitions(uow) if refusal is None else _rejection(uow, refusal))
     if not found:
         return None

@@ -20,7 +20,9 @@ def allocate(
     *,
     partial: bool,
 ) -> list[Allocation]:
-    """Return each truck with the slot that it names, or with the first slot of its kind in `to_take`.
+    """Return each truck with the slot that it names, or else with the first open slot of its kind.
+
+    `to_take`: the open slots.
 
     All trucks get a slot, or with `partial` as many as possible. Raises Rejected with the reason:
     TRUCK_REQUEST_NOT_FOUND, VEHICLE_TYPE_MISMATCH, REQUEST_ALREADY_TAKEN or NOT_ENOUGH_AVAILABLE.

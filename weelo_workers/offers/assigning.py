@@ -40,7 +40,8 @@ def assign(
     """Insert an assignment for each allocation, set the drivers' answer timers, and publish the result.
 
     `slots`, `assignments`: all slots and all assignments of the broadcast. `ring`: the ring of the offer to this
-    transporter. `keeps_out_others`: the answer of `keeps_out_any`, if it was read already.
+    transporter. `keeps_out_others`: whether a transporter with an offer of this broadcast had no room for another
+    broadcast (None: not read yet).
     """
     if len(allocations) == sum(slot.status in slot_lifecycle.OPEN for slot in slots):
         # This query comes first, because a query after a change makes the unit of work write that change with a

@@ -20,9 +20,9 @@ from weelo_workers.queries.open_offers import open_offers_of
 def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
     """Mark the offer as declined, and release the transporter's hold on the broadcast.
 
-    If all transporters with the offer have declined it now, the next step follows at once. The broadcast's lock makes
-    one of them the last one. Declining again, or after the broadcast has ended, succeeds. Raises
-    Rejected(BROADCAST_NOT_FOUND) if the caller has no offer.
+    If all transporters with the offer have declined it now, the next step follows at once. Such commands run one after
+    another, under the broadcast's lock, so exactly one of them is the last. Declining again, or after the broadcast has
+    ended, succeeds. Raises Rejected(BROADCAST_NOT_FOUND) if the caller has no offer.
     """
     locked = lock_offer_to_decline(uow, command.broadcast_id, command.transporter_id)
     broadcast, offer = locked.broadcast, locked.offer
@@ -41,8 +41,9 @@ def decline(command: DeclineOffer, uow: UnitOfWork) -> DeclineResult:
             why=broadcast_transitions.reason_details(command.reason_code, command.reason),
         )
         if locked.is_kept_out or not had_room:
-            # The transporter now has room for broadcasts that were not offered to them while their list was full. By the
-            # cap of another policy it may have been full although this broadcast's cap left room.
+            # The transporter now has room for broadcasts that were not offered to them while their list was full.
+            # `is_kept_out` is checked as well, because caps differ between policies: the list may have been full for
+            # another broadcast and not for this one.
             uow.send(CatchUp(transporter_id=command.transporter_id))
         uow.after_commit(partial(presence.unmark_full, command.transporter_id))
         if not locked.others_may_take_it:

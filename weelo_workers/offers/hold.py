@@ -109,7 +109,7 @@ def _until(uow: UnitOfWork, broadcast: Broadcast, offer: Offer) -> datetime:
     """Return when a new hold ends. Raises Rejected(HOLD_EXPIRED) if an earlier hold on this broadcast has run out.
 
     The new hold ends no later than the transporter's released hold would have ended, so no time is gained by releasing
-    a hold and holding again. Holds from before the offer was made again, in an earlier round, do not count.
+    a hold and holding again. Holds of an earlier round, from before the offer was made again, do not count.
     """
     before = uow.session.scalars(
         select(Hold).where(

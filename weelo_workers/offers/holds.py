@@ -61,9 +61,10 @@ def reopen_slots(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckReq
     """Move held slots back to the state `searching`.
 
     Transporters who came within reach during the hold have no offer. Usually the next ring or one of their heartbeats
-    causes an offer. In the last step neither is certain, so the command for one more portion is sent, which makes
-    offers only to transporters without one. If a round has not begun because all slots were on hold, the same command
-    begins it. In step 0 heartbeats cause no offers, so the contracted transporters without an offer are looked for.
+    causes an offer. In the last step neither is certain, so the command for one more portion is sent. It makes offers
+    only to transporters without one. If a round has not begun because all slots were on hold, the same command begins
+    it. In step 0 heartbeats cause no offers, so a command offers the broadcast to the contracted transporters without
+    an offer.
     """
     uow.advance_all(slots, slot_lifecycle.RELEASE)
     if slots and broadcast.is_for_contracted:

@@ -107,7 +107,8 @@ def continue_without(
             expired = BookingExpired(**broadcast_header(broadcast), reason=ExpiredBecause.NOBODY_ACCEPTED)
             uow.publish(expired, with_trucks)
         case _:
-            # The number stays 1 if an expired broadcast loses its last truck, because no broadcast needs 0 trucks.
+            # Every broadcast needs at least 1 truck, so `trucks_needed` stays 1 when an expired broadcast loses its
+            # last truck.
             broadcast_transitions.advance_and_announce(
                 uow,
                 broadcast,

@@ -1,4 +1,4 @@
-"""Handler: a driver or a transporter gives a truck back, and its slot is searched for again."""
+"""Handler: a driver or a transporter gives a truck back, and another truck is searched for."""
 
 from __future__ import annotations
 

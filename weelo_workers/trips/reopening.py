@@ -113,7 +113,10 @@ def _has_another_truck(uow: UnitOfWork, slot: TruckRequest, assignment: Assignme
 def _decline_for_fleet(
     uow: UnitOfWork, assignment: Assignment, rule: ReofferRule, reason_code: ReasonCode | None
 ) -> None:
-    """Decline the offer on behalf of the fleet. If it is declined already, only `may_be_offered_again` can become false."""
+    """Decline the offer on behalf of the fleet, and store whether it may be offered again.
+
+    For an offer that is declined already, this is stored only if the answer is no.
+    """
     offer = uow.session.get(Offer, (assignment.broadcast_id, assignment.transporter_id))
     if offer is None:
         return
@@ -166,6 +169,6 @@ def _reopen(
     uow.publish(TrucksRemainingUpdate(**broadcast_header(broadcast), trucks_remaining=len(searching(slots))))
     uow.send(ReofferBroadcast(broadcast_id=broadcast.id, truck_request_id=slot.id, new_round=rule.new_round))
     if rule.new_round:
-        # A new timer is set, because that of the old deadline may have run already.
+        # A new timer is set, because the timer of the old deadline may have run already.
         uow.send(ExpireBroadcast(broadcast_id=broadcast.id), at=until)
     return True

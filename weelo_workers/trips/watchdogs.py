@@ -13,7 +13,7 @@ from weelo_workers.ownership import lock_assignment
 
 
 def watch_start(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment) -> None:
-    """Set the first timer after the driver has accepted: the reminder, or if there is none the limit for the start."""
+    """Set the first timer after the driver has accepted: the reminder or, without reminders, the start limit."""
     limit, reminder = broadcast.policy.start_limit_seconds, broadcast.policy.start_reminder_seconds
     if reminder and (not limit or reminder < limit):
         uow.send(
@@ -42,7 +42,7 @@ def watch_start_limit(
 
 
 def watch_pickup(uow: UnitOfWork, broadcast: Broadcast, assignment: Assignment) -> None:
-    """Set the timer for the way to the pickup or for the wait there, if the assignment has one of these statuses."""
+    """Set the timer that watches a truck on its way to the pickup or waiting there. Do nothing in any other status."""
     if seconds := seconds_before_report(broadcast.policy, AssignmentStatus(assignment.status)):
         uow.send(
             ReportStalled(

@@ -488,7 +488,7 @@ export interface components {
         BroadcastKind: "booking" | "order";
         /**
          * BroadcastStateChanged
-         * @description The broadcast made a transition. The customer gets this event for each one.
+         * @description The broadcast made a transition. The customer gets this event for each transition.
          */
         BroadcastStateChanged: {
             /**

@@ -1658,7 +1658,7 @@ export interface components {
             status: "ok";
         };
         /**
-         * @description What came of a transporter's answer to an offer.
+         * @description What a transporter's answer to an offer has led to.
          *
          *     - `accepted`: The transporter got the trucks that it asked for.
          *     - `declined`: The transporter declined.
@@ -2525,7 +2525,7 @@ export interface components {
          */
         DisabledReason: "owner" | "gone" | "failing";
         /**
-         * @description From where the distance of a transporter to a pickup is measured.
+         * @description The position of a transporter from which the distance to a pickup is measured.
          *
          *     - `heartbeat`: From the position in the last heartbeat.
          *     - `unknown`: No position is known, so offers are made without a distance.
@@ -3583,7 +3583,12 @@ export interface components {
              */
             version: number;
         };
-        /** @description The values that a version sets. A value that is left out, or null, is that of `default`, else that of the environment. */
+        /**
+         * @description The values that a version sets.
+         *
+         *     A value that is left out or null is taken from the policy `default`. If that does not set the value either, the
+         *     system's setting applies.
+         */
         PolicySettings: {
             /**
              * @description How long a booking or an order stays open, in seconds.
@@ -3798,7 +3803,7 @@ export interface components {
              */
             version: number;
         };
-        /** @description A position. */
+        /** @description A position on the earth. */
         PositionView: {
             /**
              * @description The latitude in degrees, WGS 84.
@@ -4123,7 +4128,7 @@ export interface components {
              */
             vehicleType?: string | null;
         };
-        /** @description The median and the 95th percentile of a duration, over the requests that have it. */
+        /** @description The median and the 95th percentile of a duration, over the requests for which it is known. */
         Spread: {
             /**
              * @description The median in seconds; null if it has happened for none.
@@ -4142,7 +4147,7 @@ export interface components {
             requests: number;
         };
         /**
-         * @description Why something does not move although it should.
+         * @description Why something is stuck: it does not change although it should.
          *
          *     - `past_deadline`: The broadcast is open although its deadline has passed.
          *     - `no_expiry_timer`: The broadcast is open, and no timer will expire it.
@@ -4159,7 +4164,7 @@ export interface components {
          */
         StuckBecause: "past_deadline" | "no_expiry_timer" | "parked_command" | "failing_command" | "overdue_timer" | "idle_assignment" | "failing_webhook" | "waiting_webhook" | "late_queue" | "queue_without_worker" | "failing_check";
         /**
-         * @description The kind of thing that does not move.
+         * @description The kind of thing that is stuck.
          *
          *     - `broadcast`: A broadcast.
          *     - `assignment`: An assignment.
@@ -4170,9 +4175,9 @@ export interface components {
          * @enum {string}
          */
         StuckSubject: "broadcast" | "assignment" | "command" | "webhook" | "queue" | "check";
-        /** @description Something that does not move, and what an operator can do. */
+        /** @description Something that is stuck, and what an operator can do about it. */
         StuckView: {
-            /** @description Why it does not move. */
+            /** @description Why it is stuck. */
             because: components["schemas"]["StuckBecause"];
             /**
              * @description The broadcast that it belongs to; null if it belongs to none.
@@ -4200,11 +4205,11 @@ export interface components {
              */
             remedy: string;
             /**
-             * @description Since when it does not move; null if that is not known.
+             * @description Since when it is stuck; null if that is not known.
              * @example 2026-02-19T10:00:00.000Z
              */
             since: string | null;
-            /** @description What does not move. */
+            /** @description What is stuck. */
             subject: components["schemas"]["StuckSubject"];
             /**
              * @description Its id; null for a queue and for a check.
@@ -4281,7 +4286,11 @@ export interface components {
              */
             version: number;
         };
-        /** @description Why and how a transition happened. Only the fields of this transition are present; there may be further ones. */
+        /**
+         * @description Why and how a transition happened.
+         *
+         *     Only the fields of this transition are present. Later versions may add fields.
+         */
         TransitionDetails: {
             /**
              * @description The id of the driver who replaced another one.

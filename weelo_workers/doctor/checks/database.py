@@ -58,7 +58,7 @@ def database_refuses_writes(examination: Examination) -> Iterator[str]:
 def database_settings(examination: Examination) -> Iterator[str]:
     """Find settings that break nothing now and will cause failures later."""
     with examination.database() as connection:
-        # The examination has changed statement_timeout. The check has to see the usual value.
+        # The examination has changed statement_timeout. It is reset, because the check has to see the usual value.
         connection.execute(text("RESET statement_timeout"))
         yield from (f"database: {line}" for line in server.shortcomings(connection))
 
@@ -139,7 +139,7 @@ def _replica(connection: Connection, examination: Examination) -> Iterator[str]:
     with (
         suppress(DBAPIError),
         examination.database() as primary,
-    ):  # the check `database` reports an unusable primary
+    ):  # an unusable primary is a finding of the check `database`, not of this one
         faults = list(replica.faults(connection, primary))
         yield from faults
         if faults or not is_at_head(primary):

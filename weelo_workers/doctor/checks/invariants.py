@@ -24,7 +24,11 @@ REPAIR = "`weelo doctor --repair` sends the command that is missing"
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """An invariant. `finding`: its sentence, in which `{n}` is the number of rows that break it. `query`: their ids."""
+    """An invariant.
+
+    `finding`: the text of its finding, in which `{n}` is the number of rows that break the invariant. `query`: the SQL
+    query that returns the ids of these rows.
+    """
 
     name: str
     finding: str
@@ -38,7 +42,7 @@ class Invariant:
         return number
 
     def find(self, examination: Examination) -> Iterator[str]:
-        """Yield one line if there are such rows."""
+        """Yield one line if any row breaks the invariant."""
         with examination.database() as connection:
             if count := self.count(connection):
                 yield "invariant: " + self.finding.format(n=count)

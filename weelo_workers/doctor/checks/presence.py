@@ -15,7 +15,9 @@ from weelo_workers.presence import kinds_as_stored, overview
 from weelo_workers.queries.fleets import fleet_availability
 
 SAMPLE = 500
-AGAIN_AFTER_SECONDS = 1.0  # Presence is written some milliseconds after the commit of the rows.
+# Presence is written some milliseconds after the commit of the rows. So a difference counts only if it is still there
+# after this time.
+AGAIN_AFTER_SECONDS = 1.0
 
 
 @check(
@@ -32,7 +34,7 @@ def presence_differs(examination: Examination) -> Iterator[str]:
 
 def differing(examination: Examination) -> list[UUID]:
     """Return the transporters of a random sample whose presence and rows differ, and still differ after a second."""
-    with suppress(RedisError):  # the check `redis` reports an unavailable Redis
+    with suppress(RedisError):  # an unavailable Redis is a finding of the check `redis`, not of this one
         suspects = _differing(examination, overview.sample(SAMPLE))
         if suspects:
             time.sleep(AGAIN_AFTER_SECONDS)

@@ -19,7 +19,8 @@ from weelo_workers.messaging.worker_heartbeats import Consumption, consumption
 from weelo_workers.models.engine import DATABASE_ERRORS
 from weelo_workers.queries.health import seconds_since_sweep
 
-# Beat sends a message to each queue from which no message was consumed for five seconds.
+# Beat sends a message to each queue from which no message was consumed for five seconds. So even without commands, no
+# queue with a working worker is idle for this long.
 CONSUMED_LIMIT_SECONDS = 20.0
 
 
@@ -29,7 +30,7 @@ CONSUMED_LIMIT_SECONDS = 20.0
 )
 def worker_not_consuming(examination: Examination) -> Iterator[str]:
     """Find queues whose worker is missing or stopped, or whose child processes accept no messages."""
-    with suppress(RedisError):  # the check `redis` reports an unavailable Redis
+    with suppress(RedisError):  # an unavailable Redis is a finding of the check `redis`, not of this one
         yield from idle_queues(consumption(), is_probed=_sweeps(examination))
 
 
@@ -50,14 +51,17 @@ def idle_queues(seen: Mapping[Queue, Consumption], *, is_probed: bool) -> Iterat
     remedy="restart beat, or start it; without it lost messages and late timers are not executed",
 )
 def beat_not_sweeping(examination: Examination) -> Iterator[str]:
-    """Find out whether no process of beat has swept lately."""
+    """Find a beat that has not swept lately, or has never swept."""
     with examination.database() as connection:
         if line := late_sweep(seconds_since_sweep(connection)):
             yield line
 
 
 def late_sweep(seconds: float | None) -> str | None:
-    """Return the finding for a last sweep that was this long ago (None: never); None if it was recent enough."""
+    """Return the finding about beat's last sweep; None if the sweep was recent enough.
+
+    The argument is the number of seconds since that sweep; None if there was none.
+    """
     if seconds is None:
         return "beat: it has never swept"
     return f"beat: it has not swept for {seconds:.0f} s" if seconds > late_after_seconds() else None

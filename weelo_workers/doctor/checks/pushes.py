@@ -1,4 +1,4 @@
-"""Check of the pushes by what FCM has answered lately."""
+"""The check of pushes, which reads FCM's latest answers."""
 
 from __future__ import annotations
 

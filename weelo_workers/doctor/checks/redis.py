@@ -65,7 +65,8 @@ def unfit(variable: str, client: Redis) -> Iterator[str]:
     try:
         about: Any = client.info("replication") | client.info("cluster")
     except ResponseError:
-        about = {}  # Some managed services do not permit INFO.
+        # Some managed services do not permit INFO. Then it is not checked whether Redis is a replica or a cluster.
+        about = {}
     presence = variable == "REDIS_URL"
     broker = not presence or settings().broker_url == settings().redis_url
     if missing := missing_right(client, presence=presence, broker=broker):
