@@ -49,7 +49,7 @@ def record(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any]) -> None:
 
 
 def account() -> str:
-    """Return the actor of an action by the command line: the program, and the account of the operating system."""
+    """Return the name under which the audit log records an action on the command line: the program and the system account."""
     try:
         return f"weelo ({getpass.getuser()})"
     except (KeyError, OSError):  # a container may run as a user without a name
@@ -67,7 +67,7 @@ def write(
     code: str | None = None,
     details: dict[str, Any] | None = None,
 ) -> None:
-    """Write an action that is no command of the mailbox. `code`: the reason of a refusal; None if the action was applied."""
+    """Write an operator's action that is not a command in the mailbox. `code`: why it was refused; None if it was applied."""
     connection.execute(
         insert(cast(Table, AuditRecord.__table__)).values(
             id=new_id(),

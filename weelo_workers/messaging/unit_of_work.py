@@ -54,7 +54,8 @@ _TRANSITIONS = cast(Table, TransitionRecord.__table__)
 AS_IT_IS_NOW = {"populate_existing": True}
 """Execution options that make a query replace the values of rows which the session read before a lock."""
 
-# A constant of the text: `prepared(after=…)` has no values for other parameters than those of its caller.
+# Zero as a part of the statement's text. A bound parameter would have no value in a statement that is executed through
+# `prepared(after=…)`, because that statement gets the parameters of its caller only.
 _ZERO: ColumnElement[int] = literal_column("0")
 
 LOCKED_AT = func.clock_timestamp().label("locked_at")
@@ -72,7 +73,7 @@ _SUBJECTS: dict[type[Base], str] = {
 
 
 class Transitioned(NamedTuple):
-    """A transition that a unit of work has made: the row, and what the history records, by the columns of `transitions`."""
+    """A transition that a unit of work has made. `record`: the row of the history (table `transitions`), by column."""
 
     row: Broadcast | TruckRequest | Hold | Assignment
     record: dict[str, Any]
@@ -89,9 +90,10 @@ def _locking(model: type[Base]) -> Select[Any, datetime]:
 
 @lru_cache(maxsize=4)
 def locking_in_order(first: type[Base], second: type[Base]) -> Select[Any, Any, datetime]:
-    """Return the statement that locks rows by `ids`, then rows of the other model by `then`.
+    """Return the statement that locks rows of `first`, and then rows of `second`.
 
-    Each row of its result has a row of one model, nulls in place of the other model, and the time after the lock.
+    Its parameters are the ids of the rows: `ids` for `first`, `then` for `second`. Each row of its result contains a
+    row of one of the models, nulls in place of the other model, and the time after the lock.
     """
     locked = _locked(first, "ids").cte("locked")
     # This condition makes PostgreSQL lock all rows of the first model before it locks any of the second.

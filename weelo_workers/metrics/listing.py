@@ -36,7 +36,7 @@ LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A metric. `name`: as Prometheus shows it, for a histogram without `_bucket` and the like."""
+    """A metric. `name`: its name in Prometheus; for a histogram, without the suffixes `_bucket`, `_sum` and `_count`."""
 
     name: str
     kind: str

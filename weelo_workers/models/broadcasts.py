@@ -143,7 +143,7 @@ class Broadcast(Base):
 
     @property
     def has_reached_all(self) -> bool:
-        """Whether the newest step has reached as far as the last step reaches, so that no step follows."""
+        """Whether the newest step has covered the whole area of the last step, so that no step follows."""
         policy = self.policy
         radii = policy.radius_steps_km
         widest = ring(len(radii) + 1, radii, policy.last_step_max_km).reach
@@ -156,7 +156,7 @@ def is_for_contracted() -> ColumnElement[bool]:
 
 
 def reach_covers(km: ColumnElement[float]) -> ColumnElement[bool]:
-    """Return the condition `Broadcast.reach.covers(km)` in SQL. With a null `km` it is true only for a reach of everyone."""
+    """Return the condition `Broadcast.reach.covers(km)` in SQL. With a null `km` it is true only if the reach has no limit."""
     return and_(Broadcast.radius_step > 0, or_(Broadcast.radius_km.is_(None), km <= Broadcast.radius_km))
 
 

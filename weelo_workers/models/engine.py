@@ -144,7 +144,7 @@ def connect(
     event.listen(made, "begin", pooler.limit_locks)
     event.listen(made, "handle_error", _strip_values)
     event.listen(made, "handle_error", _disconnect_from_standby)
-    # The server's limit is unknown here if the URL sets it.
+    # If the URL sets the server's time limit, this process does not know it, and sets no limit of its own.
     limit = math.inf if "statement_timeout" in given.get("options", "") else unanswered.LIMIT_SECONDS
     outages = _Outages(_server_at(named["host"], named["port"]), limit)
     event.listen(made, "handle_error", outages.on_error)
@@ -276,7 +276,7 @@ def _ping_if_it_idled(connection: Any, record: ConnectionPoolEntry, _: Any) -> N
             cursor.execute("SELECT 1")
         connection.rollback()
     except psycopg2.Error as gone:
-        # If one pooled connection is broken, the others probably are too.
+        # If one pooled connection is broken, the others probably are too, so this error replaces all of them.
         raise InvalidatePoolError from gone
 
 

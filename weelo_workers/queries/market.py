@@ -1,7 +1,7 @@
 """The market figures, from the rows: what became of the requests that were created in a window of time.
 
-All figures are of these requests, even if their slots were won or lost after the window. So the figures won and asked,
-for example, are about the same slots. `market/counting.py` counts the same transitions when they happen.
+All figures are of these requests, even if their slots were won or lost after the window. So, for example, the number of
+slots won is a part of the number of slots requested. `market/counting.py` counts the same transitions when they happen.
 """
 
 from __future__ import annotations

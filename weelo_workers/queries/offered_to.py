@@ -34,7 +34,7 @@ def offered_to(session: Session, broadcast_id: UUID, version: int) -> list[UUID]
 
 
 def note_offered_to(session: Session, broadcast_id: UUID, offers: Sequence[OfferedTo]) -> None:
-    """Keep these offers of a broadcast, which another query has read under its lock, so that `offered_to` does not read them."""
+    """Keep these offers, so that `offered_to` need not read them. They were read while their broadcast was locked."""
     session.info.setdefault(_KNOWN, {})[broadcast_id] = offers
 
 

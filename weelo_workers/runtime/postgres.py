@@ -125,10 +125,11 @@ class Postgres(EmbeddedServer):
             recorded = self._recorded_pid()
             if recorded is not None and psutil.pid_exists(recorded):
                 # Our server has ended, and another process has its pid now. PostgreSQL would take that process for the
-                # server and refuse to start. In every other case PostgreSQL itself checks its pid file.
+                # server and refuse to start, so the pid file is deleted. In every other case PostgreSQL itself checks
+                # its pid file.
                 (self._data / "postmaster.pid").unlink()
             return
-        self._data.unlink(missing_ok=True)  # The path may be a link whose target was removed.
+        self._data.unlink(missing_ok=True)  # the path may be a link whose target was removed
         making = self.home / "making"
         shutil.rmtree(making, ignore_errors=True)
         directory, account = reachable_directory(making, known_as=self._data)

@@ -58,7 +58,7 @@ class Installation:
             env=_environment(),
             **_as(self.account),
         )
-        # In single-user mode PostgreSQL exits with 0 even after an error.
+        # In single-user mode PostgreSQL exits with 0 even after an error, so its output is searched for errors.
         if done.returncode != 0 or "ERROR:" in done.stdout:
             raise ServerError(f"{program} failed: {cause_in(done.stdout)}")
 

@@ -14,9 +14,9 @@ from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.supervisor import Program
 from weelo_workers.settings import given
 
-# The stages in which programs stop: programs that create work stop first, then the workers that execute it. The graces
-# of the stages add up to 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s. The servers take 2 s more, so everything has stopped
-# within 15 s.
+# The stages in which programs stop: programs that create work stop first, then the workers that execute it. The longest
+# times that the stages may take (`Program.grace`) add up to 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s. The servers take 2 s
+# more, so everything has stopped within 15 s.
 DEMO, BEAT, FLOWER, API, WORKERS = range(5)
 ROBOTS = BEAT
 

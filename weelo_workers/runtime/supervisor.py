@@ -175,7 +175,7 @@ class Supervisor:
             reader = threading.Thread(target=self._read, args=(child, child.process), daemon=True)
             try:
                 reader.start()
-            except RuntimeError as problem:  # The limit of threads or of memory is reached.
+            except RuntimeError as problem:  # no thread: the limit of threads or memory is reached
                 child.last_line = str(problem)
                 # Without a reader the process would block at a full pipe, so it is killed. `tick` starts it again
                 # later.

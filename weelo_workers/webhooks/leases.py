@@ -70,8 +70,8 @@ _EXTEND_AND_READ = text(f"""
 _RELEASE = text("""
     UPDATE webhooks SET lease_token = NULL, lease_until = NULL WHERE id = :webhook AND lease_token = :token
 """)
-# If the command is being executed, its row is locked and stays. That is harmless: the command finds no lease to
-# continue.
+# If a worker is executing the command, its row is locked, so it is not deleted. That is harmless: the command finds no
+# lease to continue.
 _DELETE_CHECK = text(f"""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox
@@ -79,8 +79,9 @@ _DELETE_CHECK = text(f"""
                      AND payload->>'lease' = CAST(:token AS text)
                      FOR UPDATE SKIP LOCKED)
 """)
-# Deletes the commands that were sent for the end of earlier pauses, if those pauses were ended early. Commands that are
-# due soon stay, because one of them may be for the lines of old transactions (`waking.py`).
+# Deletes the retries that were to begin at the end of earlier pauses, if those pauses were ended early. A command that
+# is due soon is kept, because it may be the second one that `waking.py` sends, which finds the lines of old
+# transactions.
 _DELETE_EARLIER_RETRIES = text(f"""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox
