@@ -22,7 +22,7 @@ NO_USER = "weelo"
 
 
 def record(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any]) -> None:
-    """Write the outcome of a command together with its effect, if it is a command of operators."""
+    """Write the outcome of an operator's command into the audit log, together with its effect. Do nothing for other commands."""
     audit = audit_of(row.name)
     if audit is None:
         return

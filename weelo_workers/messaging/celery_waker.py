@@ -59,7 +59,7 @@ class CeleryWaker:
         self._celery.conf.broker_transport_options = {
             **self._celery.conf.broker_transport_options,
             **dict.fromkeys(names, self.TIMEOUT_SECONDS),
-            # By default kombu sleeps for two seconds before it connects again.
+            # By default kombu sleeps for two seconds before it connects again, and the caller would wait for that long.
             "max_retries": 1,
             "interval_start": 0,
         }

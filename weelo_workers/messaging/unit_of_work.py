@@ -334,7 +334,7 @@ class UnitOfWork:
         after: str,
         why: dict[str, Any],
     ) -> None:
-        """Record a change of a row without a lifecycle in the history of a broadcast.
+        """Record in the history of a broadcast that a row has changed which has no lifecycle.
 
         `subject`: what has changed, and its id.
         """

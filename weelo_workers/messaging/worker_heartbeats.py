@@ -102,7 +102,7 @@ def consumption(at: Redis | None = None) -> dict[Queue, Consumption]:
 
 
 def consumers(at: Redis | None = None) -> dict[Queue, int]:
-    """Return how many workers consume each queue, by the reports in this Redis. Raises RedisError."""
+    """Return how many workers consume each queue, according to the reports in this Redis. Raises RedisError."""
     return {queue: each.workers for queue, each in consumption(at).items()}
 
 

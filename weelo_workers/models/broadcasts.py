@@ -206,7 +206,7 @@ class TruckRequest(Base):
         CheckConstraint("status <> 'held' OR hold_id IS NOT NULL", name="a_held_slot_names_its_hold"),
     )
 
-    # Each of the following rules can be used on a row, and on the class as a condition in a query.
+    # Each of the following rules can be used on an object, and on the class, where it is a condition for a query.
 
     @hybrid_property
     def is_searching(self) -> bool:
@@ -360,7 +360,7 @@ class TransitionRecord(Base):
 
     __table_args__ = (
         Index("history_of_a_broadcast", "broadcast_id", "id"),
-        # This index serves the market figures, which read why slots ended (queries/market.py). Few transitions end a
-        # slot.
+        # This index serves the market figures, which read why slots ended (queries/market.py). It is small, because few
+        # transitions end a slot.
         Index("history_of_ended_slots", "broadcast_id", postgresql_where=text(ENDS_A_SLOT)),
     )

@@ -130,7 +130,7 @@ def connect(
         # These functions are several times as fast as those of the standard library.
         json_serializer=lambda value: to_json(value).decode(),
         json_deserializer=from_json,
-        hide_parameters=True,  # Errors are logged, and parameters contain names, phone numbers and tokens.
+        hide_parameters=True,  # Errors are logged, and parameters contain personal data.
         connect_args={
             **_CONNECTION,
             **given,
@@ -189,7 +189,10 @@ class _Pooler:
         return made
 
     def _drops_settings(self, made: Any) -> bool:
-        """Return whether a pooler dropped our settings without an error. Checked only if lock_timeout is unusual."""
+        """Return whether a pooler dropped our settings without an error.
+
+        This is checked only for an engine with an unusual lock_timeout.
+        """
         if self._set_lock_timeout is None:
             return False
         with made.cursor() as cursor:
@@ -255,7 +258,7 @@ class _Outages:
 
 def _note_the_time(raw: Any, record: ConnectionPoolEntry) -> None:
     record.info["idle since"] = time.monotonic()
-    if raw is not None:  # None means that the connection was lost
+    if raw is not None:  # it is None if the connection was lost
         raw.limit_seconds = raw.usual_limit_seconds
 
 
@@ -348,4 +351,4 @@ def drop_inherited_connections() -> None:
         if cached.cache_info().currsize:
             cached().dispose(close=False)
             cached.cache_clear()
-    _server_at.cache_clear()  # a thread of the parent may have held a lock of this state
+    _server_at.cache_clear()  # its lock may have been held by a thread of the parent

@@ -186,5 +186,5 @@ def watch(connection: WatchedConnection, server: Server, limit_seconds: float) -
     _watch.add(connection)
 
 
-# A forked child process does not have the thread, and may have a copy of the lock that is never released.
+# A forked child process does not have the thread, and its copy of the lock may never be released, so both are replaced.
 os.register_at_fork(after_in_child=_watch.begin_anew)

@@ -127,7 +127,7 @@ def _encoded(message: Message, now: datetime) -> Any:
     if message.platform == Platform.ANDROID:
         android = messaging.AndroidConfig(priority="high", ttl=left, collapse_key=message.collapse_key)
     else:
-        # Apple wakes an app in the background at priority 5 only.
+        # Apple wakes an app in the background only for a push with priority 5.
         headers = {
             "apns-push-type": "background",
             "apns-priority": "5",

@@ -25,7 +25,8 @@ class OfferedTo(NamedTuple):
 def offered_to(session: Session, broadcast_id: UUID, version: int) -> list[UUID]:
     """Return the transporters to whom the broadcast was offered up to this version, without withdrawn offers.
 
-    The offers are read once per transaction. Offers made later have greater versions than this transaction's events.
+    The offers are read once per transaction. Offers that are made after that have greater versions than the events of
+    this transaction, so no event needs them.
     """
     known = session.info.setdefault(_KNOWN, {})
     if broadcast_id not in known:

@@ -175,7 +175,7 @@ def _open_at(now: datetime) -> dict[str, datetime]:
 
 
 def largest_cap(session: Session, broadcast: Broadcast) -> int:
-    """Return the largest cap on open offers that any policy has: of this broadcast, a stored version or the environment."""
+    """Return the largest cap on open offers in the broadcast's own policy, all stored policies and the environment's policy."""
     stored = session.scalar(select(func.max(PolicyVersion.settings["maxOpenOffers"].as_integer())))
     return max(broadcast.policy.max_open_offers, environment_policy().max_open_offers, stored or 0)
 

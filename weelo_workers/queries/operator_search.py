@@ -31,7 +31,7 @@ def begins_with(column: InstrumentedAttribute[UUID], text: str) -> ColumnElement
 
 
 def users_with_phone(text: str) -> Select[Any] | None:
-    """Return the query of the ids of users whose number ends with these digits; None if this is no telephone number."""
+    """Return the query of the ids of users whose number ends with the digits of this text; None if it is no telephone number."""
     digits = re.sub(r"\D", "", text)
     if not _PHONE.fullmatch(text) or len(digits) < MIN_DIGITS:
         return None

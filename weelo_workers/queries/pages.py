@@ -110,7 +110,7 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Paged:
-    """A query by pages that is built once. `time`, `tie`: the names of the columns that order its rows."""
+    """A query, built once, that is read page by page. `time`, `tie`: the names of the columns that order its rows."""
 
     select: Select[Any]
     time: str
@@ -144,7 +144,8 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
         in_utc = time.astimezone(UTC)
     except (ValueError, binascii.Error, OverflowError):
         raise _unknown_cursor() from None
-    # Our own cursors never contain years that PostgreSQL or time zone conversion cannot handle.
+    # Years that PostgreSQL or a time zone conversion cannot handle are refused. Cursors of this program never contain
+    # them.
     if time.tzinfo is None or not 1970 <= in_utc.year < 9999:
         raise _unknown_cursor()
     return in_utc, last

@@ -59,7 +59,8 @@ def contracted_transporters(
 ) -> set[UUID]:
     """Return the transporters who have a contract with this customer and are not blocked.
 
-    `among`: only of these. `without_offer_of`: only those to whom this broadcast was not offered.
+    `among`: if it is given, only transporters in it are returned. `without_offer_of`: the id of a broadcast; only
+    transporters to whom it was not offered are returned.
     """
     query = select(_pair.transporter_id).where(
         _pair.customer_id == customer_id, _pair.contracted_at.is_not(None), ~_BLOCKS

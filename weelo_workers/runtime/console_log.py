@@ -94,5 +94,5 @@ class ConsoleLog:
         try:
             self._stream.write(text.encode(encoding, "replace").decode(encoding))
             self._stream.flush()
-        except (OSError, ValueError):  # The stream is closed.
+        except (OSError, ValueError):  # The stream is closed, so the line is dropped.
             pass

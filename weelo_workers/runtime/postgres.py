@@ -94,11 +94,11 @@ class Postgres(EmbeddedServer):
 
         connection = psycopg2.connect(self.url(), connect_timeout=5)
         try:
-            connection.autocommit = True  # CREATE DATABASE cannot run in a transaction.
+            connection.autocommit = True  # because CREATE DATABASE cannot run in a transaction
             with connection.cursor() as cursor:
                 cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         except (errors.DuplicateDatabase, errors.UniqueViolation):
-            pass  # A concurrent CREATE DATABASE causes a UniqueViolation.
+            pass  # UniqueViolation: another process is creating it
         finally:
             connection.close()
         return self.url(name)

@@ -109,7 +109,7 @@ class EmbeddedServer(ABC):
         """Return the pid of the running server, None if it does not run."""
         for child in list(_started):
             if child.poll() is not None:
-                with suppress(ValueError):  # Another thread may have removed the child.
+                with suppress(ValueError):  # another thread may have removed it already
                     _started.remove(child)
         pid = self._recorded_pid()
         return pid if pid is not None and self._is_this_server(pid) else None

@@ -129,14 +129,14 @@ class Supervisor:
         ]
 
     def end(self, name: str) -> None:
-        """Stop one program permanently: TERM, its grace, then KILL."""
+        """Stop one program permanently: send TERM, and send KILL if it still runs after its `grace`."""
         child = self._children[name]
         child.due = None
         if child.process is not None:
             self._stop_together([child])
 
     def stop(self) -> None:
-        """Stop everything, stage after stage: TERM, the longest grace of the stage, then KILL."""
+        """Stop everything, stage after stage: send TERM, wait up to the longest `grace` of the stage, then send KILL."""
         for child in self._children.values():
             child.due = None
         living = [child for child in self._children.values() if child.process is not None]
@@ -213,7 +213,7 @@ class Supervisor:
         child.exit_code = child.process.wait()
         child.process = child.identity = None
         if child.reader is not None:
-            child.reader.join(timeout=0.5)  # The reader may still be reading the child's last lines.
+            child.reader.join(timeout=0.5)  # the reader may still be reading the last lines
             child.reader = None
 
     def _plan_restart(self, child: Child, manner: str) -> None:

@@ -114,7 +114,7 @@ def span(name: str, kind: str, *, parent: str | None, attributes: Mapping[str, A
         context=_context_of(parent) if parent is not None else None,
         kind=_KINDS[kind],
         attributes=_present(attributes),
-        # The message of an exception may quote a row or a request.
+        # Exceptions are not recorded by the library, because their messages may quote a row or a request.
         record_exception=False,
         set_status_on_exception=False,
     )

@@ -43,7 +43,7 @@ SHARE_OF_FAILING = 0.25
 # If the lease was extended longer ago than this, it is extended again before an attempt, so that the attempt ends
 # before the lease does.
 EXTEND_AFTER_SECONDS = 4.0
-# If extending a lease took longer than this, no attempt begins, because it could last longer than the lease.
+# If extending a lease took longer than this, no attempt begins, because the attempt could outlast the lease.
 LATEST_START_SECONDS = leases.LEASE_SECONDS - ATTEMPT_SECONDS - 1
 
 
@@ -77,7 +77,7 @@ class Sender:
 
     def _begin(self, webhook_id: UUID, token: UUID) -> None:
         task = self._loop.create_task(self._deliver(webhook_id, token))
-        self._tasks.add(task)  # The loop itself has only weak references to tasks.
+        self._tasks.add(task)  # keeps the task alive: the loop has only a weak reference to it
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, webhook_id: UUID, token: UUID) -> None:

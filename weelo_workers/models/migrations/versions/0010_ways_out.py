@@ -62,7 +62,7 @@ def upgrade() -> None:
         sa.Column("replaced_drivers", postgresql.JSONB(), server_default=sa.text("'[]'"), nullable=False),
     )
     op.alter_column("assignments", "reason", new_column_name="note")
-    # The history shows whether the system or the driver gave the reason "timeout".
+    # Only the history shows whether the system or the driver gave the reason "timeout", so it is read here.
     op.execute("""
         UPDATE assignments a SET reason_code = 'driver_timeout', note = NULL
          WHERE a.note = 'timeout' AND a.status = 'driver_declined'
