@@ -177,7 +177,7 @@ def policy_number(name: str) -> ColumnElement[float]:
 
 
 def number_of_rings() -> ColumnElement[int]:
-    """Return the number of `Broadcast.policy.radius_steps_km` in SQL."""
+    """Return the number of entries in `Broadcast.policy.radius_steps_km`, in SQL."""
     stored = func.jsonb_array_length(Broadcast.policy_settings["radiusStepsKm"])
     return func.coalesce(stored, len(environment_policy().radius_steps_km))
 

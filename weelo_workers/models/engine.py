@@ -76,7 +76,8 @@ _CONNECTION = {
     "tcp_user_timeout": "15000",
 }
 
-# libpq reports each address that it tried: "connection to server at … failed: FATAL:  …".
+# Matches a line of libpq's error, which has one for each address that was tried: "connection to server at … failed:
+# FATAL: …".
 _ATTEMPT = " failed: "
 _CONNECT_TIMED_OUT = "timeout expired"
 _QUOTED = re.compile(r'"[^"]*"')
@@ -242,11 +243,11 @@ class _Outages:
     def on_error(self, context: ExceptionContext) -> None:
         error = context.original_exception
         if getattr(error, "pgcode", None) == _STANDBY:
-            return  # A standby accepts connections, so each new one would look like the end of an outage.
+            return  # ignored: a standby accepts connections, so each would look like the end of the outage
         no_connection = context.connection is None and isinstance(error, psycopg2.OperationalError)
         if no_connection and _CONNECT_TIMED_OUT in str(error):
-            # The server is silent. Its next answer on an existing connection also ends the outage, not only a new
-            # connection.
+            # The server is silent. Then the outage ends with a new connection, or with the next answer on an existing
+            # one.
             self._server.silent(_reason(error))
         elif context.is_disconnect or no_connection:
             self._server.outage.failed(_reason(error))
@@ -258,7 +259,7 @@ class _Outages:
 
 def _note_the_time(raw: Any, record: ConnectionPoolEntry) -> None:
     record.info["idle since"] = time.monotonic()
-    if raw is not None:  # it is None if the connection was lost
+    if raw is not None:  # `raw` is None if the connection was lost
         raw.limit_seconds = raw.usual_limit_seconds
 
 
@@ -351,4 +352,4 @@ def drop_inherited_connections() -> None:
         if cached.cache_info().currsize:
             cached().dispose(close=False)
             cached.cache_clear()
-    _server_at.cache_clear()  # its lock may have been held by a thread of the parent
+    _server_at.cache_clear()  # A thread of the parent may hold the lock of a cached object.

@@ -206,5 +206,5 @@ def _prepare(app: Any, endpoint: str | None) -> None:
         )
     if endpoint:
         if _is_loopback(endpoint):
-            service._client.session.trust_env = False  # no proxy: it cannot reach a server on this machine
+            service._client.session.trust_env = False  # A proxy cannot reach this machine, so none is used.
         service._fcm_url = f"{endpoint.rstrip('/')}/v1/projects/{app.project_id}/messages:send"

@@ -59,7 +59,7 @@ _REQUESTS = f"""
          WHERE b.created_at >= :start AND b.created_at < :end AND (CAST(:area AS text) IS NULL OR {AREA_OF} = :area)
     )
 """
-# The vehicle type of a request is that of its slots if all have the same.
+# The vehicle type of a request is that of its slots if all slots have the same type, otherwise SEVERAL.
 _TYPE = f"CASE WHEN min(s.vehicle_type) = max(s.vehicle_type) THEN min(s.vehicle_type) ELSE '{SEVERAL}' END"
 
 _OF_REQUESTS = text(f"""

@@ -155,7 +155,7 @@ def _copy_of(package: Path) -> Path:
 def _elsewhere() -> Path:
     try:
         ELSEWHERE.mkdir(exist_ok=True)
-        ELSEWHERE.chmod(0o755)  # set apart from mkdir, whose mode the umask restricts
+        ELSEWHERE.chmod(0o755)  # The mode is set here, because the umask restricts mkdir's.
     except OSError as problem:
         raise ServerError(
             f"PostgreSQL cannot run as root, and {ELSEWHERE} cannot be made: {problem.strerror}"

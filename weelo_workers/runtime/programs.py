@@ -29,8 +29,8 @@ SHARED_WORKER = "workers"
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
 
-# Beat executes the commands that write presence after each sweep, and the sandbox moves its clock on only when they are
-# executed. So a sandbox sweeps more often.
+# After each sweep, beat executes the commands that write presence. The clock of a sandbox moves on only when they are
+# executed, so a sandbox sweeps more often.
 SANDBOX_PACE = {"SWEEP_SECONDS": "0.2"}
 
 # With these shorter timers the demo takes one minute instead of several minutes.

@@ -175,7 +175,7 @@ class Supervisor:
             reader = threading.Thread(target=self._read, args=(child, child.process), daemon=True)
             try:
                 reader.start()
-            except RuntimeError as problem:  # no thread: the limit of threads or memory is reached
+            except RuntimeError as problem:  # No thread could be started: a limit is reached.
                 child.last_line = str(problem)
                 # Without a reader the process would block at a full pipe, so it is killed. `tick` starts it again
                 # later.
@@ -213,7 +213,7 @@ class Supervisor:
         child.exit_code = child.process.wait()
         child.process = child.identity = None
         if child.reader is not None:
-            child.reader.join(timeout=0.5)  # the reader may still be reading the last lines
+            child.reader.join(timeout=0.5)  # The reader may still be reading the child's last lines.
             child.reader = None
 
     def _plan_restart(self, child: Child, manner: str) -> None:

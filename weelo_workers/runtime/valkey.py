@@ -80,7 +80,7 @@ class Valkey(EmbeddedServer):
         # While Valkey loads its data, it answers every command with an error that redis-py raises as a ConnectionError.
         except (redis.ConnectionError, redis.TimeoutError):
             return False
-        except redis.ResponseError:  # It runs, but its disk is full: then Valkey refuses even PING.
+        except redis.ResponseError:  # Valkey runs, but its disk is full, so it refuses even PING.
             return True
 
     def _recorded_pid(self) -> int | None:

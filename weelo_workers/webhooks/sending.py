@@ -77,7 +77,7 @@ class Sender:
 
     def _begin(self, webhook_id: UUID, token: UUID) -> None:
         task = self._loop.create_task(self._deliver(webhook_id, token))
-        self._tasks.add(task)  # keeps the task alive: the loop has only a weak reference to it
+        self._tasks.add(task)  # The set keeps the task alive: the loop has only a weak reference to it.
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, webhook_id: UUID, token: UUID) -> None:
@@ -113,7 +113,7 @@ class Sender:
                     if not is_mine or time.monotonic() - renewed > LATEST_START_SECONDS:
                         return True
                 attempt = await self._post(work.url, secrets, line.body["id"], line.body)
-            extended = time.monotonic()  # recording the result extends the lease
+            extended = time.monotonic()  # recording the result has extended the lease
             if not attempt.delivered:
                 return await self._record_failure(webhook_id, token, work, line, attempt)
             if not await self._in_database(
