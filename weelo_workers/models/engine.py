@@ -76,8 +76,7 @@ _CONNECTION = {
     "tcp_user_timeout": "15000",
 }
 
-# Matches a line of libpq's error, which has one for each address that was tried: "connection to server at … failed:
-# FATAL: …".
+# An error of libpq has one line for each address that it tried: "connection to server at … failed: FATAL: …".
 _ATTEMPT = " failed: "
 _CONNECT_TIMED_OUT = "timeout expired"
 _QUOTED = re.compile(r'"[^"]*"')
@@ -243,7 +242,7 @@ class _Outages:
     def on_error(self, context: ExceptionContext) -> None:
         error = context.original_exception
         if getattr(error, "pgcode", None) == _STANDBY:
-            return  # ignored: a standby accepts connections, so each would look like the end of the outage
+            return  # This is not counted as an outage, because a standby accepts connections, and each would look like its end.
         no_connection = context.connection is None and isinstance(error, psycopg2.OperationalError)
         if no_connection and _CONNECT_TIMED_OUT in str(error):
             # The server is silent. Then the outage ends with a new connection, or with the next answer on an existing

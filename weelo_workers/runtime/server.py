@@ -121,7 +121,7 @@ class EmbeddedServer(ABC):
         """
         pid = self.pid()
         if pid is None:
-            self._end_survivors()  # One may be starting and have no pid file yet.
+            self._end_survivors()  # A server that is still starting has no pid file yet.
             return
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)
