@@ -56,7 +56,7 @@ _POST = (
 
 @lru_cache(maxsize=8)
 def _post_unless(condition: ColumnElement[bool]) -> Any:
-    """Return the statement that stores a caller's command unless this condition holds. It has the parameters of `_POST`."""
+    """Return the statement that stores a caller's command unless this condition holds. Its parameters are those of `_POST`."""
     given = {
         name: cast_to(bindparam(name, type_=_table.c[name].type), _table.c[name].type)
         for name in (

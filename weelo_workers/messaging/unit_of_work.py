@@ -81,7 +81,7 @@ class Transitioned(NamedTuple):
 
 @lru_cache(maxsize=16)
 def _locking(model: type[Base]) -> Select[Any, datetime]:
-    """Return the statement that locks and returns rows of this model by `ids`, and returns the time after the lock."""
+    """Return the statement that locks and returns rows of this model, and the time after the lock. `ids`: its parameter."""
     # The time is read outside of the part that locks. Inside it, the time would be read before the transaction waits
     # for the lock.
     statement = select(aliased(model, _locked(model, "ids").cte("locked")), func.clock_timestamp())
@@ -104,7 +104,7 @@ def locking_in_order(first: type[Base], second: type[Base]) -> Select[Any, Any, 
 
 
 def _locked(model: type[Base], ids: str) -> Select[Any]:
-    """Return the statement that locks the rows with the ids of this parameter, in the order of ids."""
+    """Return the statement that locks rows in the order of their ids. `ids`: the name of its parameter with the ids."""
     return (
         select(model)
         .where(model.id == any_(bindparam(ids, type_=ARRAY(Uuid()))))  # type: ignore[attr-defined]
@@ -197,7 +197,7 @@ class UnitOfWork:
         return these, those
 
     def note_locked(self, now: datetime, *rows: Base) -> None:
-        """Note rows that a query of the handler has locked. `now`: the database's time after the lock."""
+        """Add to `known` the rows that a query of the handler has locked. `now`: the database's time after the lock."""
         self._now = now
         self._known += rows
 
@@ -334,7 +334,7 @@ class UnitOfWork:
         after: str,
         why: dict[str, Any],
     ) -> None:
-        """Record in the history of a broadcast that a row has changed which has no lifecycle.
+        """Record in the history of a broadcast the change of a row that has no lifecycle.
 
         `subject`: what has changed, and its id.
         """

@@ -234,7 +234,7 @@ def _server_at(host: str | None, port: str | None) -> unanswered.Server:
 
 
 class _Outages:
-    """Logs that the server of an engine cannot be reached: once, until the server answers again."""
+    """Logs once per outage that the server of an engine cannot be reached, and once that it answers again."""
 
     def __init__(self, server: unanswered.Server, limit_seconds: float) -> None:
         self._server, self._limit_seconds = server, limit_seconds
@@ -242,7 +242,7 @@ class _Outages:
     def on_error(self, context: ExceptionContext) -> None:
         error = context.original_exception
         if getattr(error, "pgcode", None) == _STANDBY:
-            return  # This is not counted as an outage, because a standby accepts connections, and each would look like its end.
+            return  # Not counted as an outage: the next connection to the standby would end it.
         no_connection = context.connection is None and isinstance(error, psycopg2.OperationalError)
         if no_connection and _CONNECT_TIMED_OUT in str(error):
             # The server is silent. Then the outage ends with a new connection, or with the next answer on an existing

@@ -96,7 +96,7 @@ def _may(cursor: Any, statement: sql.Composed) -> bool:
 def _begin_with_nothing(cursor: Any, role: str, of: str) -> None:
     """Revoke all rights, also those of PUBLIC.
 
-    By default PUBLIC may create temporary tables, and before PostgreSQL 15 all tables.
+    By default PUBLIC may create temporary tables, and before PostgreSQL 15 also permanent ones.
     """
     database = sql.Identifier(cursor.connection.info.dbname)
     schema, name = sql.Identifier(of), sql.Identifier(role)

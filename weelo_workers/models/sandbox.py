@@ -43,7 +43,7 @@ ADVANCES = Table(
     "advances",
     metadata,
     Column("id", Uuid, primary_key=True),
-    # Advances are executed one after another in this order.
+    # Advances are executed one after another, in the order of this column.
     Column("position", BigInteger, Identity(always=True), nullable=False, unique=True),
     Column("seconds", Double, nullable=False),
     # The next two columns are null until the advance begins. `target` is the offset at its end.

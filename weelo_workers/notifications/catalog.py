@@ -270,7 +270,7 @@ def driver(session: Session, event: OfAssignment, to: Recipients) -> Mapping[UUI
 
 @push_condition(OfBroadcast)
 def always(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all of `users`, however long the push has waited, because it reports a fact that does not change."""
+    """Return all of `users`, however long the push has waited, because the event is a fact that does not change."""
     return users
 
 

@@ -154,7 +154,7 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
 
 
 def _record(answers: Sequence[fcm.DeliveryResult]) -> None:
-    """Count the answers for the check `fcm-away`. For it, an answer that the device is gone is no failure."""
+    """Count the answers for the check `fcm-away`. An answer that the device is gone does not count as a failure."""
     failed = [
         each for each in answers if each.status in (fcm.DeliveryStatus.LATER, fcm.DeliveryStatus.REFUSED)
     ]

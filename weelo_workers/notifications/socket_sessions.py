@@ -69,7 +69,7 @@ def new_record(process: str, user_id: UUID) -> SessionRecord:
 
 
 def acked_by(user_id: UUID) -> str:
-    """Return the key of the newest seq that this user has acknowledged. It lives as long as the log lines."""
+    """Return the key of the newest seq that this user has acknowledged. Redis keeps it for as long as log lines are kept."""
     return f"weelo:acked:{user_id}"
 
 

@@ -265,7 +265,8 @@ def position(transporter_id: UUID) -> Point | None:
     """
     try:
         with redis().pipeline(transaction=False) as pipe:
-            # This write changes nothing. If Redis refuses it, heartbeats are not stored, and the position may be old.
+            # This write changes nothing. If Redis refuses it, heartbeats are not stored either, and the position may be
+            # old.
             pipe.set("weelo:presence:writable", "", xx=True)
             pipe.hget("weelo:presence:at", str(transporter_id))
             _, at = pipe.execute()

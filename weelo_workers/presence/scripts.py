@@ -328,7 +328,7 @@ return redis.call('ZRANGEBYSCORE', P..'seen', now() - tonumber(ARGV[1]), '+inf')
 """
 )
 
-# Argument: the TTL in seconds. Returns whether the data is older than it.
+# Argument: the TTL in seconds. Returns whether the data of presence is older than that.
 IS_WARM = (
     _COMMON
     + """

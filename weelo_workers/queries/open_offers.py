@@ -57,7 +57,7 @@ def in_last_step(broadcast: Broadcast) -> bool:
 
 
 def open_offers_against(new_offers: FromClause) -> CTE:
-    """Return the numbers of open offers that count against new ones, by transporter, for use in a query.
+    """Return a part of a query: for each transporter, the number of open offers that count against a new one.
 
     `new_offers`: a table of transporters (`id`) with their distances from the pickup (`km`). The result has the columns
     `transporter_id` and `number`. It has no row for a transporter whose number is 0.

@@ -152,7 +152,10 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
 
 
 def _unknown_cursor() -> Rejected:
-    """Return a new exception each time: the traceback of a shared one would keep the frames of earlier requests."""
+    """Return the rejection of a cursor.
+
+    It is a new exception each time, because the traceback of a shared one would keep the frames of earlier requests.
+    """
     how = "use the nextCursor of an earlier page"
     return Rejected(
         Code.VALIDATION_ERROR, f"cursor: {how}", {"errors": [{"field": "cursor", "message": how}]}

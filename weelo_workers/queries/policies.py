@@ -135,7 +135,7 @@ def in_force(session: Session | Connection, request: NewBooking | NewOrder) -> I
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A scope with its current version; None for `default` before its first version."""
+    """A scope with its current version. Before its first version `default` has none."""
 
     scope: str
     number: int
@@ -168,7 +168,7 @@ def stored(session: Session) -> dict[str, Stored]:
 
 
 def scopes(session: Session) -> list[str]:
-    """Return the names of all scopes, which are those of the areas of the market. `default` is the first."""
+    """Return the names of all scopes, `default` first. The market figures use them as the names of areas."""
     return list(stored(session))
 
 

@@ -1,4 +1,4 @@
-"""One log of many processes: their log lines, unchanged, and lines about the processes. On a terminal in colours."""
+"""One log of many processes: their log lines, unchanged, and lines about the processes; on a terminal with colours."""
 
 from __future__ import annotations
 

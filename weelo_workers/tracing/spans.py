@@ -94,7 +94,7 @@ def _in_batches() -> SpanProcessor:
 
 
 def stop() -> None:
-    """Forget the provider of this process, for tests."""
+    """Drop the trace provider of this process, for tests."""
     if provider := _providers.pop(os.getpid(), None):
         provider.shutdown()
 

@@ -44,7 +44,8 @@ _AS_READ = (
 _CLOCK = "pg_catalog.statement_timestamp()"
 _IS_HELD = f"(lease_until IS NOT NULL AND lease_until > {_CLOCK})"
 
-# If another transaction changes the row while this one waits for it, PostgreSQL evaluates everything on the new version.
+# If another transaction changes the row while this one waits for it, PostgreSQL evaluates all expressions again on the
+# new version.
 _TAKE = text(f"""
     UPDATE webhooks
        SET next_attempt_at = CASE WHEN :at_once THEN NULL ELSE next_attempt_at END,

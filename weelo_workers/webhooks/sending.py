@@ -37,8 +37,8 @@ DATABASE_THREADS = 4
 # descriptors are for the database, Redis and look-ups.
 MOST_POSTS_AT_ONCE = 2_000
 SHARE_OF_FILES = 0.5
-# Webhooks that have failed before get this share of the posts at once, because each of them may wait for 10 s. The
-# other webhooks have the rest.
+# Of the posts that run at the same time, at most this share is to webhooks that have failed before, because each of
+# these posts may wait for 10 s. The rest is for the other webhooks.
 SHARE_OF_FAILING = 0.25
 # If the lease was extended longer ago than this, it is extended again before an attempt, so that the attempt ends
 # before the lease does.
@@ -70,7 +70,7 @@ class Sender:
     ) -> Attempt:
         """Post one message, wait until the attempt has ended, and return the attempt.
 
-        `versions`: of the secrets that sign the message.
+        `versions`: the versions of the webhook's secret with which the message is signed.
         """
         posting = self._post(url, _secrets(webhook_id, versions), message_id, body)
         return asyncio.run_coroutine_threadsafe(posting, self._loop).result()
@@ -190,7 +190,7 @@ def _posts_at_once() -> int:
 
 
 def _with_start(function: Callable[..., T]) -> Callable[..., tuple[float, T]]:
-    """Return a function that returns the time (monotonic clock) at which `function` was called, and its result."""
+    """Return a function that calls `function`, and returns the time (monotonic clock) before the call and the result."""
     return lambda *arguments: (time.monotonic(), function(*arguments))
 
 

@@ -101,8 +101,8 @@ def upgrade() -> None:
         "an_offer_has_a_known_reason", "offers", f"decline_reason_code IN ({quoted(CODES)})"
     )
     # Assignments whose status changed in the last day get the timers that watch them, with the default durations. Older
-    # ones get no timer: it could search for another truck although the customer may not need one any more. An operator
-    # can end these trips.
+    # ones get no timer, because a timer could start the search for another truck although the customer may not need one
+    # any more. An operator can end these trips.
     op.execute("""
         INSERT INTO mailbox (id, name, queue, payload, due_at, wake_at)
         SELECT gen_random_uuid(), name, 'timers', payload, due_at, due_at

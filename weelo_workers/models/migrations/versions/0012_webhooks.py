@@ -1,4 +1,4 @@
-"""Webhooks of users, and records of what was posted to them."""
+"""Create the tables of users' webhooks and of what was posted to them."""
 
 import sqlalchemy as sa
 from alembic import op

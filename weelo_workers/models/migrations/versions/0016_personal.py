@@ -1,4 +1,4 @@
-"""Erasures of persons, and the status with which a webhook's endpoint answered the last failed attempt."""
+"""Create the table of erasures, and store the HTTP status with which a webhook's endpoint answered the last failed attempt."""
 
 import sqlalchemy as sa
 from alembic import op
