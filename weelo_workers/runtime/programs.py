@@ -104,8 +104,8 @@ def metrics_ports(options: Options, first: int | None) -> dict[str, int]:
         return {name: first + number for number, name in enumerate(names)}
     ports: set[int] = set()
     while len(ports) < len(names):
-        # The ports of the API and of Flower are still free, because both are started later, so they have to be left out
-        # here.
+        # The ports of the API and of Flower still look free, because both are started later. So these ports must not be
+        # chosen here.
         ports |= {free_port()} - {options.port, options.flower_port}
     return dict(zip(names, sorted(ports), strict=True))
 
