@@ -22,7 +22,7 @@ NO_USER = "weelo"
 
 
 def record(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any]) -> None:
-    """Write the outcome of a command together with its effect, if it is a command of operators."""
+    """Write the outcome of an operator's command into the audit log, together with its effect. Do nothing for other commands."""
     audit = audit_of(row.name)
     if audit is None:
         return
@@ -49,7 +49,7 @@ def record(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any]) -> None:
 
 
 def account() -> str:
-    """Return the actor of an action by the command line: the program, and the account of the operating system."""
+    """Return the name under which the audit log records an action on the command line: the program and the system account."""
     try:
         return f"weelo ({getpass.getuser()})"
     except (KeyError, OSError):  # a container may run as a user without a name
@@ -67,7 +67,7 @@ def write(
     code: str | None = None,
     details: dict[str, Any] | None = None,
 ) -> None:
-    """Write an action that is no command of the mailbox. `code`: the reason of a refusal; None if the action was applied."""
+    """Write an operator's action that is not a command in the mailbox. `code`: why it was refused; None if it was applied."""
     connection.execute(
         insert(cast(Table, AuditRecord.__table__)).values(
             id=new_id(),

@@ -16,8 +16,9 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 2.0
 
-# In a sandbox clock_timestamp() without its schema is the clock that callers move. A heartbeat needs the real time. If the
-# server crashes, the last heartbeat may be lost, so its commit need not wait for the disk.
+# In a sandbox, clock_timestamp() without its schema returns the sandbox's clock, which requests can move. A heartbeat
+# needs the real time, so the schema is named. The commit does not wait for the disk, because it does no harm if the
+# last heartbeat is lost in a crash of the server.
 _ASYNCHRONOUS = text("SET LOCAL synchronous_commit = off")
 _SWEPT = text("""
     INSERT INTO beat_heartbeats (beat, started_at, swept_at)
@@ -58,7 +59,7 @@ class BeatHeartbeats:
 
 
 def late_after_seconds() -> float:
-    """Return after how many seconds without a sweep beat counts as stopped.
+    """Return the number of seconds without a sweep after which beat is regarded as stopped.
 
     One sweep may last as long as five pauses between sweeps.
     """

@@ -107,7 +107,8 @@ class Bus:
         if then.settled is not None:
             command_log.settled(then.settled, time.monotonic() - began)
         self.unmark_crashes()
-        # The executor's thread gets the request id and the log fields of this command.
+        # The executor's thread gets the request id and the log fields of this command, so that its log lines contain
+        # them.
         afterwards = partial(copy_context().run, partial(self._run_after_commit, then))
         if self.after_commit_executor is None:
             afterwards()
@@ -165,7 +166,8 @@ class Bus:
     ) -> AfterCommit:
         """Claim and settle the command.
 
-        `rejected`: the rejection that the handler raised in an earlier transaction, which was rolled back.
+        `rejected`: the rejection that the handler raised in an earlier transaction, which was rolled back. If it is
+        given, it is stored as the outcome, and the handler is not called again.
         """
         with Session(self.engine, expire_on_commit=False) as session, session.begin():
             row = claim(session, command_id, marked=marked)
@@ -184,7 +186,8 @@ class Bus:
                 session.execute(_NOTE_UNKNOWN, {"id_": row.id})
                 return AfterCommit()
             if row.due_at > row.claimed_at:
-                # The wake-up came early by the database's clock. A new countdown ends when the command is due.
+                # By the database's clock the command is not due yet. A new wake-up is sent, whose countdown ends when
+                # the command is due.
                 return AfterCommit([_wake_up_for(row, (row.due_at - row.claimed_at).total_seconds())])
             if not marked and (redelivered or crashes.may_have_crashed(row)):
                 raise crashes.CrashSuspected(crashed_before=row.crashes > 0)

@@ -27,7 +27,7 @@ _NO_CALLBACKS = dict.fromkeys(("callbacks", "errbacks", "chain", "chord"))
 
 
 class CeleryWaker:
-    """Sends wake-ups through the broker, and stops trying for some seconds after one could not be sent."""
+    """Sends wake-ups through the broker. After a failure it sends none for some seconds."""
 
     # After a failure no wake-up is sent for this many seconds, so that callers do not wait for one time-out after
     # another.
@@ -59,7 +59,7 @@ class CeleryWaker:
         self._celery.conf.broker_transport_options = {
             **self._celery.conf.broker_transport_options,
             **dict.fromkeys(names, self.TIMEOUT_SECONDS),
-            # By default kombu sleeps for two seconds before it connects again.
+            # By default kombu sleeps for two seconds before it connects again, and the caller would wait for that long.
             "max_retries": 1,
             "interval_start": 0,
         }
@@ -125,7 +125,7 @@ class CeleryWaker:
         )
 
     def _send_to_redis(self, wake_up: WakeUp) -> None:
-        """Send the message that `send_task` would send, which takes two thirds of its time to make it.
+        """Send the same message as Celery's `send_task`, which spends two thirds of its time on building the message.
 
         A queue is a list in Redis, which needs no declaration, and redis-py connects again by itself.
         """
@@ -152,7 +152,7 @@ class CeleryWaker:
             )
 
     def _headers_of(self, name: str) -> Mapping[str, Any]:
-        """Return the headers that Celery gives the messages of this task. Those that differ from message to message are empty."""
+        """Return the headers that Celery gives the messages of this task. Headers that differ between messages are empty."""
         if name not in self._headers:
             made: Any = self._celery.amqp.create_task_message(
                 "", name, ignore_result=None, argsrepr="", kwargsrepr="{}"
@@ -161,5 +161,6 @@ class CeleryWaker:
         return self._headers[name]
 
     def _priority_of(self, name: str) -> int:
-        # RabbitMQ delivers the highest number first, kombu's Redis transport the lowest.
+        # RabbitMQ delivers the message with the highest priority number first, kombu's Redis transport the one with the
+        # lowest. So the numbers are reversed for RabbitMQ.
         return max(PRIORITIES) - priority_of(name) if self._on_rabbitmq else priority_of(name)

@@ -28,8 +28,8 @@ def _claim(*, traced: bool) -> Select[Any]:
         .where(
             MAILBOX.c.id == bindparam("id"),
             active(),
-            # A row in its pause after a failure is claimed only by a marked attempt, whose own crash mark began the
-            # pause.
+            # During the pause after a failure, only a marked attempt may claim the row: its own crash mark has begun
+            # this pause.
             or_(bindparam("marked", type_=Boolean()), pause_is_over()),
         )
         .with_for_update(of=MAILBOX)

@@ -87,7 +87,7 @@ def settled_together(name: str, ids: list[UUID], seconds: float) -> None:
 
 def _subject(payload: Any) -> dict[str, str]:
     if not isinstance(payload, dict):
-        return {}  # The payload is of another version, and the command will fail.
+        return {}  # Another version of this program wrote this payload, and the command will fail.
     found = {name: payload.get(name) for name in _SUBJECTS}
     if isinstance(data := payload.get("data"), dict):  # A command of a push has the ids in its field `data`.
         found["broadcast_id"] = data.get("broadcastId")

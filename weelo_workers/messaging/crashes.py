@@ -121,9 +121,9 @@ class CrashGuard:
     def attempt(self, command_id: UUID, suspected: CrashSuspected) -> Iterator[bool]:
         """Mark an attempt, which is made in the block of this context manager. Yield False if no attempt may be made now.
 
-        The mark is undone if the block raises. If the block settles the command, the mark remains. Commands with an
-        earlier possible crash run one at a time in this process. Otherwise one crash would be counted for each of them
-        that is running.
+        The mark is undone if the block raises. If the block settles the command, the mark remains in the row, where it
+        has no effect any more. Commands with an earlier possible crash run one at a time in this process. Otherwise, if
+        one of them crashed the process, a crash would be counted for each of them that was running.
         """
         with self._one_at_a_time if suspected.crashed_before else nullcontext():
             self.undo_marks()
@@ -147,7 +147,7 @@ class CrashGuard:
         for command_id in list(self._to_undo):
             mark = self._to_undo.pop(command_id, None)
             if mark is None:
-                continue  # Another thread is undoing this mark.
+                continue  # another thread is undoing this mark
             try:
                 with Session(self._engine) as session, session.begin():
                     unmark_crash(session, command_id, mark)

@@ -56,7 +56,7 @@ _POST = (
 
 @lru_cache(maxsize=8)
 def _post_unless(condition: ColumnElement[bool]) -> Any:
-    """Return the statement that stores a caller's command unless this condition holds. It has the parameters of `_POST`."""
+    """Return the statement that stores a caller's command unless this condition holds. Its parameters are those of `_POST`."""
     given = {
         name: cast_to(bindparam(name, type_=_table.c[name].type), _table.c[name].type)
         for name in (
@@ -114,7 +114,7 @@ def post_unless(
     command_id: UUID,
     fingerprint: str,
 ) -> Posted | None:
-    """Do the same as `post` in one statement, but store nothing and return None if the condition holds.
+    """Store a caller's command as `post` does, unless the condition holds: then store nothing and return None.
 
     If `command_id` is stored already, the condition does not matter.
     """
@@ -196,7 +196,8 @@ def _values(command: Command, command_id: UUID) -> dict[str, Any]:
         "name": command.name,
         "queue": command.queue,
         "payload": command.model_dump(mode="json"),
-        # A command that another command sends has the request id of that command.
+        # A command that another command sends gets the request id of its sender, so that one id finds the log lines of
+        # both.
         "request_id": request_id.get(),
     }
     if tracing.are_on():

@@ -61,7 +61,7 @@ def _why_no_database() -> str | None:
 
 @WithTimeout
 def _ask_database() -> float:
-    """Return `clock_skew`. Its statement also shows whether the database answers."""
+    """Return the result of `clock_skew`, whose statement also shows whether the database answers."""
     with _engine().connect() as connection:
         return clock_skew(connection)
 

@@ -36,8 +36,8 @@ _LOCK_KEY = 0x666F72676574
 # changes during the statement, and would read the whole table every minute.
 
 # Events are deleted in the order in which they were written, so that each log stays without a gap from its oldest line
-# on. So an event that is old enough stays while an event that was written before it is not old enough. The log lines of
-# an event are deleted with it (ON DELETE CASCADE). An event may have a thousand lines, so the batch is small.
+# on. So an event that is old enough is kept until all events that were written before it are old enough too. The log
+# lines of an event are deleted with it (ON DELETE CASCADE). An event may have a thousand lines, so the batch is small.
 _EVENTS = text("""
     WITH oldest AS (SELECT id, at, position FROM events ORDER BY position LIMIT :batch)
     DELETE FROM events

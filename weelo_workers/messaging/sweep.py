@@ -63,10 +63,10 @@ SHORTEST_PAUSE_SECONDS = 0.1
 _Overdue = Row[tuple[UUID, str, Queue, int, int, int]]
 
 # The comparison uses statement_timestamp(), because PostgreSQL cannot search an index for clock_timestamp(), whose
-# value changes during the statement. SKIP LOCKED is used, because a locked row is being settled by a worker or taken up
-# by another sweep. Each time a command is taken up, the pause before its next sweep grows, so that a full queue does
-# not get ever more wake-ups. The pause of a timer grows only after failures. If a timer only waits for a locked row, it
-# is tried again soon, because the lock may be released at any time.
+# value changes during the statement. SKIP LOCKED is used, because a locked row is being settled by a worker or handled
+# by another sweep. Each time this statement returns a command, the pause before it may return the command again grows,
+# so that a full queue does not get ever more wake-ups. The pause of a timer grows only after failures. A timer that
+# only waits for a locked row is tried again soon, because the lock may be released at any time.
 _FRESH_TIMER = f"(queue = '{TIMERS}' AND {as_sql(untroubled())})"
 _TAKE_UP = text(f"""
     UPDATE mailbox
@@ -84,7 +84,7 @@ _TAKE_UP = text(f"""
 
 
 def sweep(bus: Bus, *, seconds: float) -> int:
-    """Take up overdue rows, for at most about `seconds`. Return how many were taken up.
+    """Execute overdue rows or wake workers for them, for at most about `seconds`. Return the number of these rows.
 
     A timer is executed here at once, because it is late already. For any other command a worker is woken first, because
     the command may only be waiting in a busy queue; it is executed here if the broker is unavailable or no worker has
@@ -106,10 +106,10 @@ def sweep(bus: Bus, *, seconds: float) -> int:
             return taken
         timers_at = time.monotonic() + TIMERS_EVERY_SECONDS
         # RETURNING does not keep the order of the subquery, so the rows are sorted again. Timers that have not failed
-        # come first, because no worker executes them once the sweep has taken them up.
+        # come first, because the sweep executes them itself and wakes no worker for them.
         for row in sorted(overdue, key=lambda row: not _is_fresh_timer(row)):
             if time.monotonic() >= stop_at and not _is_fresh_timer(row):
-                break  # A later sweep takes up the remaining rows again.
+                break  # a later sweep handles the remaining rows
             if time.monotonic() >= timers_at and not _is_fresh_timer(row):
                 taken += _settle_fresh_timers(bus)
                 timers_at = time.monotonic() + TIMERS_EVERY_SECONDS
@@ -134,7 +134,7 @@ def wake_again_after_outage(engine: Engine) -> int:
 
 
 def next_sweep_in(bus: Bus, *, at_most: float) -> float:
-    """Return the seconds until the next timer can be taken up, but at most `at_most`."""
+    """Return the seconds until the sweep may execute the next timer, but at most `at_most`."""
     if at_most <= SHORTEST_PAUSE_SECONDS:
         # The last sweep took long. The database may be unavailable, so it is not queried for the next timer.
         return SHORTEST_PAUSE_SECONDS
@@ -153,11 +153,11 @@ def _take_up(bus: Bus, *, fresh_timers_only: bool = False) -> Sequence[_Overdue]
 
 
 def _settle_fresh_timers(bus: Bus) -> int:
-    """Execute timers that have come due since the sweep took up its rows. Return how many."""
+    """Execute timers that have come due since the sweep read its rows. Return how many."""
     try:
         due = _take_up(bus, fresh_timers_only=True)
     except DBAPIError:
-        return 0  # The sweep's next statement will raise the same error, and `sweep` logs it.
+        return 0  # Not logged here: the sweep's next statement raises the same error, and `sweep` logs it.
     for row in due:
         bus.execute(row.id, swept=True)
     return len(due)

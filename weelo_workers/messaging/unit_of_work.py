@@ -54,7 +54,8 @@ _TRANSITIONS = cast(Table, TransitionRecord.__table__)
 AS_IT_IS_NOW = {"populate_existing": True}
 """Execution options that make a query replace the values of rows which the session read before a lock."""
 
-# A constant of the text: `prepared(after=…)` has no values for other parameters than those of its caller.
+# Zero as a part of the statement's text. A bound parameter would have no value in a statement that is executed through
+# `prepared(after=…)`, because that statement gets the parameters of its caller only.
 _ZERO: ColumnElement[int] = literal_column("0")
 
 LOCKED_AT = func.clock_timestamp().label("locked_at")
@@ -72,7 +73,7 @@ _SUBJECTS: dict[type[Base], str] = {
 
 
 class Transitioned(NamedTuple):
-    """A transition that a unit of work has made: the row, and what the history records, by the columns of `transitions`."""
+    """A transition that a unit of work has made. `record`: the row of the history (table `transitions`), by column."""
 
     row: Broadcast | TruckRequest | Hold | Assignment
     record: dict[str, Any]
@@ -80,7 +81,7 @@ class Transitioned(NamedTuple):
 
 @lru_cache(maxsize=16)
 def _locking(model: type[Base]) -> Select[Any, datetime]:
-    """Return the statement that locks and returns rows of this model by `ids`, and returns the time after the lock."""
+    """Return the statement that locks and returns rows of this model, and the time after the lock. `ids`: its parameter."""
     # The time is read outside of the part that locks. Inside it, the time would be read before the transaction waits
     # for the lock.
     statement = select(aliased(model, _locked(model, "ids").cte("locked")), func.clock_timestamp())
@@ -89,9 +90,10 @@ def _locking(model: type[Base]) -> Select[Any, datetime]:
 
 @lru_cache(maxsize=4)
 def locking_in_order(first: type[Base], second: type[Base]) -> Select[Any, Any, datetime]:
-    """Return the statement that locks rows by `ids`, then rows of the other model by `then`.
+    """Return the statement that locks rows of `first`, and then rows of `second`.
 
-    Each row of its result has a row of one model, nulls in place of the other model, and the time after the lock.
+    Its parameters are the ids of the rows: `ids` for `first`, `then` for `second`. Each row of its result contains a
+    row of one of the models, nulls in place of the other model, and the time after the lock.
     """
     locked = _locked(first, "ids").cte("locked")
     # This condition makes PostgreSQL lock all rows of the first model before it locks any of the second.
@@ -102,7 +104,7 @@ def locking_in_order(first: type[Base], second: type[Base]) -> Select[Any, Any, 
 
 
 def _locked(model: type[Base], ids: str) -> Select[Any]:
-    """Return the statement that locks the rows with the ids of this parameter, in the order of ids."""
+    """Return the statement that locks rows in the order of their ids. `ids`: the name of its parameter with the ids."""
     return (
         select(model)
         .where(model.id == any_(bindparam(ids, type_=ARRAY(Uuid()))))  # type: ignore[attr-defined]
@@ -195,7 +197,7 @@ class UnitOfWork:
         return these, those
 
     def note_locked(self, now: datetime, *rows: Base) -> None:
-        """Note rows that a query of the handler has locked. `now`: the database's time after the lock."""
+        """Add to `known` the rows that a query of the handler has locked. `now`: the database's time after the lock."""
         self._now = now
         self._known += rows
 
@@ -332,7 +334,7 @@ class UnitOfWork:
         after: str,
         why: dict[str, Any],
     ) -> None:
-        """Record a change of a row without a lifecycle in the history of a broadcast.
+        """Record in the history of a broadcast the change of a row that has no lifecycle.
 
         `subject`: what has changed, and its id.
         """

@@ -63,8 +63,8 @@ def report(
                 )
                 pipe.sadd(_INDEX, member)
             for queue in accepted:
-                # Only an existing record is renewed here. `record_consumption` makes the first one, which also proves
-                # that the database answers.
+                # This renews a record of consumption only if there is one. `record_consumption` writes the first one,
+                # when the database has answered the worker as well.
                 pipe.set(f"{_CONSUMED}{queue}", 1, ex=CONSUMPTION_TTL_SECONDS, xx=True)
             pipe.execute()
     except RedisError:
@@ -102,7 +102,7 @@ def consumption(at: Redis | None = None) -> dict[Queue, Consumption]:
 
 
 def consumers(at: Redis | None = None) -> dict[Queue, int]:
-    """Return how many workers consume each queue, by the reports in this Redis. Raises RedisError."""
+    """Return how many workers consume each queue, according to the reports in this Redis. Raises RedisError."""
     return {queue: each.workers for queue, each in consumption(at).items()}
 
 

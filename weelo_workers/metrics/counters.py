@@ -112,7 +112,7 @@ IN_TIME_SECONDS = 1.0
 
 
 def count_for_slo(slo: str, seconds: float) -> None:
-    """Count one event of this objective. `seconds`: how long it took."""
+    """Count one event of this service level objective. `seconds`: how long it took."""
     SLO_EVENTS.labels(slo).inc()
     if seconds <= IN_TIME_SECONDS:
         SLO_GOOD_EVENTS.labels(slo).inc()

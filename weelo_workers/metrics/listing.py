@@ -36,7 +36,7 @@ LABELS = {
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A metric. `name`: as Prometheus shows it, for a histogram without `_bucket` and the like."""
+    """A metric. `name`: its name in Prometheus; for a histogram, without the suffixes `_bucket`, `_sum` and `_count`."""
 
     name: str
     kind: str
@@ -59,7 +59,7 @@ def metrics() -> list[Listed]:
 def _metrics() -> Iterator[Listed]:
     for gauge in DECLARED:
         yield Listed(gauge.name, "gauge", (gauge.label,) if gauge.label else (), gauge.help)
-    # The registry has no public list of its collectors.
+    # The private attribute is used, because the registry has no public list of its collectors.
     for metric in IN_THIS_PROCESS._collector_to_names:  # noqa: SLF001
         if isinstance(metric, MetricWrapperBase):
             [described] = metric.describe()

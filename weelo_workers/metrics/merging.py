@@ -28,8 +28,8 @@ def merged(folders: Iterable[Path]) -> Iterable[Any]:
     files: list[str] = []
     figures: Iterable[Any] = ()
     with ExitStack() as locks:
-        # The files are read under the lock, so that no counts are read twice: from the file of a dead child, and from
-        # the merged file.
+        # The files are read under the lock. Otherwise the counts of a dead child process could be read twice: from its
+        # own file, and from the merged file.
         try:
             for folder in sorted(folders):
                 locks.enter_context(_locked(folder))

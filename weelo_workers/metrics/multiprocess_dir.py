@@ -29,8 +29,8 @@ def open_dir(*, always: bool = False) -> None:
     """
     if current_dir() is not None:
         return
-    # If the variable is set, it was inherited from the program that started this one, and names that program's
-    # directory.
+    # If PROMETHEUS_MULTIPROC_DIR is set, it was inherited from the program that started this one, and names that
+    # program's directory.
     os.environ.pop(VARIABLE, None)
     try:
         wanted = settings()

@@ -143,7 +143,7 @@ class Broadcast(Base):
 
     @property
     def has_reached_all(self) -> bool:
-        """Whether the newest step has reached as far as the last step reaches, so that no step follows."""
+        """Whether the newest step has covered the whole area of the last step, so that no step follows."""
         policy = self.policy
         radii = policy.radius_steps_km
         widest = ring(len(radii) + 1, radii, policy.last_step_max_km).reach
@@ -156,7 +156,7 @@ def is_for_contracted() -> ColumnElement[bool]:
 
 
 def reach_covers(km: ColumnElement[float]) -> ColumnElement[bool]:
-    """Return the condition `Broadcast.reach.covers(km)` in SQL. With a null `km` it is true only for a reach of everyone."""
+    """Return the condition `Broadcast.reach.covers(km)` in SQL. With a null `km` it is true only if the reach has no limit."""
     return and_(Broadcast.radius_step > 0, or_(Broadcast.radius_km.is_(None), km <= Broadcast.radius_km))
 
 
@@ -177,7 +177,7 @@ def policy_number(name: str) -> ColumnElement[float]:
 
 
 def number_of_rings() -> ColumnElement[int]:
-    """Return the number of `Broadcast.policy.radius_steps_km` in SQL."""
+    """Return the number of entries in `Broadcast.policy.radius_steps_km`, in SQL."""
     stored = func.jsonb_array_length(Broadcast.policy_settings["radiusStepsKm"])
     return func.coalesce(stored, len(environment_policy().radius_steps_km))
 
@@ -206,7 +206,7 @@ class TruckRequest(Base):
         CheckConstraint("status <> 'held' OR hold_id IS NOT NULL", name="a_held_slot_names_its_hold"),
     )
 
-    # Each of the following rules can be used on a row, and on the class as a condition in a query.
+    # Each of the following rules can be used on an object, and on the class, where it is a condition for a query.
 
     @hybrid_property
     def is_searching(self) -> bool:
@@ -360,7 +360,7 @@ class TransitionRecord(Base):
 
     __table_args__ = (
         Index("history_of_a_broadcast", "broadcast_id", "id"),
-        # This index serves the market figures, which read why slots ended (queries/market.py). Few transitions end a
-        # slot.
+        # This index serves the market figures, which read why slots ended (queries/market.py). It is small, because few
+        # transitions end a slot.
         Index("history_of_ended_slots", "broadcast_id", postgresql_where=text(ENDS_A_SLOT)),
     )

@@ -76,7 +76,7 @@ _CONNECTION = {
     "tcp_user_timeout": "15000",
 }
 
-# libpq reports each address that it tried: "connection to server at … failed: FATAL:  …".
+# An error of libpq has one line for each address that it tried: "connection to server at … failed: FATAL: …".
 _ATTEMPT = " failed: "
 _CONNECT_TIMED_OUT = "timeout expired"
 _QUOTED = re.compile(r'"[^"]*"')
@@ -130,7 +130,7 @@ def connect(
         # These functions are several times as fast as those of the standard library.
         json_serializer=lambda value: to_json(value).decode(),
         json_deserializer=from_json,
-        hide_parameters=True,  # Errors are logged, and parameters contain names, phone numbers and tokens.
+        hide_parameters=True,  # Errors are logged, and parameters contain personal data.
         connect_args={
             **_CONNECTION,
             **given,
@@ -144,7 +144,7 @@ def connect(
     event.listen(made, "begin", pooler.limit_locks)
     event.listen(made, "handle_error", _strip_values)
     event.listen(made, "handle_error", _disconnect_from_standby)
-    # The server's limit is unknown here if the URL sets it.
+    # If the URL sets the server's time limit, this process does not know it, and sets no limit of its own.
     limit = math.inf if "statement_timeout" in given.get("options", "") else unanswered.LIMIT_SECONDS
     outages = _Outages(_server_at(named["host"], named["port"]), limit)
     event.listen(made, "handle_error", outages.on_error)
@@ -189,7 +189,10 @@ class _Pooler:
         return made
 
     def _drops_settings(self, made: Any) -> bool:
-        """Return whether a pooler dropped our settings without an error. Checked only if lock_timeout is unusual."""
+        """Return whether a pooler dropped our settings without an error.
+
+        This is checked only for an engine with an unusual lock_timeout.
+        """
         if self._set_lock_timeout is None:
             return False
         with made.cursor() as cursor:
@@ -231,7 +234,7 @@ def _server_at(host: str | None, port: str | None) -> unanswered.Server:
 
 
 class _Outages:
-    """Logs that the server of an engine cannot be reached: once, until the server answers again."""
+    """Logs once per outage that the server of an engine cannot be reached, and once that it answers again."""
 
     def __init__(self, server: unanswered.Server, limit_seconds: float) -> None:
         self._server, self._limit_seconds = server, limit_seconds
@@ -239,11 +242,11 @@ class _Outages:
     def on_error(self, context: ExceptionContext) -> None:
         error = context.original_exception
         if getattr(error, "pgcode", None) == _STANDBY:
-            return  # A standby accepts connections, so each new one would look like the end of an outage.
+            return  # Not counted as an outage: the next connection to the standby would end it.
         no_connection = context.connection is None and isinstance(error, psycopg2.OperationalError)
         if no_connection and _CONNECT_TIMED_OUT in str(error):
-            # The server is silent. Its next answer on an existing connection also ends the outage, not only a new
-            # connection.
+            # The server is silent. Then the outage ends with a new connection, or with the next answer on an existing
+            # one.
             self._server.silent(_reason(error))
         elif context.is_disconnect or no_connection:
             self._server.outage.failed(_reason(error))
@@ -255,7 +258,7 @@ class _Outages:
 
 def _note_the_time(raw: Any, record: ConnectionPoolEntry) -> None:
     record.info["idle since"] = time.monotonic()
-    if raw is not None:  # None means that the connection was lost
+    if raw is not None:  # `raw` is None if the connection was lost
         raw.limit_seconds = raw.usual_limit_seconds
 
 
@@ -276,7 +279,7 @@ def _ping_if_it_idled(connection: Any, record: ConnectionPoolEntry, _: Any) -> N
             cursor.execute("SELECT 1")
         connection.rollback()
     except psycopg2.Error as gone:
-        # If one pooled connection is broken, the others probably are too.
+        # If one pooled connection is broken, the others probably are too, so this error replaces all of them.
         raise InvalidatePoolError from gone
 
 
@@ -348,4 +351,4 @@ def drop_inherited_connections() -> None:
         if cached.cache_info().currsize:
             cached().dispose(close=False)
             cached.cache_clear()
-    _server_at.cache_clear()  # a thread of the parent may have held a lock of this state
+    _server_at.cache_clear()  # A thread of the parent may hold the lock of a cached object.

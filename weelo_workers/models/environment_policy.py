@@ -18,10 +18,10 @@ def environment_policy() -> Policy:
 
 
 def resolved_policy(*stored: Mapping[str, Any]) -> Policy:
-    """Return the policy of these stored values, keyed in camel case. Earlier ones take precedence over later ones.
+    """Return the policy with these stored values, whose names are in camel case. Earlier mappings take precedence.
 
-    Values that none of them has are those of the environment. Without any REOFFER_SECONDS, a new search lasts as long
-    as the first one.
+    Values that no mapping contains are taken from the environment. If neither a mapping nor the environment sets how
+    long a new search lasts (REOFFER_SECONDS), it lasts as long as the first one.
     """
     values: dict[str, Any] = {}
     for each in reversed(stored):

@@ -14,7 +14,10 @@ from weelo_workers.models.base import Base
 
 
 class Erasure(Base):
-    """One row per executed command `person.erase`. It has no personal data except, until its end, `request_ids`."""
+    """One row per executed command `person.erase`.
+
+    Its only personal data are the `request_ids`, which are removed when the erasure ends.
+    """
 
     __tablename__ = "erasures"
 

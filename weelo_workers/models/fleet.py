@@ -35,7 +35,8 @@ class User(Base):
     created_at: Mapped[datetime]
 
     __table_args__ = (
-        # The digits in reverse order, so that a number without its country code is a prefix.
+        # The digits of the number in reverse order. So a number without its country code can be searched for as a
+        # prefix.
         Index(
             "users_by_phone",
             literal_column("reverse(regexp_replace(phone, '[^0-9]', '', 'g'))").label("digits"),

@@ -35,7 +35,10 @@ class CheckResult(Base):
 
 
 class CheckRun(Base):
-    """The last run of the checks. The table has one row. Of several processes, the one that updates it runs the checks."""
+    """The last run of the checks. The table has one row.
+
+    If several processes of beat run, the one that updates the row first runs the checks.
+    """
 
     __tablename__ = "check_runs"
 

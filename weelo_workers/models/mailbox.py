@@ -90,7 +90,8 @@ class MailboxRow(Base):
             postgresql_where=text("settled_at IS NULL AND parked_at IS NULL"),
         ),
         Index("mailbox_unsettled_by_queue", "queue", "due_at", postgresql_where=text("settled_at IS NULL")),
-        # This index serves transactions that write a line for a webhook and search for a delivery that has not begun.
+        # This index serves transactions that write a line for a webhook: each searches for a delivery command that
+        # waits already.
         Index(
             "mailbox_deliveries_of_a_webhook",
             text("(payload ->> 'webhook_id')"),
@@ -98,7 +99,7 @@ class MailboxRow(Base):
         ),
         Index("mailbox_parked_by_age", "parked_at", postgresql_where=text("parked_at IS NOT NULL")),
         Index("mailbox_settled_by_age", "settled_at", postgresql_where=text("settled_at IS NOT NULL")),
-        # This index serves the market figures, which count the lost accepts.
+        # This index serves the market figures, which count accepts that were rejected.
         Index("mailbox_rejected_offers", "received_at", postgresql_where=text(REJECTED_OFFER)),
     )
 

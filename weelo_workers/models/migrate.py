@@ -36,7 +36,8 @@ def upgrade_to_head(on: Engine | None = None, chosen: Settings | None = None) ->
     with (on or engine()).begin() as connection:
         if reasons := refusals(connection):
             raise ConfigurationError(f"DATABASE_URL: {reasons[0]}")
-        # A migration may take longer than a request, and may wait for another migrator.
+        # The time limits are longer here, because a migration may take longer than a request, and may wait for another
+        # migrator.
         limit_statements(connection, 600)
         connection.execute(text("SET LOCAL lock_timeout = '10min'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})

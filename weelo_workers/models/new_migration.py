@@ -76,7 +76,7 @@ def schema_differences(connection: Connection, metadata: MetaData = Base.metadat
 def write_migration(connection: Connection, name: str) -> NewMigration | None:
     """Write the next migration from the models, on a database without tables. Return None if nothing is to be changed."""
     config = alembic_config(connection)
-    config.cmd_opts = Namespace(quiet=True)  # with False, Alembic prints which file it writes
+    config.cmd_opts = Namespace(quiet=True)  # Without `quiet`, Alembic prints which file it writes.
     command.upgrade(config, "head")
     if not schema_differences(connection):
         return None

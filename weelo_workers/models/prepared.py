@@ -30,8 +30,8 @@ PARAMETERS = {
     # This parameter shows whether the connection has a server session of its own. PostgreSQL accepts any name with a
     # dot, and a pooler that shares sessions refuses or drops it.
     "weelo.own_session": "on",
-    # By default PostgreSQL may plan a prepared statement anew at each execution, for the values of its parameters (a
-    # custom plan).
+    # With this setting PostgreSQL plans a prepared statement once. By default it may plan the statement again at each
+    # execution, for the values of its parameters (a custom plan), which takes time.
     "plan_cache_mode": "force_generic_plan",
 }
 """Parameters of the startup packet."""
@@ -69,8 +69,9 @@ class _Prepared:
 def prepared(name: str, *, after: ClauseElement | None = None) -> dict[str, str]:
     """Return the execution options of a statement to be prepared. `name`: what `pg_stat_activity` shows.
 
-    `after`: a statement to execute before it in the same round trip, with the same parameters. Its result is dropped. For
-    a query that must see what was committed before its transaction got a lock: the query of the lock itself does not.
+    `after`: another statement, which is executed first in the same round trip, with the same parameters. Its result is
+    dropped. Use it to lock rows before a query reads them: the query then sees everything that was committed before the
+    lock was granted. A single statement that locks and reads would not see all of it.
 
     Mark only statements whose text is the same each time: a parameter with a list of values needs `= ANY (…)`, because
     `IN (…)` has one parameter for each value. Constants that a partial index needs must be part of the text.
@@ -90,7 +91,7 @@ class PreparedStatements:
         event.listen(engine, "handle_error", self._begin_anew)
 
     def _find_out(self, raw: Any, record: ConnectionPoolEntry) -> None:
-        """Find out whether this connection has a server session of its own, with the parameters of its startup packet."""
+        """Find out whether this connection has a server session of its own: only then our startup parameter is set in it."""
         if self._shares_sessions:
             return
         with raw.cursor() as cursor:
@@ -124,7 +125,8 @@ class PreparedStatements:
         if not is_known or now - known[found.name] >= KEPT_SECONDS:
             if is_known or len(known) >= MOST:
                 dropped = found.name if is_known else next(iter(known))
-                # If the transaction has failed, this raises, and the statement remains in `known`.
+                # In a failed transaction DEALLOCATE raises. The statement then remains in `known`, because the server
+                # still has it.
                 cursor.execute(f"DEALLOCATE {dropped}")
                 del known[dropped]
             cursor.execute(found.prepare)

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 JUMP = 1_000_000
 """Added to the newest `seq` of each log: more lines than a user can have got between the backup and its restore."""
 
-# The heads are locked first, in the same way as by every command that writes lines.
+# This statement is executed first: it locks the log heads, so no command can write lines until the transaction ends.
 _RAISE = text("UPDATE log_heads SET seq = seq + :jump")
 _DELETE_LINES = text("DELETE FROM log_lines")
 _MOVE_WEBHOOKS = text("""

@@ -46,7 +46,7 @@ def grant_roles(connection: Connection, chosen: Settings) -> None:
             if role is not None:
                 _begin_with_nothing(cursor, role, schema)
                 _on_tables(cursor, "SELECT", tables, role, schema)
-                # `is_at_head` reads this table.
+                # Each role may read this table, because its processes call `is_at_head`.
                 _on_tables(cursor, "SELECT", ["alembic_version"], role, schema)
                 _set_defaults(cursor, role, schema)
         if api is not None:
@@ -96,7 +96,7 @@ def _may(cursor: Any, statement: sql.Composed) -> bool:
 def _begin_with_nothing(cursor: Any, role: str, of: str) -> None:
     """Revoke all rights, also those of PUBLIC.
 
-    By default PUBLIC may create temporary tables, and before PostgreSQL 15 all tables.
+    By default PUBLIC may create temporary tables, and before PostgreSQL 15 also permanent ones.
     """
     database = sql.Identifier(cursor.connection.info.dbname)
     schema, name = sql.Identifier(of), sql.Identifier(role)

@@ -43,7 +43,7 @@ ADVANCES = Table(
     "advances",
     metadata,
     Column("id", Uuid, primary_key=True),
-    # Advances are executed one after another in this order.
+    # Advances are executed one after another, in the order of this column.
     Column("position", BigInteger, Identity(always=True), nullable=False, unique=True),
     Column("seconds", Double, nullable=False),
     # The next two columns are null until the advance begins. `target` is the offset at its end.
@@ -70,7 +70,8 @@ FLEETS = Table(
     Column("ready_at", DateTime(timezone=True)),
 )
 
-# The transporter and the drivers of each fleet. Each robot has reacted to the lines of its log up to `seen_seq`.
+# The robots: the simulated transporter and drivers of each fleet. A robot has reacted to the lines of its log up to
+# `seen_seq`.
 ROBOTS = Table(
     "robots",
     metadata,
@@ -81,7 +82,7 @@ ROBOTS = Table(
     Column("seen_seq", BigInteger, nullable=False),
 )
 
-# What a robot will do at a time of the sandbox's clock.
+# What each robot will do, and when by the sandbox's clock.
 REACTIONS = Table(
     "reactions",
     metadata,
@@ -108,8 +109,8 @@ CREATE OR REPLACE FUNCTION sandbox.{name}() RETURNS timestamptz LANGUAGE sql {vo
 AS 'SELECT pg_catalog.{name}() + clock_offset FROM sandbox.clock'
 """
 
-# A reset keeps users, which processes have cached, and the heads of logs, because open sockets rely on numbers of log
-# lines that never begin again.
+# A reset keeps these tables: users, because processes have cached their ids, and the heads of logs, because open
+# sockets rely on line numbers that never start again from 1.
 KEPT = frozenset({"users", "log_heads"})
 # The API's role may not delete rows, so the function runs with the rights of the schema's owner.
 _RESET = """

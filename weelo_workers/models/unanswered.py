@@ -64,7 +64,8 @@ class WatchedConnection(extensions.connection):  # type: ignore[misc]
         # The waiting thread writes the following attributes.
         self.waits = self.answers = 0
         self._is_waiting = False
-        # While the lock is held, the wait does not end, so the socket's number still belongs to this connection.
+        # A wait cannot end while this lock is held. So a thread that holds the lock cannot shut down the wrong socket:
+        # the file descriptor still belongs to this connection.
         self._lock = threading.Lock()
         # The watching thread writes the following attributes: what it saw at its last look. It counts looks and not
         # seconds, so that a wait does not become older while this process itself is stopped.
@@ -185,5 +186,5 @@ def watch(connection: WatchedConnection, server: Server, limit_seconds: float) -
     _watch.add(connection)
 
 
-# A forked child process does not have the thread, and may have a copy of the lock that is never released.
+# A forked child process does not have the thread, and its copy of the lock may never be released, so both are replaced.
 os.register_at_fork(after_in_child=_watch.begin_anew)

@@ -47,7 +47,7 @@ To = TypeVar("To", bound=Recipients)
 
 
 class Nothing(BaseModel):
-    """Base of the classes that declare the fields to read. It declares none."""
+    """The base of the classes that declare which fields of an event are read. It declares no field itself."""
 
     # Errors do not contain the input, because they are logged, and an event's data may contain names and addresses.
     model_config = ConfigDict(
@@ -75,7 +75,11 @@ class OfAssignment(OfBroadcast):
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Finds readers of an event, by fields of the event (`reads`) and by the recipients that were stored with it (`to`)."""
+    """A function that finds the readers of an event, and what it reads.
+
+    `reads`: the class with the fields of the event that it reads. `to`: the class of the recipients that were stored
+    with the event.
+    """
 
     find: Callable[[Session, Any, Any], Mapping[UUID, Own]]
     reads: type[Nothing]
@@ -110,10 +114,10 @@ class PushData:
 
 @dataclass(frozen=True, slots=True)
 class PushCondition:
-    """Selects the users whom a push still concerns.
+    """Selects the users for whom a push is still useful after it has waited.
 
-    `reads`: the class of the fields that the condition needs. An event can have the condition only if it has these
-    fields. They include the id of the broadcast.
+    `reads`: a class that declares fields. Only an event that has all these fields can use this condition. The id of the
+    broadcast is always one of them.
     """
 
     find: Callable[[Session, PushData, Collection[UUID]], Collection[UUID]]
@@ -122,7 +126,7 @@ class PushCondition:
     def __call__(
         self, session: Session, push_data: Mapping[str, str], users: Collection[UUID]
     ) -> Collection[UUID]:
-        """Return those of the users whom the push concerns at this moment. `push_data`: the data of the push."""
+        """Return those of `users` for whom the push is still useful now. `push_data`: the ids that the push contains."""
         assignment = push_data.get("assignmentId")
         data = PushData(UUID(push_data["broadcastId"]), UUID(assignment) if assignment else None)
         return self.find(session, data, users)
@@ -218,9 +222,9 @@ def notified(session: Session, event: OfBroadcastVersion, to: Recipients) -> Map
 def notified_with_own_trucks(
     session: Session, event: OfBroadcastVersion, to: ToTransportersWithTrucks
 ) -> Mapping[UUID, Own]:
-    """Return the same transporters as `notified`, each with the number of assigned trucks that are theirs.
+    """Return the same transporters as `notified`, each with the number of their trucks that are assigned to the broadcast.
 
-    A transporter whose offer was withdrawn after they had won trucks is among them.
+    A transporter who has won trucks is included, even if their offer was withdrawn later.
     """
     return {
         transporter_id: {"assignedToYou": to.assigned_to.get(transporter_id, 0)}
@@ -252,7 +256,7 @@ def transporters_with_trucks(
 
 @audience(OfAssignment, ToDriver, "the driver who loses the trip")
 def named_driver(session: Session, event: OfAssignment, to: ToDriver) -> Mapping[UUID, Own]:
-    """Return `to.driver_id`, or the present driver of the assignment if that is None."""
+    """Return the driver `to.driver_id`; if that is None, the present driver of the assignment."""
     return {to.driver_id or event.assignment.driver_id: None}
 
 
@@ -266,7 +270,7 @@ def driver(session: Session, event: OfAssignment, to: Recipients) -> Mapping[UUI
 
 @push_condition(OfBroadcast)
 def always(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all of `users`, however long the push has waited, because it reports a fact that does not change."""
+    """Return all of `users`, however long the push has waited, because the event is a fact that does not change."""
     return users
 
 
@@ -286,9 +290,9 @@ def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) ->
 
 @push_condition(OfBroadcast)
 def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
-    """Return all of `users`; none if the broadcast is open again.
+    """Return all of `users`, or none if the broadcast is open again.
 
-    A reopened slot is offered by a newer push. On a phone this push would replace it.
+    A newer push then offers the reopened slot. If this push arrived after it, this push would replace it on the phone.
     """
     reopened = session.scalar(
         select(Broadcast.id).where(Broadcast.id == push.broadcast_id, Broadcast.status.in_(OPEN))
@@ -312,8 +316,8 @@ def while_unanswered(session: Session, push: PushData, users: Collection[UUID]) 
 def while_without_trip(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
     """Return the users who are not the driver of a live assignment of the broadcast.
 
-    A driver who lost the trip may be assigned again, which a newer push reports. On the phone this push would replace
-    it.
+    A driver who lost the trip may be assigned again, and a newer push reports this. If this push arrived after it, this
+    push would replace it on the phone.
     """
     drivers = session.scalars(
         select(Assignment.driver_id).where(

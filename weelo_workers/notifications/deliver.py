@@ -16,7 +16,7 @@ def deliver(command: DeliverEvents, uow: UnitOfWork) -> None:
     """Publish the events as if this transaction had published them, under the locks of their broadcasts."""
     broadcasts = set()
     for event in command.events:
-        # If the id cannot be read, the command fails when the event is written.
+        # An event without a readable broadcast id is skipped here. The command fails later, when this event is written.
         with suppress(KeyError, ValueError, TypeError, AttributeError):
             broadcasts.add(UUID(event.data["broadcastId"]))
     uow.lock_all(Broadcast, sorted(broadcasts))

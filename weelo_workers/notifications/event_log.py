@@ -110,7 +110,8 @@ _WRITE = text("""
 def _write(session: Session, lines: Sequence[Line]) -> tuple[list[tuple[int, Line]], set[UUID], list[str]]:
     """Write events and lines, each line with its `seq`.
 
-    Return the numbered lines, the readers who have a device, and the ids of the webhooks that ask for one of the lines.
+    Return the numbered lines, the readers who have a device, and the ids of the webhooks that subscribe to one of the
+    lines.
     """
     by_user: dict[UUID, list[Line]] = defaultdict(list)
     for line in lines:

@@ -127,7 +127,7 @@ def _encoded(message: Message, now: datetime) -> Any:
     if message.platform == Platform.ANDROID:
         android = messaging.AndroidConfig(priority="high", ttl=left, collapse_key=message.collapse_key)
     else:
-        # Apple wakes an app in the background at priority 5 only.
+        # Apple wakes an app in the background only for a push with priority 5.
         headers = {
             "apns-push-type": "background",
             "apns-priority": "5",
@@ -206,5 +206,5 @@ def _prepare(app: Any, endpoint: str | None) -> None:
         )
     if endpoint:
         if _is_loopback(endpoint):
-            service._client.session.trust_env = False  # A proxy cannot reach a server on this machine.
+            service._client.session.trust_env = False  # A proxy cannot reach this machine, so none is used.
         service._fcm_url = f"{endpoint.rstrip('/')}/v1/projects/{app.project_id}/messages:send"

@@ -27,8 +27,8 @@ KEEP = 1_000
 ENTRY_BYTES = 64_000
 # Ephemeral events have a stream of their own, so that the positions of a thousand trucks do not displace log lines.
 EPHEMERAL = "weelo:news:of-the-moment"
-# Readers need an entry for milliseconds. On a quiet system the oldest of a thousand entries may be days old. Entries
-# contain names and addresses, so beat deletes those of this age.
+# Readers need an entry for milliseconds only. On a quiet system the oldest of a thousand entries may be days old.
+# Entries contain names and addresses, so beat deletes entries that are older than this.
 KEEP_SECONDS = 60
 
 
@@ -88,7 +88,7 @@ def publish_ephemeral(user_id: UUID, event: str, data: dict[str, Any]) -> None:
 def trim(older_than_seconds: float = KEEP_SECONDS) -> None:
     """Delete the entries that are older than this many seconds. Raises RedisError."""
     seconds, microseconds = redis().time()
-    # The ids of entries begin with Redis's time in milliseconds.
+    # The id of an entry begins with the time at which Redis stored it, in milliseconds. So entries are deleted by id.
     oldest = int((seconds - older_than_seconds) * 1_000 + microseconds / 1_000)
     with redis().pipeline(transaction=False) as pipe:
         for key in (STREAM_KEY, EPHEMERAL):

@@ -28,15 +28,15 @@ log = logging.getLogger(__name__)
 
 # CONTRACT section 6: a socket that has not acknowledged within this time may belong to a phone in a tunnel.
 ACK_WITHIN = timedelta(seconds=3)
-# While the push of an offer is being sent, the push of its withdrawal is tried again after this time. FCM usually
-# responds far sooner; otherwise it hangs for seconds.
+# If the push of an offer is being sent, the push of the offer's withdrawal waits for this long and is then tried again.
+# FCM usually responds far sooner; otherwise it hangs for seconds.
 TURN = timedelta(seconds=1)
 MAX_RETRY_DELAY_SECONDS = 120.0
 
 
 @handles(SendPushes)
 def push(command: SendPushes, uow: UnitOfWork) -> None:
-    """Push one event to the users whom it still concerns. Runs in the background, because FCM may be slow.
+    """Push one event to the users for whom it is still useful. Runs in the background, because FCM may be slow.
 
     After a crash the command runs again. Some devices then get the push twice, and the app drops the second by its
     `seq`.
@@ -88,11 +88,11 @@ def _may_be_sent_now(command: SendPushes, uow: UnitOfWork) -> bool:
 
 
 def _concerned(command: SendPushes, uow: UnitOfWork) -> set[UUID]:
-    """Return the users whom the push still concerns. The command may have waited for a long time."""
+    """Return the users for whom the push is still useful. The command may have waited for a long time."""
     route = BY_WIRE_NAME.get(command.event)
     if route is None:
         # During a deploy a worker of a newer version has sent this command. That version decided that the event is
-        # worth a push. This version cannot check whether the push still concerns the users, so it is sent to all of
+        # worth a push. This version cannot check for which users the push is still useful, so it is sent to all of
         # them.
         return set(command.to)
     still = route.pushed
@@ -154,7 +154,7 @@ def _send(command: SendPushes, uow: UnitOfWork, devices: Sequence[Device]) -> No
 
 
 def _record(answers: Sequence[fcm.DeliveryResult]) -> None:
-    """Count the answers for the check `fcm-away`. For it, an answer that the device is gone is no failure."""
+    """Count the answers for the check `fcm-away`. An answer that the device is gone does not count as a failure."""
     failed = [
         each for each in answers if each.status in (fcm.DeliveryStatus.LATER, fcm.DeliveryStatus.REFUSED)
     ]

@@ -27,15 +27,16 @@ PROCESS_TTL_SECONDS = 15
 USER_TTL_SECONDS = 60
 KEEP_TO_CLOSE = 1_000
 
-# KEYS: the user's key `weelo:acked:…`. ARGV: seq, seconds to live.
+# Stores the newest seq that a user has acknowledged. KEYS: the user's key `weelo:acked:…`. ARGV: seq, seconds to live.
 _ACK = """
 if tonumber(ARGV[1]) > tonumber(redis.call('GET', KEYS[1]) or '0') then
   redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
 end
 """
 
-# KEYS: the user's key `weelo:sockets:…`, TO_CLOSE. ARGV: socket, time of opening, limit per user, prefix of the
-# processes' keys, seconds to live, entries to keep.
+# Stores an open socket of a user. Removes sockets of ended processes, and the oldest sockets beyond the limit, which
+# are also appended to TO_CLOSE. KEYS: the user's key `weelo:sockets:…`, TO_CLOSE. ARGV: socket, time of opening, limit
+# per user, prefix of the processes' keys, seconds to live, entries to keep.
 _ANNOUNCE = """
 for _, socket in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   if redis.call('EXISTS', ARGV[4] .. string.match(socket, '^[^/]+')) == 0 then
@@ -68,7 +69,7 @@ def new_record(process: str, user_id: UUID) -> SessionRecord:
 
 
 def acked_by(user_id: UUID) -> str:
-    """Return the key of the newest seq that this user has acknowledged. It lives as long as the log lines."""
+    """Return the key of the newest seq that this user has acknowledged. Redis keeps it for as long as log lines are kept."""
     return f"weelo:acked:{user_id}"
 
 

@@ -49,10 +49,11 @@ def begin(command: ErasePerson, uow: UnitOfWork, *, first: str) -> Erasure | Non
     person = command.person_id
     if not _is_known(uow.session, person):
         raise Rejected(Code.NOT_FOUND, "Nothing is stored about a user with this id.")
-    # Commands that assign a truck lock its driver and its vehicle. So once these locks are taken, each such command
-    # either is finished, and its assignment is found below, or waits, and will find the driver off duty.
+    # Commands that assign a truck lock its driver and its vehicle. While this transaction holds these locks, each such
+    # command is either finished, and its assignment is found below, or it waits for a lock, and will then find the
+    # driver off duty.
     vehicles = uow.session.scalars(select(Vehicle.id).where(Vehicle.transporter_id == person)).all()
-    # Those commands lock in the same order, so no deadlock is possible.
+    # Commands that assign a truck lock vehicles and drivers in the same order, so no deadlock is possible.
     uow.lock_in_order(Vehicle, vehicles, Driver, [person])
     # Waiting commands are searched for first. If one ends between the two queries, the second query finds what it has
     # created.

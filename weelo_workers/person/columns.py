@@ -101,7 +101,8 @@ TABLES: Mapping[str, Columns] = {
         {
             "caller_name": NOTHING,
             "caller_phone": NOTHING,
-            # A hash of a short text, such as a phone number, can be reversed by trying all texts.
+            # The fingerprint is replaced too: a hash of a short text, such as a phone number, can be reversed by trying
+            # all texts.
             "fingerprint": WORD,
             "request_id": NOTHING,
             "last_error": NOTHING,
@@ -112,7 +113,7 @@ TABLES: Mapping[str, Columns] = {
             "error": "why the command was rejected",
         },
     ),
-    # The other side's block must outlive an erasure, so rows stay. They have only ids and times.
+    # Relations stay, because a block by the other user must outlive an erasure. They have only ids and times.
     "relations": Columns(
         _kept(
             "customer_id transporter_id blocked_by_customer_at blocked_by_transporter_at preferred_at contracted_at"

@@ -51,7 +51,7 @@ def stored(person: UUID) -> dict[str, Any]:
 
 
 def _rewrite_files() -> None:
-    """Begin to rewrite the append-only file and the snapshot, if Redis keeps them: both have the data until then.
+    """Begin to rewrite the append-only file and the snapshot, if Redis keeps them, because they still have the removed data.
 
     Raises RedisError if another rewrite is running, because it may have begun before the removal.
     """

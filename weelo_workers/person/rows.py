@@ -366,7 +366,8 @@ PARTS: tuple[Part, ...] = (
         _all,
         called="operators' commands",
         which=and_(_IS_OVER, MailboxRow.received_at <= _BEGAN, FROM_OPERATORS_ABOUT_THEM),
-        # The other columns with personal data, such as the caller's name and number, have the operator's data.
+        # The other columns with personal data, such as the name and number of the caller, are left out: they are the
+        # operator's.
         columns=frozenset({"payload", "error"}),
     ),
     _part("erasures", lambda row: row.person_id == PERSON, "command_id"),

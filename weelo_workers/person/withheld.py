@@ -34,5 +34,5 @@ def shown(table: str, row: dict[str, Any], person: UUID) -> dict[str, Any] | Non
         case "mailbox" if row["name"] in SECRET:
             return row if row["caller_id"] == person else None
         case "events" if row["event"] == "command_settled" and row["data"].get("command") in SECRET:
-            return None  # the events that the person has received are added later
+            return None  # events that the person has received are added to the export later
     return row

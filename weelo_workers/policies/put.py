@@ -17,7 +17,8 @@ from weelo_workers.randomness import new_id
 def put(command: PutPolicy, uow: UnitOfWork) -> PolicyView:
     """Return the policy with its new version. Broadcasts that are created from the commit on begin with it.
 
-    Raises Rejected(VALIDATION_ERROR) if its values contradict each other, or those that it does not set.
+    Raises Rejected(VALIDATION_ERROR) if its values contradict each other or those of `default` (see
+    `queries.policies.check`).
     """
     lock_policies(uow)
     stored = policies.stored(uow.session)

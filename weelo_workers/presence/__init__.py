@@ -91,7 +91,8 @@ __all__ = [
 _BUSY = "busy:"
 # The limit, for each kind, on the transporters whose trucks are all on the road in the result of one search.
 _MAX_BUSY = 250
-# Redis computes distances on a sphere. They are at most 0.6 % longer than distances on the ellipsoid.
+# Redis computes distances on a sphere. They are at most 0.6 % longer than distances on the ellipsoid, so a search
+# multiplies its radius by this.
 _SPHERE_EXCESS = 1.007
 # A radius in km that covers the whole Earth.
 _EVERYWHERE_KM = 20_100.0
@@ -264,7 +265,8 @@ def position(transporter_id: UUID) -> Point | None:
     """
     try:
         with redis().pipeline(transaction=False) as pipe:
-            # This write changes nothing. If Redis refuses it, heartbeats are not stored, and the position may be old.
+            # This write changes nothing. If Redis refuses it, heartbeats are not stored either, and the position may be
+            # old.
             pipe.set("weelo:presence:writable", "", xx=True)
             pipe.hget("weelo:presence:at", str(transporter_id))
             _, at = pipe.execute()

@@ -46,7 +46,8 @@ end
 """
 )
 
-# Arguments: id, kinds of free trucks (JSON), stamp, whether the app has just sent something.
+# Stores a transporter as online. Arguments: id, kinds of free trucks (JSON), stamp, whether the app has just sent
+# something.
 GO_ONLINE = (
     _COMMON
     + """
@@ -83,7 +84,7 @@ return 1
 """
 )
 
-# Arguments: id, stamp, the TTL in seconds.
+# Removes a transporter from every index, unless a newer stamp is stored. Arguments: id, stamp, the TTL in seconds.
 GO_OFFLINE = (
     _COMMON
     + """
@@ -95,11 +96,12 @@ return 1
 """
 )
 
-# Arguments: id, longitude, latitude, whether to store the position even if it is the first one or far from the last
-# one. Returns nothing if the transporter is not online. Otherwise, if the position is not to be stored in these cases:
-# 'unplaced' if there is no position yet, 'moved' if the last one is more than 50 km away. For ten seconds after such a
-# position was stored, 'moved' is not returned, because two phones of one transporter may alternate. In all other cases
-# the script stores the position, and returns the open broadcasts in reach that were not offered.
+# Stores the position of a transporter. Arguments: id, longitude, latitude, whether to store the position in all cases
+# ('0': no). Returns nothing if the transporter is not online. With '0', a transporter's first position is not stored
+# (the script returns 'unplaced'), and a position more than 50 km away from the last one is not stored either ('moved').
+# For ten seconds after such a far position was stored, further ones are stored too, because two phones of one
+# transporter may alternate. After storing the position, the script returns the open broadcasts in reach that were not
+# offered to the transporter.
 HEARTBEAT = (
     _COMMON
     + """
@@ -225,8 +227,9 @@ return {complete(alive_since), found, silent, on_the_road(kinds, lon, clamped(la
 
 # Arguments: kinds (JSON), longitude, latitude, the minimum number of results, the widest radius in km, whether to
 # include transporters without a position, the TTL in seconds, the limit on busy transporters. Returns the values that
-# SEARCH returns. Before the last one, it inserts the radius in km within which every match was found ('' if there are
-# no matches beyond that radius). The radius doubles until it holds enough, so the cost depends on how many are wanted.
+# SEARCH returns, with one more before the last one: the radius in km within which every match was found ('' if there
+# are no matches beyond that radius). The radius doubles until it holds enough, so the cost depends on how many are
+# wanted.
 NEAREST = (
     _SEARCH
     + """
@@ -266,8 +269,8 @@ return {complete(alive_since), found, silent, cutoff and string.format('%.4f', c
 """
 )
 
-# Arguments: the TTL in seconds, transporters. Returns those online, each with "longitude,latitude" ('' if unknown). Removes
-# the others, so that their next heartbeat makes them look for what they have missed.
+# Arguments: the TTL in seconds, transporters. Returns those online, each with "longitude,latitude" ('' if unknown).
+# Removes the others from presence. So their next heartbeat causes a catch-up, which offers them what they have missed.
 ONLINE_AT = (
     _SEARCH
     + """
@@ -325,7 +328,7 @@ return redis.call('ZRANGEBYSCORE', P..'seen', now() - tonumber(ARGV[1]), '+inf')
 """
 )
 
-# Argument: the TTL in seconds. Returns whether the data is older than it.
+# Argument: the TTL in seconds. Returns whether the data of presence is older than that.
 IS_WARM = (
     _COMMON
     + """
@@ -334,7 +337,8 @@ return since and now() - tonumber(since) > tonumber(ARGV[1]) and 1 or 0
 """
 )
 
-# Arguments: the TTL in seconds, the maximum number of transporters.
+# Removes transporters without a heartbeat within the TTL. Arguments: the TTL in seconds, the maximum number of
+# transporters.
 EVICT_STALE = (
     _COMMON
     + """
@@ -344,8 +348,8 @@ return #silent
 """
 )
 
-# Arguments: id, time at which the state was read, kinds (JSON; none: remove the entry), longitude, latitude, radius in
-# km, seconds until the broadcast ends.
+# Replaces the index entry of an open broadcast, unless a newer one is stored. Arguments: id, time at which the state
+# was read, kinds (JSON; none: remove the entry), longitude, latitude, radius in km, seconds until the broadcast ends.
 INDEX_BROADCAST = (
     _COMMON
     + """
@@ -372,8 +376,8 @@ return 1
 """
 )
 
-# Argument: the maximum number of entries. Entries are left over if a process dies between the commit that ends a
-# broadcast and the removal of its entry.
+# Removes the entries of ended broadcasts. Argument: the maximum number of entries. Such entries are left over if a
+# process dies between the commit that ends a broadcast and the removal of its entry.
 EVICT_CLOSED = (
     _COMMON
     + """
@@ -388,7 +392,8 @@ return #over
 """
 )
 
-# Arguments: id, seconds until the broadcast ends, transporters.
+# Records transporters to whom a broadcast was offered. Arguments: the id of the broadcast, seconds until it ends, ids
+# of transporters.
 MARK_OFFERED = (
     _COMMON
     + """
@@ -408,8 +413,8 @@ return 1
 """
 )
 
-# Arguments: transporter, the distance in km beyond which they have no room, seconds to keep it. Of several distances
-# the smallest is kept.
+# Records that a transporter has no room for offers of far broadcasts. Arguments: id, the distance in km beyond which
+# this holds, seconds to keep it. Of several distances the smallest is kept.
 MARK_FULL = (
     _COMMON
     + """

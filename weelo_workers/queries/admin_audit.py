@@ -17,7 +17,7 @@ from weelo_workers.queries.pages import Page, PageRequest
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which actions to list. `subject_id`: the id of what they were about. `since`, `until`: when they were executed."""
+    """Which actions to list. `subject_id`: the id of what an action was about. `since`, `until`: when it was executed."""
 
     actor_id: UUID | None = None
     subject_id: UUID | None = None

@@ -1,4 +1,4 @@
-"""The operator's list of everything that does not move, each with what to do."""
+"""The operator's list of everything that should move and does not, each entry with its remedy."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ REMEDIES = {
 
 
 def stuck(session: Session) -> list[dict[str, Any]]:
-    """Return what does not move: of each kind at most 50, the oldest first."""
+    """Return what should move and does not: at most 50 of each kind, the oldest first."""
     parts = (
         _queues(session),
         _commands(session),
@@ -70,7 +70,7 @@ def _queues(session: Session) -> Iterator[StuckView]:
     try:
         without_worker = {queue for queue, workers in consumers().items() if workers == 0}
     except RedisError:
-        without_worker = set()  # `weelo doctor` and the metrics report that Redis does not answer.
+        without_worker = set()  # `weelo doctor` reports this, so it is left out here.
     now = clock.now()
     for line in by_queue(session.connection()):
         since = now - timedelta(seconds=line.oldest_seconds) if line.due else None

@@ -1,4 +1,4 @@
-"""The operator's list of transporters, and everything on which the offers of one of them depend."""
+"""The operator's list of transporters, and for one transporter everything that decides which offers they get."""
 
 from __future__ import annotations
 

@@ -76,7 +76,8 @@ _OLDEST_TIMERS = text(f"""
      GROUP BY name
 """)
 
-# In a row that another version has written, `events` may be missing or may not be a list.
+# In a row that another version of this program has written, `events` may be missing or may not be a list. Such a row
+# counts as one event.
 _UNSENT = text(f"""
     SELECT COALESCE(sum(CASE jsonb_typeof(payload->'events')
                              WHEN 'array' THEN jsonb_array_length(payload->'events') ELSE 1 END), 0) AS events,
@@ -110,7 +111,7 @@ _WAITS = text(f"""
 def is_unsettled(*commands: type[Command], **fields: UUID) -> Exists:
     """Return the condition that one of these commands waits, is executed now, or will be retried.
 
-    `fields`: the ids that the command contains in these fields.
+    `fields`: ids by the name of a field. Only commands with these ids in their payload count.
     """
     return exists().where(
         active(),

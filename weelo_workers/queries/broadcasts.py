@@ -61,7 +61,7 @@ from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.pages import Page, PageRequest
 from weelo_workers.queries.views import assignment_view, broadcast_view
 
-# `_find` reads whole rows of these tables as composite values.
+# `_find` reads whole rows as composite values (`table_valued`), which a table offers and a model does not.
 _BROADCAST_ROWS: Any = Broadcast.__table__
 _SLOT_ROWS: Any = TruckRequest.__table__
 _ASSIGNMENT_ROWS: Any = Assignment.__table__
@@ -222,13 +222,13 @@ _VISIBLE: dict[Role, ColumnElement[bool]] = {
             Offer.transporter_id == _READER,
             Offer.withdrawn_at.is_(None),
         ),
-        # The offer was withdrawn after the fleet had won a truck.
+        # A fleet that has won a truck sees the broadcast even if its offer was withdrawn later.
         exists().where(Assignment.broadcast_id == Broadcast.id, Assignment.transporter_id == _READER),
     ),
     Role.DRIVER: exists().where(Assignment.broadcast_id == Broadcast.id, Assignment.driver_id == _READER),
 }
 _IS_OWN_ASSIGNMENT = or_(Assignment.transporter_id == _READER, Assignment.driver_id == _READER)
-# Assignments that were made by one command have the same time.
+# Assignments that were made by one command have the same time, so they are also ordered by id.
 _ORDER_OF_ASSIGNMENTS = (Assignment.created_at, Assignment.id)
 
 
@@ -258,7 +258,10 @@ def _views(
 def _slots(
     session: Session, broadcasts: Sequence[Broadcast], outsider: UUID | None
 ) -> dict[UUID, list[TruckRequest]]:
-    """Return the slots by broadcast, ordered by number. For an `outsider`, slots that others have on hold are left out."""
+    """Return the slots of each broadcast, by its id, in the order of their numbers.
+
+    `outsider`: the transporter or driver for whom the slots are read. Slots that others have on hold are left out then.
+    """
     query = _ALL_SLOTS if outsider is None else _SLOTS_FOR_OUTSIDER
     parameters = {"broadcasts": [each.id for each in broadcasts], "outsider": outsider}
     slots: dict[UUID, list[TruckRequest]] = defaultdict(list)

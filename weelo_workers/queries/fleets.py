@@ -35,7 +35,7 @@ class FleetAvailability:
 
 
 def fleet_availability(session: Session, transporter_ids: Collection[UUID]) -> dict[UUID, FleetAvailability]:
-    """Return the availability of these fleets, with everything that was committed before `at`, the statement's time."""
+    """Return the availability of these fleets, with everything that was committed before `at`, the time of the query."""
     return {
         row.id: FleetAvailability(
             frozenset(row.free) if row.wants_work else None, frozenset(row.all) - frozenset(row.free), row.at

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-# The schema pg_catalog is named, because in a sandbox clock_timestamp() alone is the clock that callers move.
+# The schema pg_catalog is named, because in a sandbox clock_timestamp() alone returns the sandbox's clock, which
+# requests can move.
 _SWEPT = text("""
     SELECT EXTRACT(EPOCH FROM pg_catalog.clock_timestamp() - max(swept_at))::float FROM beat_heartbeats
 """)

@@ -36,11 +36,12 @@ class TruckOnTheRoad(NamedTuple):
 
 
 def open_broadcasts(session: Session, only: Collection[UUID] | None = None) -> str:
-    """Return the open broadcasts as a JSON array, the newest MAX_SHOWN. `only`: those of these ids.
+    """Return the newest open broadcasts, at most MAX_SHOWN, as a JSON array. `only`: the ids of those to return; None: all.
 
-    Each is `[id, status, latitude, longitude, step, radius in km, trucks needed, trucks filled, kind of truck, deadline,
-    creation, address]`, with times in seconds since 1970. The radius is null before the first step, and if everyone was
-    asked. PostgreSQL makes the text, because making thousands of rows in Python takes a multiple of the time.
+    Each is `[id, status, latitude, longitude, step, radius in km, trucks needed, trucks filled, kind of truck,
+    deadline, creation, address]`, with times in seconds since 1970. The radius is null before the first step, and if
+    the newest step has no limit of distance. PostgreSQL makes the text, because making thousands of rows in Python
+    takes a multiple of the time.
     """
     newest = _OPEN if only is None else _OPEN.where(Broadcast.id.in_(only))
     rows = newest.subquery()

@@ -1,7 +1,7 @@
 """The market figures, from the rows: what became of the requests that were created in a window of time.
 
-All figures are of these requests, even if their slots were won or lost after the window. So the figures won and asked,
-for example, are about the same slots. `market/counting.py` counts the same transitions when they happen.
+All figures are of these requests, even if their slots were won or lost after the window. So, for example, the number of
+slots won is a part of the number of slots requested. `market/counting.py` counts the same transitions when they happen.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _REQUESTS = f"""
          WHERE b.created_at >= :start AND b.created_at < :end AND (CAST(:area AS text) IS NULL OR {AREA_OF} = :area)
     )
 """
-# The vehicle type of a request is that of its slots if all have the same.
+# The vehicle type of a request is that of its slots if all slots have the same type, otherwise SEVERAL.
 _TYPE = f"CASE WHEN min(s.vehicle_type) = max(s.vehicle_type) THEN min(s.vehicle_type) ELSE '{SEVERAL}' END"
 
 _OF_REQUESTS = text(f"""

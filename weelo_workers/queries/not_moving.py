@@ -1,6 +1,7 @@
-"""Conditions of rows that do not move although they should: for the checks of `weelo doctor`, and for the operator's list.
+"""Conditions for rows that should move and do not: for the checks of `weelo doctor`, and for the operator's list.
 
-Each condition reads the whole set of waiting commands once (an anti-join), if a statement combines it by AND only.
+Combine these conditions with others by AND only. PostgreSQL then reads all waiting commands once (an anti-join),
+instead of once per row.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ def without_expiry() -> ColumnElement[bool]:
 
 
 def without_timer() -> ColumnElement[bool]:
-    """Return the condition that neither a timer nor its driver will move a live assignment.
+    """Return the condition that no timer and no driver will move a live assignment.
 
-    The driver has not answered, or has left the fleet.
+    No timer is stored for it, and its driver has not answered yet or has left the fleet.
     """
     is_of_fleet = exists().where(
         Driver.id == Assignment.driver_id, Driver.transporter_id == Assignment.transporter_id

@@ -173,7 +173,7 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
 def _seen(seq: int | None, acked: int | None) -> tuple[str, bool | None]:
     """Return in words and as a value whether the transporter has seen the offer. `seq`: the offer's line in their log."""
     if seq is None:
-        return "too long ago to know whether seen", None  # the offer's log line was purged
+        return "too long ago to know whether seen", None  # the line of the offer was purged from the log
     if acked is None:
         return "not known whether seen: Redis does not answer", None
     return ("seen", True) if acked >= seq else ("not seen yet", False)

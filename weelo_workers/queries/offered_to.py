@@ -25,7 +25,8 @@ class OfferedTo(NamedTuple):
 def offered_to(session: Session, broadcast_id: UUID, version: int) -> list[UUID]:
     """Return the transporters to whom the broadcast was offered up to this version, without withdrawn offers.
 
-    The offers are read once per transaction. Offers made later have greater versions than this transaction's events.
+    The offers are read once per transaction. Offers that are made after that have greater versions than the events of
+    this transaction, so no event needs them.
     """
     known = session.info.setdefault(_KNOWN, {})
     if broadcast_id not in known:
@@ -34,7 +35,7 @@ def offered_to(session: Session, broadcast_id: UUID, version: int) -> list[UUID]
 
 
 def note_offered_to(session: Session, broadcast_id: UUID, offers: Sequence[OfferedTo]) -> None:
-    """Keep these offers of a broadcast, which another query has read under its lock, so that `offered_to` does not read them."""
+    """Keep these offers, so that `offered_to` need not read them. They were read while their broadcast was locked."""
     session.info.setdefault(_KNOWN, {})[broadcast_id] = offers
 
 

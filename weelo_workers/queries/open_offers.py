@@ -57,10 +57,10 @@ def in_last_step(broadcast: Broadcast) -> bool:
 
 
 def open_offers_against(new_offers: FromClause) -> CTE:
-    """Return the numbers of open offers that count against new ones, by transporter, for use in a query.
+    """Return a part of a query: for each transporter, the number of open offers that count against a new one.
 
     `new_offers`: a table of transporters (`id`) with their distances from the pickup (`km`). The result has the columns
-    `transporter_id` and `number`, without the transporters of whom no offer counts.
+    `transporter_id` and `number`. It has no row for a transporter whose number is 0.
 
     This is the rule of `lifecycles.offer_cap.counts_against` in SQL. `of_new_offer` returns the parameters of the
     query.
@@ -143,9 +143,9 @@ def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> lis
     ]
 
 
-# Offers that are too old to be open are not read. Each query with these conditions needs the parameters `_open_at`. The
-# version of a policy that lets a search last longest may move the time back: PostgreSQL reads it from the end of an
-# index, once per statement.
+# Offers that are too old to be open are not read. Their greatest age depends on the longest search that a version of a
+# policy allows, which PostgreSQL reads from the end of an index, once per statement. Each query with these conditions
+# needs the parameters that `_open_at` returns.
 _LONGEST_SEARCH = select(func.max(PolicyVersion.longest_search_seconds)).scalar_subquery()
 _MAY_BE_OPEN = (
     Offer.offered_at
@@ -175,13 +175,13 @@ def _open_at(now: datetime) -> dict[str, datetime]:
 
 
 def largest_cap(session: Session, broadcast: Broadcast) -> int:
-    """Return the largest cap on open offers that any policy has: of this broadcast, a stored version or the environment."""
+    """Return the largest cap on open offers in the broadcast's own policy, all stored policies and the environment's policy."""
     stored = session.scalar(select(func.max(PolicyVersion.settings["maxOpenOffers"].as_integer())))
     return max(broadcast.policy.max_open_offers, environment_policy().max_open_offers, stored or 0)
 
 
 def kept_out(transporter_id: ColumnElement[UUID]) -> ColumnElement[bool]:
-    """Return the condition that an open broadcast passed this transporter over for lack of room and is not offered to them."""
+    """Return the condition that some open broadcast is not offered to this transporter, who had no room for more offers."""
     return (
         exists()
         .where(
@@ -231,7 +231,7 @@ def leaves_room(
 ) -> ColumnElement[bool]:
     """Return the condition that these open offers leave room for an offer of a `Broadcast` whose pickup is `km` away.
 
-    This is `lifecycles.offer_cap.has_room` in SQL. The condition is only as exact as `km`. If `km` is null, the
+    This is `lifecycles.offer_cap.has_room` in SQL. An inexact `km` makes the condition inexact. If `km` is null, the
     condition may be true although there is no room.
     """
     if not open_offers:
@@ -262,16 +262,16 @@ def leaves_room(
         .correlate(Broadcast)
         .scalar_subquery()
     )
-    # The second condition is not computed if there is room in any case.
+    # If the first condition is true, there is room at every distance, and PostgreSQL does not compute the second one.
     return or_(literal(len(open_offers)) < cap, count < cap)
 
 
 def kept_out_by(session: Session, broadcast_id: UUID, now: datetime) -> Sequence[Row[UUID, UUID]]:
     """Return pairs (transporter, open broadcast), nearest first.
 
-    Each transporter has an offer of `broadcast_id` that they did not decline. The other broadcast passed them over
-    because they had no room, and has not been offered to them since. Its customer and the transporter do not block one
-    another.
+    Each transporter of a pair has an offer of `broadcast_id` that they did not decline. The broadcast of the pair is
+    another one: a step passed them over because they had no room, and it has not been offered to them since. Its
+    customer and the transporter do not block one another.
     """
     return session.execute(_KEPT_OUT_NEAREST_FIRST, {"broadcast": broadcast_id, "now": now}).all()
 

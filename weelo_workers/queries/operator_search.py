@@ -31,10 +31,10 @@ def begins_with(column: InstrumentedAttribute[UUID], text: str) -> ColumnElement
 
 
 def users_with_phone(text: str) -> Select[Any] | None:
-    """Return the query of the ids of users whose number ends with these digits; None if this is no telephone number."""
+    """Return the query of the ids of users whose number ends with the digits of this text; None if it is no telephone number."""
     digits = re.sub(r"\D", "", text)
     if not _PHONE.fullmatch(text) or len(digits) < MIN_DIGITS:
         return None
-    # The expression must be that of the index `users_by_phone`.
+    # PostgreSQL uses the index `users_by_phone` only if this expression is the same as that of the index.
     backwards = func.reverse(func.regexp_replace(User.phone, "[^0-9]", "", "g"))
     return select(User.id).where(User.phone.is_not(None), backwards.like(digits[-_PHONE_DIGITS:][::-1] + "%"))

@@ -110,7 +110,7 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Paged:
-    """A query by pages that is built once. `time`, `tie`: the names of the columns that order its rows."""
+    """A query, built once, that is read page by page. `time`, `tie`: the names of the columns that order its rows."""
 
     select: Select[Any]
     time: str
@@ -144,14 +144,18 @@ def _decode(cursor: str) -> tuple[datetime, UUID]:
         in_utc = time.astimezone(UTC)
     except (ValueError, binascii.Error, OverflowError):
         raise _unknown_cursor() from None
-    # Our own cursors never contain years that PostgreSQL or time zone conversion cannot handle.
+    # Years that PostgreSQL or a time zone conversion cannot handle are refused. Cursors of this program never contain
+    # them.
     if time.tzinfo is None or not 1970 <= in_utc.year < 9999:
         raise _unknown_cursor()
     return in_utc, last
 
 
 def _unknown_cursor() -> Rejected:
-    """Return a new exception each time: the traceback of a shared one would keep the frames of earlier requests."""
+    """Return the rejection of a cursor.
+
+    It is a new exception each time, because the traceback of a shared one would keep the frames of earlier requests.
+    """
     how = "use the nextCursor of an earlier page"
     return Rejected(
         Code.VALIDATION_ERROR, f"cursor: {how}", {"errors": [{"field": "cursor", "message": how}]}

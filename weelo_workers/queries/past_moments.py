@@ -53,9 +53,9 @@ class SlotAtMoment:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A broadcast at a moment. `step` is 0 before the first ring; `radius_km` is None then, and if everyone was asked.
+    """A broadcast at a moment. `step` is 0 before the first ring. `radius_km` is None then, and for a step without a radius.
 
-    `contracted_first`: the newest step is step 0, in which only contracted fleets are asked.
+    `contracted_first`: whether the newest step is step 0, which offers the broadcast to contracted fleets only.
     """
 
     at: datetime

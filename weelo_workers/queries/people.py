@@ -36,6 +36,6 @@ def find_customers(session: Session, text: str) -> Sequence[UUID]:
 
 
 def people(session: Session, user_ids: Collection[UUID]) -> dict[UUID, Person]:
-    """Return those of these users who have sent a command."""
+    """Return the names and phone numbers of these users, by id. Users who have never sent a command are left out."""
     query = select(User.id, User.name, User.phone).where(User.id.in_(user_ids))
     return {row.id: Person(row.name, row.phone) for row in session.execute(query)} if user_ids else {}

@@ -135,7 +135,7 @@ def in_force(session: Session | Connection, request: NewBooking | NewOrder) -> I
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A scope with its current version; None for `default` before its first version."""
+    """A scope with its current version. Before its first version `default` has none."""
 
     scope: str
     number: int
@@ -168,7 +168,7 @@ def stored(session: Session) -> dict[str, Stored]:
 
 
 def scopes(session: Session) -> list[str]:
-    """Return the names of all scopes, which are those of the areas of the market. `default` is the first."""
+    """Return the names of all scopes, `default` first. The market figures use them as the names of areas."""
     return list(stored(session))
 
 
@@ -241,10 +241,10 @@ def check(
     vehicle_types: list[str] | None,
     settings: Mapping[str, Any],
 ) -> None:
-    """Raise Rejected(VALIDATION_ERROR), with the field, if this version contradicts itself or the values that it does not set.
+    """Raise Rejected(VALIDATION_ERROR), with the field, if values of this version contradict each other or those of `default`.
 
-    `found`: all scopes. A new version of `default` is checked with each other scope as well, because they take the values
-    that they do not set from it.
+    `found`: all scopes. A scope takes the values that it does not set from `default`. So a new version of `default` is
+    checked together with each other scope as well.
     """
     if scope == DEFAULT_SCOPE and (area is not None or vehicle_types is not None):
         raise _not_valid(
@@ -260,7 +260,7 @@ def check(
 
 
 def _check_values(scope: str, settings: Mapping[str, Any], policy: Policy) -> None:
-    """Raise Rejected if two values of this policy contradict each other, and the new settings have one of them."""
+    """Raise Rejected if two values of this policy contradict each other, and at least one of them is in `settings`."""
     found = policy_limits.contradiction(
         radius_steps_km=policy.radius_steps_km,
         last_step_max_km=policy.last_step_max_km,
@@ -308,7 +308,8 @@ def preview(session: Session, scope: str, draft: PolicyDraft) -> PolicyPreview:
 
 
 def _is_same(now: Any, then: Any) -> bool:
-    # JSON has lists where the settings of the environment have tuples.
+    # Both are compared as lists: stored values are lists, because JSON has no tuples, and the environment's settings
+    # are tuples.
     return list(now) == list(then) if isinstance(now, list | tuple) else bool(now == then)
 
 

@@ -21,7 +21,7 @@ LATENESS_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """How many commands were settled, and how many seconds after their due time: the median and the 95th percentile."""
+    """The number of settled commands, and how long (seconds) after they were due: the median and the 95th percentile."""
 
     settled: int
     median: float

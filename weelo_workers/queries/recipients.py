@@ -91,7 +91,7 @@ def _view(row: Any) -> RecipientView:
 
 
 def _answer(row: Any) -> OfferAnswer | None:
-    """Return what became of the offer. A truck that the transporter has won stays, although the offer was withdrawn."""
+    """Return what became of the offer: accepted, if the transporter has won a truck, even if the offer was withdrawn later."""
     if row.trucks_won:
         return OfferAnswer.ACCEPTED
     if row.offered and row.reason == PassedOverBecause.BLOCKED:

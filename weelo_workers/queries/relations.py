@@ -27,12 +27,12 @@ def is_blocked(customer_id: Any, transporter_id: Any) -> ColumnElement[bool]:
 
 
 def is_contracted(customer_id: Any, transporter_id: Any) -> ColumnElement[bool]:
-    """Return the condition that the two have a contract. See `is_blocked`."""
+    """Return the condition that the customer and the transporter have a contract. For the ids see `is_blocked`."""
     return _of_pair(customer_id, transporter_id, _pair.contracted_at.is_not(None))
 
 
 def is_preferred(customer_id: Any, transporter_id: Any) -> ColumnElement[bool]:
-    """Return the condition that the customer prefers the transporter. See `is_blocked`."""
+    """Return the condition that the customer prefers the transporter. For the ids see `is_blocked`."""
     return _of_pair(customer_id, transporter_id, _pair.preferred_at.is_not(None))
 
 
@@ -41,7 +41,7 @@ def _of_pair(customer_id: Any, transporter_id: Any, mark: ColumnElement[bool]) -
 
 
 def are_blocked(session: Session, customer_id: UUID, transporter_id: UUID) -> bool:
-    """Return whether one of the two has blocked the other."""
+    """Return whether the customer has blocked the transporter, or the transporter the customer."""
     return bool(session.scalar(select(is_blocked(customer_id, transporter_id))))
 
 
@@ -59,7 +59,8 @@ def contracted_transporters(
 ) -> set[UUID]:
     """Return the transporters who have a contract with this customer and are not blocked.
 
-    `among`: only of these. `without_offer_of`: only those to whom this broadcast was not offered.
+    `among`: if it is given, only transporters in it are returned. `without_offer_of`: the id of a broadcast; only
+    transporters to whom it was not offered are returned.
     """
     query = select(_pair.transporter_id).where(
         _pair.customer_id == customer_id, _pair.contracted_at.is_not(None), ~_BLOCKS

@@ -28,7 +28,7 @@ def kinds_of(slots: Iterable[TruckRequest]) -> set[str]:
 def split_given_back(
     slots: Sequence[TruckRequest], assignments: Iterable[Assignment], transporter_id: UUID
 ) -> tuple[list[TruckRequest], list[TruckRequest]]:
-    """Return those of these slots that the transporter may take, and those that the transporter gave back (WAYS-02).
+    """Return two lists: the slots that the transporter may take, and the slots that the transporter gave back (WAYS-02).
 
     `assignments`: all assignments of the broadcast.
     """

@@ -16,7 +16,8 @@ from weelo_workers.models import Assignment, Broadcast
 def customer_of_trip(session: Session, trip_id: UUID, driver_id: UUID) -> UUID:
     """Return the customer of this driver's trip.
 
-    Raises Rejected: ASSIGNMENT_NOT_FOUND if it is not this driver's, INVALID_TRANSITION if it is not accepted or is over.
+    Raises Rejected: ASSIGNMENT_NOT_FOUND if the trip is not this driver's, INVALID_TRANSITION if the driver has not
+    accepted it yet or it is over.
     """
     trip = session.execute(
         select(Broadcast.customer_id, Assignment.status)

@@ -84,7 +84,7 @@ def broadcast_view(broadcast: Broadcast, slots: Sequence[TruckRequest], now: dat
 
 
 def policy_ref(broadcast: Broadcast) -> PolicyRef:
-    """Return the policy with which the broadcast began. One from before policies began with the environment's settings."""
+    """Return the policy with which the broadcast began. Version 0 of `default` stands for the settings of the environment."""
     return PolicyRef(scope=broadcast.policy_scope or DEFAULT_SCOPE, version=broadcast.policy_version or 0)
 
 

@@ -1,9 +1,10 @@
 """Blocks a pair: sets the mark and withdraws what is on offer. Removing a block offers open broadcasts again.
 
-A block and an accept, a hold or an offer exclude each other by two locks. A block first locks the customer's broadcasts
-that are open, or that a lost truck may open again, as an accept does, and then the row of the transporter, as every new
-offer does. So what commits first decides: a truck that was won before the block stays; after the block, each statement
-finds it.
+A block must not overlap with an accept, a hold or an offer of the same pair. So it first locks the customer's
+broadcasts that are open, and those that may be opened again if a truck is lost. Accepts and holds lock their broadcast
+too. The block then locks the row of the transporter, as every new offer does. The transaction that commits first
+decides: a truck that was won before the block stays won; a transaction that gets the lock after the block sees the
+block.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ def block(uow: UnitOfWork, customer_id: UUID, transporter_id: UUID, mark: str) -
         withdraw(uow, broadcast, transporter_id)
     locked = {broadcast.id for broadcast in broadcasts}
     for other_id in uow.session.scalars(_offered(customer_id, transporter_id)):
-        # The broadcast was offered by a transaction that did not wait for this one. Its row must not be locked after that
-        # of the transporter.
+        # A transaction that did not wait for this one has made this offer. To lock its broadcast now, after the row of
+        # the transporter, could cause a deadlock. So another command withdraws the offer.
         if other_id not in locked:
             uow.send(WithdrawOffer(broadcast_id=other_id, transporter_id=transporter_id))
     return since

@@ -10,7 +10,7 @@ from weelo_workers.relations.marking import ensure_customer, ensure_transporter,
 
 @handles(RemoveByOperator)
 def remove_by_operator(command: RemoveByOperator, uow: UnitOfWork) -> RelationView:
-    """Remove the contract; repeating it succeeds. What the two sides have set stays.
+    """Remove the contract; repeating it succeeds. The marks that the customer and the transporter have set stay.
 
     Raises Rejected: NOT_FOUND for an unknown customer, TRANSPORTER_NOT_FOUND.
     """

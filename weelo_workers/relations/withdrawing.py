@@ -51,7 +51,8 @@ def withdraw(uow: UnitOfWork, broadcast: Broadcast, transporter_id: UUID) -> Non
         uow.publish(
             OfferWithdrawn(**broadcast_header(broadcast)), ToTransporter(transporter_id=transporter_id)
         )
-        # The withdrawn offer leaves room for another one in the transporter's list.
+        # The transporter has room for another offer now, so they are offered open broadcasts for which they had no
+        # room.
         uow.send(CatchUp(transporter_id=transporter_id))
         uow.after_commit(partial(presence.unmark_full, transporter_id))
         if not has_open_offer(uow.session, broadcast.id):

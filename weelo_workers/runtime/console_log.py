@@ -1,4 +1,4 @@
-"""One log of many processes: their log lines, unchanged, and lines about the processes. On a terminal in colours."""
+"""One log of many processes: their log lines, unchanged, and lines about the processes; on a terminal with colours."""
 
 from __future__ import annotations
 
@@ -94,5 +94,5 @@ class ConsoleLog:
         try:
             self._stream.write(text.encode(encoding, "replace").decode(encoding))
             self._stream.flush()
-        except (OSError, ValueError):  # The stream is closed.
+        except (OSError, ValueError):  # The stream is closed, so the line is dropped.
             pass

@@ -133,7 +133,7 @@ def absolute(path: Path) -> Path:
     """Return the absolute path of a data dir."""
     try:
         return path.expanduser().absolute()
-    except (OSError, RuntimeError) as problem:  # There is no current directory or no home.
+    except (OSError, RuntimeError) as problem:  # there is no current directory, or no home for `~`
         raise CommandError(
             f"{path} cannot be found from here ({problem}); give an absolute --data-dir"
         ) from None

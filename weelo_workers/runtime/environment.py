@@ -149,5 +149,5 @@ def _is_passed_on(name: str, own_database: bool) -> bool:
 def _absolute(path: str) -> Path:
     try:
         return Path(path).expanduser().absolute()
-    except (FileNotFoundError, RuntimeError):  # There is no current directory or no home.
+    except (FileNotFoundError, RuntimeError):  # there is no current directory, or no home for `~`
         return Path(path)

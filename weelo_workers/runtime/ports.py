@@ -26,7 +26,7 @@ def address_of(host: str) -> str:
 
 
 def can_listen(host: str, port: int) -> bool:
-    """Return whether the port is free. Raises OSError for a host that is not ours, or a port reserved for root."""
+    """Return whether the port is free. Raises OSError for an address of another machine, or a port reserved for root."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         # Servers set this option too. With it only a listener blocks the port. Connections in TIME_WAIT do not block

@@ -54,7 +54,7 @@ SETTINGS: Mapping[str, str] = {
     "log_timezone": "UTC",
     "log_line_prefix": "%m [%p] %u@%d ",
     "log_checkpoints": "off",
-    # Statements and the DETAIL of errors contain personal data: names, phones, tokens.
+    # Statements and the DETAIL of errors are not logged, because they contain personal data: names, phones, tokens.
     "log_min_error_statement": "panic",
     "log_error_verbosity": "terse",
     # The amounts of data are small, so no processes for reading ahead are started.
@@ -94,11 +94,11 @@ class Postgres(EmbeddedServer):
 
         connection = psycopg2.connect(self.url(), connect_timeout=5)
         try:
-            connection.autocommit = True  # CREATE DATABASE cannot run in a transaction.
+            connection.autocommit = True  # CREATE DATABASE cannot run in a transaction, so none is begun.
             with connection.cursor() as cursor:
                 cursor.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         except (errors.DuplicateDatabase, errors.UniqueViolation):
-            pass  # A concurrent CREATE DATABASE causes a UniqueViolation.
+            pass  # UniqueViolation: another process creates this database at the same time.
         finally:
             connection.close()
         return self.url(name)
@@ -125,10 +125,11 @@ class Postgres(EmbeddedServer):
             recorded = self._recorded_pid()
             if recorded is not None and psutil.pid_exists(recorded):
                 # Our server has ended, and another process has its pid now. PostgreSQL would take that process for the
-                # server and refuse to start. In every other case PostgreSQL itself checks its pid file.
+                # server and refuse to start, so the pid file is deleted. In every other case PostgreSQL itself checks
+                # its pid file.
                 (self._data / "postmaster.pid").unlink()
             return
-        self._data.unlink(missing_ok=True)  # The path may be a link whose target was removed.
+        self._data.unlink(missing_ok=True)  # A link whose target was removed is deleted.
         making = self.home / "making"
         shutil.rmtree(making, ignore_errors=True)
         directory, account = reachable_directory(making, known_as=self._data)

@@ -58,7 +58,7 @@ class Installation:
             env=_environment(),
             **_as(self.account),
         )
-        # In single-user mode PostgreSQL exits with 0 even after an error.
+        # In single-user mode PostgreSQL exits with 0 even after an error, so its output is searched for errors.
         if done.returncode != 0 or "ERROR:" in done.stdout:
             raise ServerError(f"{program} failed: {cause_in(done.stdout)}")
 
@@ -155,7 +155,7 @@ def _copy_of(package: Path) -> Path:
 def _elsewhere() -> Path:
     try:
         ELSEWHERE.mkdir(exist_ok=True)
-        ELSEWHERE.chmod(0o755)  # mkdir's mode depends on the umask.
+        ELSEWHERE.chmod(0o755)  # The mode is set here, because the umask restricts mkdir's.
     except OSError as problem:
         raise ServerError(
             f"PostgreSQL cannot run as root, and {ELSEWHERE} cannot be made: {problem.strerror}"

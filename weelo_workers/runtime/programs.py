@@ -14,9 +14,9 @@ from weelo_workers.runtime.ports import free_port
 from weelo_workers.runtime.supervisor import Program
 from weelo_workers.settings import given
 
-# The stages in which programs stop: programs that create work stop first, then the workers that execute it. The graces
-# of the stages add up to 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s. The servers take 2 s more, so everything has stopped
-# within 15 s.
+# The stages in which programs stop: programs that create work stop first, then the workers that execute it. The longest
+# times that the stages may take (`Program.grace`) add up to 0.5 + 1.5 + 1.5 + 5.5 + 3.5 = 12.5 s. The servers take 2 s
+# more, so everything has stopped within 15 s.
 DEMO, BEAT, FLOWER, API, WORKERS = range(5)
 ROBOTS = BEAT
 
@@ -29,8 +29,8 @@ SHARED_WORKER = "workers"
 
 API_ROLE, WORKERS_ROLE = ROLES = ("DATABASE_API_URL", "DATABASE_WORKERS_URL")
 
-# Beat executes the commands that write presence after each sweep, and the sandbox moves its clock on only when they are
-# executed. So a sandbox sweeps more often.
+# After each sweep, beat executes the commands that write presence. The clock of a sandbox moves on only when they are
+# executed, so a sandbox sweeps more often.
 SANDBOX_PACE = {"SWEEP_SECONDS": "0.2"}
 
 # With these shorter timers the demo takes one minute instead of several minutes.
@@ -104,8 +104,8 @@ def metrics_ports(options: Options, first: int | None) -> dict[str, int]:
         return {name: first + number for number, name in enumerate(names)}
     ports: set[int] = set()
     while len(ports) < len(names):
-        # The ports of the API and of Flower are still free, because both are started later, so they have to be left out
-        # here.
+        # The ports of the API and of Flower still look free, because both are started later. So these ports must not be
+        # chosen here.
         ports |= {free_port()} - {options.port, options.flower_port}
     return dict(zip(names, sorted(ports), strict=True))
 

@@ -1,4 +1,4 @@
-"""The reaper: a process that kills the child processes of a supervisor that was killed. So none runs unsupervised.
+"""The reaper: a process that kills the child processes of a supervisor that was killed, so that none runs unsupervised.
 
 It reads from a pipe whose other end only the supervisor holds. When that end closes, the supervisor has ended, and the
 reaper kills the sessions of all children in the registry file. (The kernel's parent-death signal would reach only direct
@@ -56,7 +56,7 @@ def spawn(registry: ChildRegistry) -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
-        # A file system cannot be unmounted while it contains the working directory of a process.
+        # / is used, because a file system cannot be unmounted while it contains the working directory of a process.
         cwd="/",
         env=composed(os.environ),
     )

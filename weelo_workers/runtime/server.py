@@ -109,7 +109,7 @@ class EmbeddedServer(ABC):
         """Return the pid of the running server, None if it does not run."""
         for child in list(_started):
             if child.poll() is not None:
-                with suppress(ValueError):  # Another thread may have removed the child.
+                with suppress(ValueError):  # another thread may have removed the child already
                     _started.remove(child)
         pid = self._recorded_pid()
         return pid if pid is not None and self._is_this_server(pid) else None
@@ -121,7 +121,7 @@ class EmbeddedServer(ABC):
         """
         pid = self.pid()
         if pid is None:
-            self._end_survivors()  # There may be a server that is still starting and has no pid file yet.
+            self._end_survivors()  # A server that is still starting has no pid file yet.
             return
         with suppress(psutil.NoSuchProcess):
             process = psutil.Process(pid)

@@ -129,14 +129,14 @@ class Supervisor:
         ]
 
     def end(self, name: str) -> None:
-        """Stop one program permanently: TERM, its grace, then KILL."""
+        """Stop one program permanently: send TERM, and send KILL if it still runs after its `grace`."""
         child = self._children[name]
         child.due = None
         if child.process is not None:
             self._stop_together([child])
 
     def stop(self) -> None:
-        """Stop everything, stage after stage: TERM, the longest grace of the stage, then KILL."""
+        """Stop everything, stage after stage: send TERM, wait up to the longest `grace` of the stage, then send KILL."""
         for child in self._children.values():
             child.due = None
         living = [child for child in self._children.values() if child.process is not None]
@@ -175,7 +175,7 @@ class Supervisor:
             reader = threading.Thread(target=self._read, args=(child, child.process), daemon=True)
             try:
                 reader.start()
-            except RuntimeError as problem:  # The limit of threads or of memory is reached.
+            except RuntimeError as problem:  # No thread could be started: a limit is reached.
                 child.last_line = str(problem)
                 # Without a reader the process would block at a full pipe, so it is killed. `tick` starts it again
                 # later.

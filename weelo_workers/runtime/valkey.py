@@ -77,10 +77,11 @@ class Valkey(EmbeddedServer):
         try:
             with redis.Redis.from_url(self.url(), socket_timeout=2, socket_connect_timeout=2) as client:
                 return self.pid() is not None and bool(client.ping())
-        # While Valkey loads its data, it answers every command with an error that redis-py raises as a ConnectionError.
+        # While Valkey loads its data, it is not ready, and answers every command with an error that redis-py raises as
+        # a ConnectionError.
         except (redis.ConnectionError, redis.TimeoutError):
             return False
-        except redis.ResponseError:  # On a full disk a running Valkey refuses even PING.
+        except redis.ResponseError:  # Valkey runs, but its disk is full, so it refuses even PING.
             return True
 
     def _recorded_pid(self) -> int | None:

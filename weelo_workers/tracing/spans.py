@@ -94,7 +94,7 @@ def _in_batches() -> SpanProcessor:
 
 
 def stop() -> None:
-    """Forget the provider of this process, for tests."""
+    """Drop the trace provider of this process, for tests."""
     if provider := _providers.pop(os.getpid(), None):
         provider.shutdown()
 
@@ -114,7 +114,7 @@ def span(name: str, kind: str, *, parent: str | None, attributes: Mapping[str, A
         context=_context_of(parent) if parent is not None else None,
         kind=_KINDS[kind],
         attributes=_present(attributes),
-        # The message of an exception may quote a row or a request.
+        # Exceptions are not recorded by the library, because their messages may quote a row or a request.
         record_exception=False,
         set_status_on_exception=False,
     )

@@ -44,7 +44,8 @@ _AS_READ = (
 _CLOCK = "pg_catalog.statement_timestamp()"
 _IS_HELD = f"(lease_until IS NOT NULL AND lease_until > {_CLOCK})"
 
-# If another transaction changes the row while this one waits for it, PostgreSQL evaluates everything on the new version.
+# If another transaction changes the row while this one waits for it, PostgreSQL evaluates all expressions again on the
+# new version.
 _TAKE = text(f"""
     UPDATE webhooks
        SET next_attempt_at = CASE WHEN :at_once THEN NULL ELSE next_attempt_at END,
@@ -70,8 +71,8 @@ _EXTEND_AND_READ = text(f"""
 _RELEASE = text("""
     UPDATE webhooks SET lease_token = NULL, lease_until = NULL WHERE id = :webhook AND lease_token = :token
 """)
-# If the command is being executed, its row is locked and stays. That is harmless: the command finds no lease to
-# continue.
+# If a worker is executing the command, its row is locked, so it is not deleted. That is harmless: the command finds no
+# lease to continue.
 _DELETE_CHECK = text(f"""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox
@@ -79,8 +80,9 @@ _DELETE_CHECK = text(f"""
                      AND payload->>'lease' = CAST(:token AS text)
                      FOR UPDATE SKIP LOCKED)
 """)
-# Deletes the commands that were sent for the end of earlier pauses, if those pauses were ended early. Commands that are
-# due soon stay, because one of them may be for the lines of old transactions (`waking.py`).
+# Deletes the retries that were to begin at the end of earlier pauses, if those pauses were ended early. A command that
+# is due soon is kept, because it may be the second one that `waking.py` sends, which finds the lines of old
+# transactions.
 _DELETE_EARLIER_RETRIES = text(f"""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox

@@ -33,7 +33,7 @@ BODY_SECONDS = 1.0
 MAX_RECEIVED_BYTES = 64 * 1024
 PART_BYTES = 4 * 1024
 
-# The limit for the first try of a look-up. For each further try c-ares has a longer one.
+# The time limit of the first try of a look-up. The library c-ares uses a longer limit for each further try.
 LOOK_UP_SECONDS = 2.0
 LOOK_UP_TRIES = 3
 
@@ -141,7 +141,8 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         addresses = await self._resolve(host, port)
         if not addresses:
             raise httpcore.ConnectError("the host has no address")
-        # All addresses are checked: a host with one forbidden address is refused, whichever would be tried first.
+        # All addresses are checked: a host that has a forbidden address is refused, even if another of its addresses
+        # would be used.
         if self._public_only and not all(is_public(address) for address in addresses):
             raise ForbiddenAddress
         failure: Exception = httpcore.ConnectError()

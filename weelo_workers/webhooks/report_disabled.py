@@ -1,4 +1,4 @@
-"""Handler: the owner of a webhook is notified that the system has disabled it."""
+"""Handler: notify the owner of a webhook that the system has disabled the webhook."""
 
 from __future__ import annotations
 

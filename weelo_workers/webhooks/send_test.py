@@ -53,7 +53,7 @@ def _post_and_record(command: SendTest, uow: UnitOfWork) -> WebhookTestView:
     event_id = new_id()
     frame = frame_of_test(event_id, webhook.id, rfc3339(uow.now))
     attempt = sender().post_now(webhook.url, webhook.id, versions, str(event_id), frame)
-    # The webhook may have been deleted meanwhile, with its records.
+    # `lock_own_webhook` rejects the command if the webhook was deleted meanwhile, with its records.
     webhook = lock_own_webhook(uow, command.webhook_id, command.user_id)
     uow.add(
         WebhookDelivery(

@@ -37,13 +37,13 @@ DATABASE_THREADS = 4
 # descriptors are for the database, Redis and look-ups.
 MOST_POSTS_AT_ONCE = 2_000
 SHARE_OF_FILES = 0.5
-# Webhooks that have failed before get this share of the posts at once, because each of them may wait for 10 s. The
-# other webhooks have the rest.
+# Of the posts that run at the same time, at most this share is to webhooks that have failed before, because each of
+# these posts may wait for 10 s. The rest is for the other webhooks.
 SHARE_OF_FAILING = 0.25
 # If the lease was extended longer ago than this, it is extended again before an attempt, so that the attempt ends
 # before the lease does.
 EXTEND_AFTER_SECONDS = 4.0
-# If extending a lease took longer than this, no attempt begins, because it could last longer than the lease.
+# If extending a lease took longer than this, no attempt begins, because the attempt could outlast the lease.
 LATEST_START_SECONDS = leases.LEASE_SECONDS - ATTEMPT_SECONDS - 1
 
 
@@ -70,14 +70,14 @@ class Sender:
     ) -> Attempt:
         """Post one message, wait until the attempt has ended, and return the attempt.
 
-        `versions`: of the secrets that sign the message.
+        `versions`: the versions of the webhook's secret with which the message is signed.
         """
         posting = self._post(url, _secrets(webhook_id, versions), message_id, body)
         return asyncio.run_coroutine_threadsafe(posting, self._loop).result()
 
     def _begin(self, webhook_id: UUID, token: UUID) -> None:
         task = self._loop.create_task(self._deliver(webhook_id, token))
-        self._tasks.add(task)  # The loop itself has only weak references to tasks.
+        self._tasks.add(task)  # The set keeps the task alive: the loop has only a weak reference to it.
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, webhook_id: UUID, token: UUID) -> None:
@@ -113,7 +113,7 @@ class Sender:
                     if not is_mine or time.monotonic() - renewed > LATEST_START_SECONDS:
                         return True
                 attempt = await self._post(work.url, secrets, line.body["id"], line.body)
-            extended = time.monotonic()  # recording the result extends the lease
+            extended = time.monotonic()  # recording the result has extended the lease
             if not attempt.delivered:
                 return await self._record_failure(webhook_id, token, work, line, attempt)
             if not await self._in_database(
@@ -190,7 +190,7 @@ def _posts_at_once() -> int:
 
 
 def _with_start(function: Callable[..., T]) -> Callable[..., tuple[float, T]]:
-    """Return a function that returns the time (monotonic clock) at which `function` was called, and its result."""
+    """Return a function that calls `function`, and returns the time (monotonic clock) before the call and the result."""
     return lambda *arguments: (time.monotonic(), function(*arguments))
 
 

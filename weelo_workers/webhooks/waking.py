@@ -9,8 +9,8 @@ from weelo_workers.contracts.webhooks import DeliverWebhook
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 
 # A transaction that began to write a line before the webhook was active does not see the webhook and sends no command.
-# It ends within this time: a statement may take 10 s (`LIMITS` in models/engine.py).
-# The second command finds its lines.
+# It ends within this time: a statement may take 10 s (`LIMITS` in models/engine.py). The second command, which is sent
+# for after this time, finds its lines.
 OLD_TRANSACTIONS_END_WITHIN = timedelta(seconds=15)
 
 

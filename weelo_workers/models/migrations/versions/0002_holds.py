@@ -1,4 +1,4 @@
-"""Add holds."""
+"""Create the table of holds."""
 
 import sqlalchemy as sa
 from alembic import op

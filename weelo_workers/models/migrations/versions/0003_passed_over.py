@@ -1,4 +1,4 @@
-"""Add the transporters that steps passed over."""
+"""Create the table of the transporters whom a step of a broadcast passed over, with the reasons."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Add devices."""
+"""Create the table of devices that receive pushes."""
 
 import sqlalchemy as sa
 from alembic import op

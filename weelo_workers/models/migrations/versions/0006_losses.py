@@ -1,4 +1,4 @@
-"""Count suspected crashes of workers per mailbox row."""
+"""Add to each mailbox row the number of times that it may have crashed a worker."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Mark offers of the last step, and index the transporters who were passed over because they had no room."""
+"""Mark offers of the last step, and index the transporters who were passed over because they had too many open offers."""
 
 import sqlalchemy as sa
 from alembic import op

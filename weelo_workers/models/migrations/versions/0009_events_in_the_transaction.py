@@ -1,4 +1,4 @@
-"""Drop the columns by which deliveries of events were ordered: transactions write their events themselves."""
+"""Drop the columns that ordered the delivery of events, because each transaction now writes its events into the logs itself."""
 
 import sqlalchemy as sa
 from alembic import op

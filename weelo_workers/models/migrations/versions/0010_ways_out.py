@@ -1,4 +1,4 @@
-"""Ways out after a truck is won: reason codes beside notes, replaced drivers, rounds of the search, times of phones."""
+"""Add what ending a trip early needs: codes of reasons, replaced drivers, new rounds of the search, times by phones' clocks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -62,7 +62,7 @@ def upgrade() -> None:
         sa.Column("replaced_drivers", postgresql.JSONB(), server_default=sa.text("'[]'"), nullable=False),
     )
     op.alter_column("assignments", "reason", new_column_name="note")
-    # The history shows whether the system or the driver gave the reason "timeout".
+    # Only the history shows whether the system or the driver gave the reason "timeout", so it is read here.
     op.execute("""
         UPDATE assignments a SET reason_code = 'driver_timeout', note = NULL
          WHERE a.note = 'timeout' AND a.status = 'driver_declined'
@@ -70,7 +70,8 @@ def upgrade() -> None:
                         WHERE t.broadcast_id = a.broadcast_id AND t.subject_id = a.id
                           AND t.name = 'decline' AND t.cause = 'trips.expire_assignment')
     """)
-    # These two texts were written by the system. If a driver wrote the same text, the text adds nothing to the status.
+    # The system wrote these two texts, which only repeat the status. A driver's note with the same text may be deleted
+    # too, because it adds nothing to the status either.
     op.execute("""
         UPDATE assignments SET note = NULL
          WHERE (status = 'cancelled' AND note = 'customer_cancelled') OR (status = 'driver_declined' AND note = 'declined')
@@ -99,8 +100,9 @@ def upgrade() -> None:
     op.create_check_constraint(
         "an_offer_has_a_known_reason", "offers", f"decline_reason_code IN ({quoted(CODES)})"
     )
-    # Trucks that were won in the last day are watched from now on, with the default times of the timers. The requests of
-    # older ones may be forgotten, so they are not searched for again; an operator can end their trips.
+    # Assignments whose status changed in the last day get the timers that watch them, with the default durations. Older
+    # ones get no timer, because a timer could start the search for another truck although the customer may not need one
+    # any more. An operator can end these trips.
     op.execute("""
         INSERT INTO mailbox (id, name, queue, payload, due_at, wake_at)
         SELECT gen_random_uuid(), name, 'timers', payload, due_at, due_at
@@ -131,7 +133,8 @@ def downgrade() -> None:
     op.drop_index("assignments_given_back", table_name="assignments")
     op.drop_constraint("an_assignment_has_a_known_reason", "assignments", type_="check")
     op.drop_constraint("an_assignment_has_a_known_status", "assignments", type_="check")
-    # For a truck that does not come, the earlier version knows only the statuses that are set here.
+    # The earlier version does not know three of the statuses of lost trucks, so they are replaced by statuses that it
+    # knows.
     op.execute("UPDATE assignments SET status = 'driver_declined' WHERE status = 'given_back'")
     op.execute("UPDATE assignments SET status = 'cancelled' WHERE status IN ('customer_no_show', 'failed')")
     op.execute("UPDATE assignments SET note = 'customer_cancelled' WHERE status = 'cancelled'")

@@ -1,4 +1,4 @@
-"""Store the id of the request that sent a command, or that led to it."""
+"""Store with each command the id of the request that sent the command or led to it."""
 
 import sqlalchemy as sa
 from alembic import op

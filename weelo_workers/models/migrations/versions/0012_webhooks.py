@@ -1,4 +1,4 @@
-"""Webhooks of users, and records of what was posted to them."""
+"""Create the tables of users' webhooks and of what was posted to them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -70,7 +70,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # A worker of the earlier version does not know these commands.
+    # Commands about webhooks are deleted, because a worker of the earlier version does not know them.
     op.execute("DELETE FROM mailbox WHERE queue = 'webhooks' AND settled_at IS NULL")
     op.drop_index("mailbox_deliveries_of_a_webhook", table_name="mailbox")
     op.drop_table("webhook_deliveries")

@@ -1,4 +1,4 @@
-"""The audit log of operators, and indexes for their lists."""
+"""Create the audit log, and indexes for the lists that operators read."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,7 @@
-"""Store when a broadcast got its trucks and by which ring's offer, and index what the market figures read."""
+"""Store when a broadcast got its first and its last truck, and in which ring each truck was found.
+
+The market figures read these columns, and the indexes that are added here.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,13 +27,13 @@ def upgrade() -> None:
         unique=False,
         postgresql_where=sa.text("status = 'rejected' AND queue = 'offers'"),
     )
-    # From here until the migration ends, all commands wait for the table of broadcasts, so the indexes were made
-    # earlier. Finished broadcasts may be millions, so their rows are not written, and figures about durations leave
-    # them out.
+    # The next statement locks the table of broadcasts until the migration ends, and all commands wait for this lock. So
+    # the indexes, which take long, are created before it. The rows of finished broadcasts are not updated, because
+    # there may be millions of them. The figures about durations leave these broadcasts out.
     op.add_column("broadcasts", sa.Column("first_won_at", sa.DateTime(timezone=True), nullable=True))
     op.add_column("broadcasts", sa.Column("filled_at", sa.DateTime(timezone=True), nullable=True))
-    # While old and new workers run side by side, an old one does not set these times. If it has assigned the first trucks
-    # of a broadcast, and a new one further trucks, the figures use the time of the further trucks.
+    # During the deploy, workers of the earlier version do not set these times. If such a worker assigns the first truck
+    # of a broadcast, and a newer worker assigns another truck, the figures use the time of the other truck.
     op.execute("""
         UPDATE broadcasts b
            SET first_won_at = (SELECT min(at) FROM transitions t
@@ -39,7 +42,7 @@ def upgrade() -> None:
                              WHERE t.broadcast_id = b.id AND subject = 'broadcast' AND name = 'take_last')
          WHERE b.status NOT IN ('completed', 'cancelled', 'expired')
     """)
-    # In older rows this column is null, and the figures read the ring from the offer.
+    # In rows from before this migration the column is null. For them the figures read the ring from the offer.
     op.add_column("assignments", sa.Column("ring", sa.Text(), nullable=True))
 
 

@@ -1,4 +1,4 @@
-"""Heartbeats of beat, and the results of the checks that it runs."""
+"""Create the tables of beat's heartbeats and of the results of the checks that beat runs."""
 
 import sqlalchemy as sa
 from alembic import op

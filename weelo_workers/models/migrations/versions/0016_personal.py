@@ -1,4 +1,4 @@
-"""Erasures of persons, and the status with which a webhook's endpoint answered the last failed attempt."""
+"""Create the table of erasures, and store the HTTP status with which a webhook's endpoint answered the last failed attempt."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -26,7 +26,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # A worker of the earlier version does not know this command.
+    # This command is deleted, because a worker of the earlier version does not know it.
     op.execute("DELETE FROM mailbox WHERE name = 'person.erase' AND settled_at IS NULL")
     op.drop_table("erasures")
     op.drop_column("webhooks", "last_http_status")

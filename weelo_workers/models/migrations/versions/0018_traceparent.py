@@ -1,4 +1,4 @@
-"""Store the place in a trace at which a command was sent."""
+"""Store with each command the `traceparent` of the step that sent it, so that the worker can continue the trace."""
 
 import sqlalchemy as sa
 from alembic import op

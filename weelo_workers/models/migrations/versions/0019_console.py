@@ -1,4 +1,4 @@
-"""Sessions of the console that were signed out before their end."""
+"""Create the table of the console's sessions that were signed out before their end."""
 
 import sqlalchemy as sa
 from alembic import op

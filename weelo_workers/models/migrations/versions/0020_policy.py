@@ -1,4 +1,4 @@
-"""The policy that a broadcast keeps. Broadcasts from before have none, and use the settings of the environment."""
+"""Store with each broadcast the policy with which it began. Older broadcasts have none, and use the environment's settings."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Policies that operators store: scopes, and versions that never change."""
+"""Create the tables of the policies that operators store: scopes, and versions that never change."""
 
 import sqlalchemy as sa
 from alembic import op

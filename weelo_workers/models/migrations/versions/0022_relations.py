@@ -1,4 +1,4 @@
-"""Relations of customers and transporters: blocked, preferred, contracted. An offer of a blocked pair is withdrawn."""
+"""Add relations of customers and transporters (blocked, preferred, contracted), and the time of an offer's withdrawal."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Step 0 of a broadcast (until when only contracted transporters have the offer), and the reason `soft_cap`."""
+"""Store until when a broadcast is offered to contracted transporters only (step 0), and allow the reason `soft_cap`."""
 
 import sqlalchemy as sa
 from alembic import op
