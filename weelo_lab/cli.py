@@ -144,7 +144,10 @@ def run(
 @click.option("--time-zone", default="Asia/Kolkata", show_default=True, help="Of the hours of the day.")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True, help="A folder.")
 def fit(database_url: str, since: datetime, time_zone: str, out: Path) -> None:
-    """Fit the answers of fleets to a real system's history, and write people.yaml and fit.html."""
+    """Fit the answers of fleets to a system's history.
+
+    Writes people.yaml and fit.html.
+    """
     from weelo_lab import commands
 
     commands.fit(database_url, since.replace(tzinfo=UTC), time_zone, out)
@@ -167,7 +170,7 @@ def seeds(
     jobs: int | None,
     out: Path,
 ) -> None:
-    """Search for an order of commands and faults that violates an invariant of the rows.
+    """Search for orders of events that violate an invariant.
 
     Each seed is a script of people's commands, lost, late and repeated messages, killed workers and more. A script that
     fails is shrunk. The exit code is then 1.
@@ -206,9 +209,9 @@ def seeds(
     help="How much processor time each search may use.",
 )
 def mutants(names: tuple[str, ...], processor_seconds: float) -> None:
-    """Search each mutant (a copy with one mechanism disabled), and print what found it.
+    """Search copies in which one mechanism is disabled.
 
-    The exit code is 1 if one was not found.
+    Prints the seed that found each one, and the shortest script that fails. The exit code is 1 if one was not found.
     """
     from weelo_lab.seeds import commands as of_seeds
 
