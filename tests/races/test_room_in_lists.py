@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from tests.races.test_block_against_accept import wait_for_waiting
 from tests.support.changed_settings import with_settings
+from tests.support.locks import wait_for_waiting
 from tests.support.world import World
 from weelo_workers.contracts.statuses import Role
 
