@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Uuid, any_, bindparam, false, or_, select
+from sqlalchemy import ARRAY, Uuid, any_, bindparam, case, false, or_, select
 from sqlalchemy.orm import aliased
 
 from weelo_workers.contracts.rejections import Code, Rejected
@@ -13,6 +13,7 @@ from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, LOCKED_AT, UnitOf
 from weelo_workers.models import Driver, Vehicle
 from weelo_workers.models.prepared import prepared
 from weelo_workers.models.trips import driver_is_busy, vehicle_is_busy
+from weelo_workers.queries.open_offers import keeps_out_others
 
 
 def wrong_kind(vehicle: Vehicle) -> Rejected:
@@ -33,15 +34,22 @@ class FleetLock:
         transporter_id: UUID,
         vehicle_ids: Sequence[UUID],
         driver_ids: Sequence[UUID],
+        fills: UUID | None = None,
     ) -> None:
-        """Lock these vehicles and drivers. Called under the lock of the broadcast."""
+        """Lock these vehicles and drivers. Called under the lock of the broadcast.
+
+        `fills`: the broadcast, if these trucks may fill it. Then `keeps_out_others` is read in the same round trip, after
+        the locks.
+        """
         self._transporter_id = transporter_id
-        parameters = {"ids": list(vehicle_ids), "then": list(driver_ids)}
+        self.keeps_out_others: bool | None = None
+        """The result of `open_offers.keeps_out_any` for `fills`; None if it was not read."""
+        parameters = {"ids": list(vehicle_ids), "then": list(driver_ids), "fills": fills, "now": uow.now}
         found = uow.session.execute(_FLEET, parameters, execution_options=AS_IT_IS_NOW).all()
         self._vehicles: dict[UUID, Vehicle] = {}
         self._drivers: dict[UUID, Driver] = {}
         self._busy: set[UUID] = set()
-        for vehicle, driver, is_busy, now in found:
+        for vehicle, driver, is_busy, keeps_out, now in found:
             row = vehicle or driver
             if row is vehicle:
                 self._vehicles[row.id] = row
@@ -50,6 +58,7 @@ class FleetLock:
             if is_busy:
                 self._busy.add(row.id)
             uow.note_locked(now, row)
+            self.keeps_out_others = keeps_out
 
     def vehicle(self, vehicle_id: UUID) -> Vehicle:
         """Return the vehicle. Raises Rejected(VEHICLE_NOT_IN_FLEET)."""
@@ -79,18 +88,20 @@ class FleetLock:
 
 
 # The query returns a row for each vehicle and a row for each driver. A query before it takes the locks, so this query
-# sees the assignments that were committed while that query waited.
+# sees what was committed while that query waited: assignments, and transporters whom other broadcasts passed over.
 _VEHICLE = aliased(
     Vehicle, select(Vehicle).where(Vehicle.id == any_(bindparam("ids", type_=ARRAY(Uuid())))).subquery()
 )
 _DRIVER = aliased(
     Driver, select(Driver).where(Driver.id == any_(bindparam("then", type_=ARRAY(Uuid())))).subquery()
 )
+_FILLS = bindparam("fills", type_=Uuid())
 _FLEET = (
     select(
         _VEHICLE,
         _DRIVER,
         or_(vehicle_is_busy(_VEHICLE), driver_is_busy(_DRIVER)),
+        case((_FILLS.is_not(None), keeps_out_others(_FILLS))),
         LOCKED_AT,
     )
     .select_from(_VEHICLE)

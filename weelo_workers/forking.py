@@ -60,8 +60,11 @@ def delayed() -> Iterator[None]:
 
     The block must not wait for another thread that enters such a block.
     """
+    process = os.getpid()
     _gate.enter()
     try:
         yield
     finally:
-        _gate.leave()
+        # In a child that was forked inside the block, no thread counts as inside.
+        if os.getpid() == process:
+            _gate.leave()

@@ -28,14 +28,12 @@ from sqlalchemy.types import TypeEngine
 
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import BroadcastKind
-from weelo_workers.lifecycles import truck_request as slot_lifecycle
 from weelo_workers.lifecycles.ladder import ring_name
 from weelo_workers.messaging.unit_of_work import AS_IT_IS_NOW, LOCKED_AT, UnitOfWork
 from weelo_workers.models import Assignment, Broadcast, Hold, Offer, TruckRequest
-from weelo_workers.models.base import is_in
 from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.offered_to import OfferedTo, note_offered_to
-from weelo_workers.queries.open_offers import keeps_out_others, kept_out, open_offer_exists
+from weelo_workers.queries.open_offers import kept_out, open_offer_exists
 from weelo_workers.queries.relations import are_blocked, is_blocked
 
 
@@ -140,21 +138,16 @@ class OfferedBroadcast:
     """The ring of the offer."""
     is_blocked: bool
     """Whether the customer and the caller block one another."""
-    keeps_out_others: bool | None
-    """The result of `open_offers.keeps_out_any`; None if the trucks of the command cannot fill the broadcast."""
 
 
-def lock_offered_with_trucks(
-    uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID, trucks: int
-) -> OfferedBroadcast:
+def lock_offered_with_trucks(uow: UnitOfWork, broadcast_id: UUID, transporter_id: UUID) -> OfferedBroadcast:
     """Return the broadcast with slots and assignments.
 
     Raises Rejected if the transporter has no offer: BLOCKED or BROADCAST_NOT_FOUND, by the rule of `not_offered`.
 
-    `trucks`: how many trucks the command names. The lock and everything that an accept reads of the broadcast take one
-    round trip.
+    Everything that an accept reads of the broadcast is read here, in the round trip of the lock.
     """
-    parameters = {"broadcast": broadcast_id, "own": transporter_id, "trucks": trucks, "now": uow.now}
+    parameters = {"broadcast": broadcast_id, "own": transporter_id}
     found = uow.session.execute(_OFFERED, parameters, execution_options=AS_IT_IS_NOW).all()
     if not found:
         raise Rejected(Code.BROADCAST_NOT_FOUND)
@@ -172,7 +165,6 @@ def lock_offered_with_trucks(
         sorted(assignments, key=lambda a: a.created_at),
         ring=ring_name(first.step, last_step=first.last_step),
         is_blocked=first.is_blocked,
-        keeps_out_others=first.keeps_out_others,
     )
 
 
@@ -192,12 +184,6 @@ _EVERY_OFFER = (
     .where(_ALL_OFFERS.broadcast_id == _BROADCAST, _ALL_OFFERS.withdrawn_at.is_(None))
     .subquery()
 )
-_ALL_SLOTS = aliased(TruckRequest)
-_MAY_BE_FILLED = (
-    select(func.count() <= bindparam("trucks", type_=Integer()))
-    .where(_ALL_SLOTS.broadcast_id == _BROADCAST, is_in(_ALL_SLOTS.status, slot_lifecycle.OPEN))
-    .scalar_subquery()
-)
 # The query has a row for each slot. Values of the whole broadcast are only in the row of the first slot.
 _IS_FIRST = TruckRequest.request_number == 1
 _OFFERED = (
@@ -212,7 +198,6 @@ _OFFERED = (
         ),
         case((_IS_FIRST, _EVERY_OFFER.c.transporters)).label("offered_to"),
         case((_IS_FIRST, _EVERY_OFFER.c.versions)).label("in_version"),
-        case((and_(_IS_FIRST, _MAY_BE_FILLED), keeps_out_others(_BROADCAST))).label("keeps_out_others"),
         LOCKED_AT,
     )
     .select_from(TruckRequest)

@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from tests.support.locks import wait_for_waiting
 from tests.support.relations import SIDES, Side, block, new_customer, told
-from tests.support.waiting import eventually
 from tests.support.world import Fleet, World
 from weelo_workers.contracts.command import Command
 from weelo_workers.contracts.relations import SetByCustomer, SetByTransporter
@@ -26,16 +26,6 @@ def blocking(by: Side, customer: UUID, fleet: Fleet) -> tuple[Command, UUID, Rol
         return command, customer, Role.CUSTOMER
     command = SetByTransporter(transporter_id=fleet.id, customer_id=customer, relation="blocked")
     return command, fleet.id, Role.TRANSPORTER
-
-
-WAITING = (
-    "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-)
-
-
-def wait_for_waiting(world: World, transactions: int) -> None:
-    """Wait until at least this many transactions wait for a lock."""
-    eventually(lambda: world.value(WAITING) >= transactions)
 
 
 def second_waits_for_first(world: World, broadcast: UUID, first: UUID, second: UUID) -> None:

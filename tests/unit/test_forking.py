@@ -67,6 +67,16 @@ def test_a_fork_waits_only_briefly_for_a_thread_that_waits_for_a_server() -> Non
         thread.join()
 
 
+def test_a_child_that_was_forked_inside_the_block_leaves_it_and_forks_at_once() -> None:
+    with forking.delayed():
+        child = os.fork()
+    if child == 0:
+        began = time.monotonic()
+        code = exit_code_of_child(lambda: True)
+        os._exit(code if time.monotonic() - began < forking.LONGEST_DELAY_SECONDS else 2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
 def test_a_child_enters_the_block_and_forks_itself() -> None:
     def enter_and_fork() -> bool:
         with forking.delayed():

@@ -5,7 +5,11 @@ from __future__ import annotations
 from weelo_workers.contracts.offers import AcceptResult, AcceptTrucks
 from weelo_workers.contracts.rejections import Code, Rejected
 from weelo_workers.contracts.statuses import TruckRequestStatus
-from weelo_workers.lifecycles import broadcast as lifecycle, hold as hold_lifecycle
+from weelo_workers.lifecycles import (
+    broadcast as lifecycle,
+    hold as hold_lifecycle,
+    truck_request as slot_lifecycle,
+)
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.messaging.handlers import handles
 from weelo_workers.messaging.unit_of_work import UnitOfWork
@@ -30,7 +34,7 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     Accepts, the cancellation and the expiry of one broadcast run one after another, under the lock on its row. So a
     rejection gives the true reason. A repeated accept returns the result of the first one.
     """
-    offered = lock_offered_with_trucks(uow, command.broadcast_id, command.transporter_id, len(command.trucks))
+    offered = lock_offered_with_trucks(uow, command.broadcast_id, command.transporter_id)
     broadcast, slots = offered.broadcast, offered.slots
     live = [a for a in offered.assignments if a.transporter_id == command.transporter_id and a.status in LIVE]
     before, wanted = split_repeated(live, command.trucks)
@@ -45,7 +49,10 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
     if offered.is_blocked:
         raise Rejected(Code.BLOCKED)
     ensure_open(broadcast, uow.now)
-    trucks = lock_free_trucks(uow, command.transporter_id, wanted)
+    may_fill = sum(slot.status in slot_lifecycle.OPEN for slot in slots) <= len(wanted)
+    trucks, keeps_out_others = lock_free_trucks(
+        uow, command.transporter_id, wanted, fills=broadcast.id if may_fill else None
+    )
     hold = None
     if any(slot.status == TruckRequestStatus.HELD for slot in slots):
         expire_overdue(uow, broadcast)
@@ -74,6 +81,6 @@ def accept(command: AcceptTrucks, uow: UnitOfWork) -> AcceptResult:
         allocations,
         command.transporter_id,
         ring=offered.ring,
-        keeps_out_others=offered.keeps_out_others,
+        keeps_out_others=keeps_out_others,
     )
     return accept_result(broadcast, slots, [*before, *won])

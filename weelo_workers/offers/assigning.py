@@ -97,18 +97,22 @@ def ensure_open(broadcast: Broadcast, now: datetime) -> None:
         raise Rejected(Code.BROADCAST_EXPIRED)
 
 
-def lock_free_trucks(uow: UnitOfWork, transporter_id: UUID, wanted: Sequence[Truck]) -> list[Offered]:
-    """Lock and return these vehicles and drivers. Raises Rejected if one is busy, off duty or not of this fleet (ACPT-06)."""
-    fleet = FleetLock(
-        uow, transporter_id, [truck.vehicle_id for truck in wanted], [truck.driver_id for truck in wanted]
-    )
+def lock_free_trucks(
+    uow: UnitOfWork, transporter_id: UUID, wanted: Sequence[Truck], *, fills: UUID | None = None
+) -> tuple[list[Offered], bool | None]:
+    """Lock and return these vehicles and drivers, and `FleetLock.keeps_out_others`. `fills`: as of `FleetLock`.
+
+    Raises Rejected if one of them is busy, off duty or not of this fleet (ACPT-06).
+    """
+    vehicles, drivers = [truck.vehicle_id for truck in wanted], [truck.driver_id for truck in wanted]
+    fleet = FleetLock(uow, transporter_id, vehicles, drivers, fills)
     trucks = []
     for truck in wanted:
         vehicle, driver = fleet.vehicle(truck.vehicle_id), fleet.driver(truck.driver_id)
         fleet.ensure_free_vehicle(vehicle)
         fleet.ensure_free_driver(driver)
         trucks.append((truck, vehicle, driver))
-    return trucks
+    return trucks, fleet.keeps_out_others
 
 
 def _assignment(

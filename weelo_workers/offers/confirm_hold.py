@@ -40,9 +40,8 @@ def confirm_hold(command: ConfirmHold, uow: UnitOfWork) -> AcceptResult:
     held = held_slots(hold, slots)
     if len(command.trucks) > len(held):
         raise Rejected(Code.NOT_ENOUGH_AVAILABLE, f"{len(held)} are on hold.", {"remaining": len(held)})
-    allocations = allocate(
-        lock_free_trucks(uow, command.transporter_id, command.trucks), slots, held, partial=False
-    )
+    trucks, _ = lock_free_trucks(uow, command.transporter_id, command.trucks)
+    allocations = allocate(trucks, slots, held, partial=False)
     taken = {slot.id for slot, _, _ in allocations}
     reopen_slots(uow, broadcast, [slot for slot in held if slot.id not in taken])
     uow.advance(hold, lifecycle.CONFIRM)

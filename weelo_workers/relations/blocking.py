@@ -70,8 +70,7 @@ def _lock_broadcasts(uow: UnitOfWork, customer_id: UUID, transporter_id: UUID) -
     """Lock and return the customer's open broadcast, and those that are offered to the transporter and may be opened again."""
     is_open = select(Broadcast.id).where(Broadcast.customer_id == customer_id, Broadcast.status.in_(OPEN))
     ids = {*uow.session.scalars(is_open), *uow.session.scalars(_offered(customer_id, transporter_id))}
-    found = [uow.lock(Broadcast, each) for each in sorted(ids)]
-    return [each for each in found if each is not None]
+    return uow.lock_all(Broadcast, list(ids))
 
 
 def _offered(customer_id: UUID, transporter_id: UUID) -> Select[UUID]:
