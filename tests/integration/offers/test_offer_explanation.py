@@ -82,7 +82,7 @@ def test_silent_phones_and_full_lists_are_remembered_step_by_step(
     first = world.broadcast(1)
     assert asked(world, first, stale).reason == "silent"
     assert asked(world, first, full).answer == (
-        "not offered: nearer ones came first, and their turn has not come yet (step 1)"
+        "not offered: others came first in the order, and their turn has not come yet (step 1)"
     )
     world.tick(15)
     assert asked(world, first, full).offered
@@ -104,7 +104,7 @@ def test_nearer_ones_came_first_until_it_was_over(world: World, monkeypatch: pyt
     broadcast = world.broadcast(1)
     world.cancel(broadcast)
     assert asked(world, broadcast, farther).answer == (
-        "not offered: nearer ones came first, and it was over before their turn (step 1)"
+        "not offered: others came first in the order, and it was over before their turn (step 1)"
     )
 
 
