@@ -39,6 +39,13 @@ def test_who_was_offered_it_reads_when_how_far_and_what_became_of_it(world: Worl
     assert asked(world, broadcast, near).answer == "offered at step 1, 1.0 km, not seen yet, won 1"
 
 
+def test_the_sentence_rounds_the_distance_that_the_answer_has(world: World) -> None:
+    fleet = world.fleet(km_north=7.759)
+    why = asked(world, world.broadcast(1), fleet)
+    assert why.json_dict()["pickupDistanceKm"] == 7.75
+    assert why.answer == "offered at step 1, 7.8 km, not seen yet"
+
+
 def test_who_was_not_offered_it_reads_why(world: World) -> None:
     offered_fleet = world.fleet(km_north=1)
     busy, off, other = (
