@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-GROWING = "give growing distances in km, like 10,25,50,75"
+GROWING = "give growing distances in km, above 0 and at most 20,000, like 10, 25, 50, 75"
 
 
 def _check_growing(steps: tuple[float, ...]) -> tuple[float, ...]:

@@ -132,12 +132,21 @@ def test_a_repeated_request_stores_one_version(world: World, operator: Operator)
     assert world.value("SELECT count(*) FROM policy_versions") == 1
 
 
+def test_a_type_that_is_named_twice_is_stored_once(world: World, operator: Operator) -> None:
+    body = {**version(), "vehicleTypes": ["open", "Open", "tipper"]}
+    assert operator.do("PUT", "/admin/policies/open-trucks", body).result["vehicleTypes"] == [
+        "open",
+        "tipper",
+    ]
+
+
 def test_each_change_is_in_the_audit_log(world: World, operator: Operator) -> None:
     put(operator, "delhi", version(holdSeconds=10))
     pause(operator, "delhi")
     paused, stored = operator.items("/audit")
     assert (stored["command"], stored["subject"], stored["reason"]) == ("policies.put", "policy", REASON)
     assert (stored["details"]["scope"], stored["details"]["settings"]) == ("delhi", {"holdSeconds": 10.0})
+    assert stored["details"]["area"].keys() == {"center", "radiusKm"}
     assert (paused["command"], paused["details"]) == ("policies.pause", {"scope": "delhi", "paused": True})
 
 

@@ -95,10 +95,13 @@ def test_a_withdrawn_offer_is_shown_as_withdrawn_with_its_reason(world: World, o
     broadcast_id = booked(world, "Asha Verma")
     set_by_customer(world, world.customer_of(broadcast_id), fleet)
     page = operator.get(f"/broadcasts/{broadcast_id}")
-    assert '<span class="outcome withdrawn">withdrawn</span> the customer and they block one another' in page
+    assert (
+        '<span class="outcome withdrawn">withdrawn</span> the customer or the fleet has blocked the other'
+        in page
+    )
     assert "withdrawn, blocked" in page, "the fleet in the drawing of the moment"
     assert "<dt>withdrawn</dt><dd>1</dd>" in page
-    assert "withdrawn: the customer and they block one another" in operator.get(
+    assert "withdrawn: the customer or the fleet has blocked the other" in operator.get(
         f"/broadcasts/{broadcast_id}/fleets/{fleet.id}"
     )
 

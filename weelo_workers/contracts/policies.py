@@ -52,6 +52,10 @@ def _known_type(name: str) -> str:
     return name.lower()
 
 
+def _without_repeats(types: list[str] | None) -> list[str] | None:
+    return None if types is None else list(dict.fromkeys(types))
+
+
 VehicleTypeName = Annotated[ShortText, AfterValidator(_known_type)]
 
 
@@ -131,7 +135,9 @@ class PolicyDraft(Request):
     area: Area | None = None
     """Where the policy is in force. Left out: everywhere. Must be left out for `default`."""
     vehicle_types: Annotated[
-        list[VehicleTypeName] | None, Field(min_length=1, max_length=len(TYPES), examples=[["open"]])
+        list[VehicleTypeName] | None,
+        Field(min_length=1, max_length=len(TYPES), examples=[["open"]]),
+        AfterValidator(_without_repeats),
     ] = None
     """The types of vehicles for which the policy is in force: all types of a request must be among them. Left out: all types.
     Must be left out for `default`."""

@@ -71,7 +71,7 @@ class PassedOverBecause(DescribedEnum):
     )
     NEXT_STEP = (
         "next_step",
-        "The step made its largest allowed number of offers to nearer transporters (setting MAX_OFFERS_PER_STEP).",
+        "The step made its largest allowed number of offers to transporters before this one in the order (setting MAX_OFFERS_PER_STEP).",
     )
     SOFT_CAP = (
         "soft_cap",

@@ -43,9 +43,16 @@ def record(uow: UnitOfWork, row: ClaimedRow, outcome: dict[str, Any]) -> None:
             reason=row.payload[audit.reason],
             outcome=AuditOutcome.REJECTED if error else AuditOutcome.APPLIED,
             code=error["code"] if error else None,
-            details={to_camel(key): value for key, value in details.items()},
+            details=_in_camel_case(details),
         )
     )
+
+
+def _in_camel_case(value: Any) -> Any:
+    """Return the value with all names in camel case, also those of objects within it."""
+    if isinstance(value, dict):
+        return {to_camel(name): _in_camel_case(each) for name, each in value.items()}
+    return value
 
 
 def account() -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from weelo_workers import clock, presence
 from weelo_workers.contracts.offers import PassedOverView, WhyView
 from weelo_workers.contracts.statuses import AssignmentStatus, NotOfferedBecause, PassedOverBecause
+from weelo_workers.contracts.wire import two_decimals
 from weelo_workers.lifecycles.assignment import LIVE
 from weelo_workers.lifecycles.broadcast import OPEN
 from weelo_workers.lifecycles.offer_cap import OfferRank, has_room
@@ -37,8 +38,8 @@ SENTENCES: dict[NotOffered, str] = {
     PassedOverBecause.SILENT: "their phone was silent",
     PassedOverBecause.NO_FREE_TRUCK: "no free truck of this kind",
     PassedOverBecause.TOO_MANY_OFFERS: "they had too many open offers at least as near",
-    PassedOverBecause.BLOCKED: "the customer and they block one another",
-    PassedOverBecause.NEXT_STEP: "nearer ones came first, and it was over before their turn",
+    PassedOverBecause.BLOCKED: "the customer or the fleet has blocked the other",
+    PassedOverBecause.NEXT_STEP: "others came first in the order, and it was over before their turn",
     PassedOverBecause.SOFT_CAP: "those with fewer open offers came first, and it was over before their turn",
     NotOfferedBecause.CONTRACTED_FIRST: "it was offered only to the fleets that have a contract with the customer",
     NotOfferedBecause.NO_TRUCK: "no truck of this kind",
@@ -48,7 +49,7 @@ SENTENCES: dict[NotOffered, str] = {
 }
 
 _UNTIL_NEXT_STEP: dict[NotOffered, str] = {
-    PassedOverBecause.NEXT_STEP: "nearer ones came first, and their turn has not come yet",
+    PassedOverBecause.NEXT_STEP: "others came first in the order, and their turn has not come yet",
     PassedOverBecause.SOFT_CAP: "those with fewer open offers came first, and their turn has not come yet",
     NotOfferedBecause.CONTRACTED_FIRST: "the fleets that have a contract with the customer come first",
 }
@@ -144,7 +145,7 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
     )
     words = [f"offered at step {offer.step}"]
     if offer.distance_km is not None:
-        words.append(f"{offer.distance_km:.1f} km")
+        words.append(f"{two_decimals(offer.distance_km):.1f} km")
     words.append(whether_seen)
     if offer.withdrawn_at is not None:
         words.append(f"withdrawn: {SENTENCES[PassedOverBecause.BLOCKED]}")

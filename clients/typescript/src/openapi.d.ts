@@ -3467,7 +3467,7 @@ export interface components {
          *     - `silent`: The transporter's app had sent no heartbeat for too long (setting PRESENCE_TTL_SECONDS).
          *     - `no_free_truck`: All trucks of the transporter that fit an open slot were on the road.
          *     - `too_many_offers`: The transporter had the largest allowed number of open offers that are at least as near (setting MAX_OPEN_OFFERS).
-         *     - `next_step`: The step made its largest allowed number of offers to nearer transporters (setting MAX_OFFERS_PER_STEP).
+         *     - `next_step`: The step made its largest allowed number of offers to transporters before this one in the order (setting MAX_OFFERS_PER_STEP).
          *     - `soft_cap`: Transporters with fewer open offers came first (setting SOFT_OPEN_OFFERS). The transporter is considered again in the next step.
          *     - `blocked`: The customer had blocked the transporter, or the transporter the customer.
          * @enum {string}

@@ -39,6 +39,13 @@ def test_who_was_offered_it_reads_when_how_far_and_what_became_of_it(world: Worl
     assert asked(world, broadcast, near).answer == "offered at step 1, 1.0 km, not seen yet, won 1"
 
 
+def test_the_sentence_rounds_the_distance_that_the_answer_has(world: World) -> None:
+    fleet = world.fleet(km_north=7.759)
+    why = asked(world, world.broadcast(1), fleet)
+    assert why.json_dict()["pickupDistanceKm"] == 7.75
+    assert why.answer == "offered at step 1, 7.8 km, not seen yet"
+
+
 def test_who_was_not_offered_it_reads_why(world: World) -> None:
     offered_fleet = world.fleet(km_north=1)
     busy, off, other = (
@@ -82,7 +89,7 @@ def test_silent_phones_and_full_lists_are_remembered_step_by_step(
     first = world.broadcast(1)
     assert asked(world, first, stale).reason == "silent"
     assert asked(world, first, full).answer == (
-        "not offered: nearer ones came first, and their turn has not come yet (step 1)"
+        "not offered: others came first in the order, and their turn has not come yet (step 1)"
     )
     world.tick(15)
     assert asked(world, first, full).offered
@@ -104,7 +111,7 @@ def test_nearer_ones_came_first_until_it_was_over(world: World, monkeypatch: pyt
     broadcast = world.broadcast(1)
     world.cancel(broadcast)
     assert asked(world, broadcast, farther).answer == (
-        "not offered: nearer ones came first, and it was over before their turn (step 1)"
+        "not offered: others came first in the order, and it was over before their turn (step 1)"
     )
 
 
