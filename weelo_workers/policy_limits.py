@@ -39,6 +39,8 @@ def contradiction(
     radius_step_seconds: float,
     broadcast_timeout_seconds: float,
     contracted_first_seconds: float,
+    min_offers_per_step: int,
+    max_offers_per_step: int,
 ) -> tuple[tuple[str, str], str] | None:
     """Return which two values contradict each other, by their names, and why; None if none do."""
     if last_step_is_too_short(last_step_max_km, radius_steps_km):
@@ -56,7 +58,17 @@ def contradiction(
             ("contracted_first_seconds", "broadcast_timeout_seconds"),
             f"no ring would follow the {contracted_first_seconds:g} s of contracted transporters before the deadline ({broadcast_timeout_seconds:g} s)",
         )
+    if every_ring_is_too_small(min_offers_per_step, max_offers_per_step):
+        return (
+            ("min_offers_per_step", "max_offers_per_step"),
+            f"no step could make {min_offers_per_step} offers, because a step makes at most {max_offers_per_step}",
+        )
     return None
+
+
+def every_ring_is_too_small(min_offers_per_step: int, max_offers_per_step: int) -> bool:
+    """Return whether no step can make so many offers that the next ring does not follow at once."""
+    return min_offers_per_step > max_offers_per_step
 
 
 def contracted_lasts_too_long(contracted_first_seconds: float, broadcast_timeout_seconds: float) -> bool:

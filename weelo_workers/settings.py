@@ -294,6 +294,14 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _steps_can_make_enough_offers(self) -> Self:
+        if policy_limits.every_ring_is_too_small(self.min_offers_per_step, self.max_offers_per_step):
+            raise ValueError(
+                f"MIN_OFFERS_PER_STEP: must be at most MAX_OFFERS_PER_STEP, {self.max_offers_per_step}"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _production_invents_nothing(self) -> Self:
         by_secret = self.weelo_env == "production" and "jwt" in self.auth_providers
         if by_secret and self.jwt_secret is None:

@@ -170,6 +170,8 @@ def test_each_change_is_in_the_audit_log(world: World, operator: Operator) -> No
         ("delhi", version(broadcastTimeoutSeconds=5), "settings.broadcastTimeoutSeconds"),
         ("delhi", version(radiusStepSeconds=600), "settings.radiusStepSeconds"),
         ("delhi", version(contractedFirstSeconds=120), "settings.contractedFirstSeconds"),
+        ("delhi", version(minOffersPerStep=251), "settings.minOffersPerStep"),
+        ("delhi", version(maxOffersPerStep=10, minOffersPerStep=20), "settings.minOffersPerStep"),
         (
             "delhi",
             version(contractedFirstSeconds=60, broadcastTimeoutSeconds=60),

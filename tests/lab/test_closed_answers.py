@@ -53,7 +53,7 @@ def test_ten_times_as_many_willing_fleets_as_needed_fill_everything(lab: Servers
     assert run.figures["requestsFilled"] == run.figures["slotsFilled"] == 1
 
 
-def test_two_identical_policies_differ_by_exactly_nothing(lab: Servers) -> None:
+def test_LABS_01_two_identical_policies_differ_by_exactly_nothing(lab: Servers) -> None:
     values = {"requests": 3, "fleets": [{"count": 4, "towns": ["here", "there"]}]}
     again = NamedPolicy("again", RINGS.values)
     runs = {each.name: {seed: played(lab, values, each, seed) for seed in (1, 2)} for each in (RINGS, again)}

@@ -267,6 +267,8 @@ def _check_values(scope: str, settings: Mapping[str, Any], policy: Policy) -> No
         radius_step_seconds=policy.radius_step_seconds,
         broadcast_timeout_seconds=policy.broadcast_timeout_seconds,
         contracted_first_seconds=policy.contracted_first_seconds,
+        min_offers_per_step=policy.min_offers_per_step,
+        max_offers_per_step=policy.max_offers_per_step,
     )
     if found is None:
         return
