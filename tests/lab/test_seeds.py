@@ -37,7 +37,9 @@ def test_LABS_01_the_same_seed_gives_the_same_events_and_another_seed_others(
     assert ({"lose", "crash"} <= kinds) == faults.any
 
 
-def test_LABS_01_another_process_with_servers_of_its_own_prints_the_same_hash(lab: Servers, tmp_path: Path) -> None:
+def test_LABS_01_another_process_with_servers_of_its_own_prints_the_same_hash(
+    lab: Servers, tmp_path: Path
+) -> None:
     values = "{requests: 2, hours: 0.1, settles_minutes: 3, fleets: [{count: 4}]}"
     (tmp_path / "demand.yaml").write_text(values)
     command = [sys.executable, "-m", "weelo_workers.entry", "lab", "replay", "--seed", "5"]
