@@ -1,4 +1,4 @@
-"""Handler: a customer cancels a broadcast. Even with a concurrent accept, no truck stays assigned."""
+"""Handler: a customer cancels a broadcast. After a concurrent accept, no truck stays assigned to it either."""
 
 from __future__ import annotations
 

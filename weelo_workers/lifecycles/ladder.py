@@ -48,7 +48,10 @@ def ring_name(step: int, *, last_step: bool) -> str:
 
 
 def step_after(newest: int, *, contracted_step_made: bool, contracted_first_seconds: float) -> int:
-    """Return the number of the next step. `newest`: the newest step with a radius (0: none in this round)."""
+    """Return the number of the next step.
+
+    `newest`: the newest step of this round, counted from 1; 0 if there was none, or only step 0.
+    """
     if newest == 0 and not contracted_step_made and contracted_first_seconds > 0:
         return CONTRACTED_STEP
     return newest + 1

@@ -107,7 +107,7 @@ def unmark_crash(session: Session, command_id: UUID, mark: CrashMark) -> None:
 
 
 class CrashGuard:
-    """Makes marked attempts for one process.
+    """Marks the attempts of one process before they are made, and undoes the marks of those that return.
 
     If the database is unavailable when an attempt returns, its mark is undone later.
     """
@@ -119,11 +119,13 @@ class CrashGuard:
 
     @contextmanager
     def attempt(self, command_id: UUID, suspected: CrashSuspected) -> Iterator[bool]:
-        """Mark an attempt, which is made in the block of this context manager. Yield False if no attempt may be made now.
+        """Mark an attempt before the block of this context manager makes it. Yield False if none may be made now.
 
         The mark is undone if the block raises. If the block settles the command, the mark remains in the row, where it
-        has no effect any more. Commands with an earlier possible crash run one at a time in this process. Otherwise, if
-        one of them crashed the process, a crash would be counted for each of them that was running.
+        has no effect any more.
+
+        Commands with an earlier possible crash run one at a time in this process. If several ran at once and one of
+        them crashed the process, a crash would be counted for each of them.
         """
         with self._one_at_a_time if suspected.crashed_before else nullcontext():
             self.undo_marks()
