@@ -112,8 +112,9 @@ class DisconnectTolerantQoS(redis_transport.QoS):
         try:
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
         except (OutOfMemoryError, ExecAbortError) as full:
-            # The message has already left its queue, so its command is executed. If the worker dies before the command
-            # is settled, Redis has no record from which to redeliver the message, and the sweep executes the command.
+            # The worker has taken the message from its queue already, so it executes the command. If the worker dies
+            # before the command is settled, Redis cannot redeliver the unrecorded message, and the sweep executes the
+            # command.
             log.warning("a message could not be recorded as unacknowledged: %s", full)
             super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
 

@@ -84,10 +84,10 @@ def insert_offers(
 
 
 def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> list[Candidate]:
-    """Return the transporters whose list of offers contains this broadcast or has room for it again.
+    """Return those of `these` whose list of open offers contains this broadcast or has room for it again.
 
-    All of them had an offer of it. The rows of those whose offer is declined are locked as in `insert_offers`, so their
-    lists cannot exceed the cap.
+    `these`: transporters with an offer of the broadcast, open or declined. The rows of those whose offer is declined
+    are locked as in `insert_offers`, so their lists cannot exceed the cap.
     """
     declined = [candidate for candidate in these if candidate.declined]
     if not declined:
@@ -205,9 +205,9 @@ class BroadcastStep(NamedTuple):
 
 
 def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[BroadcastStep, Excluded]]) -> None:
-    """Store which transporters a step passed over, and why. Entries that are marked as `recorded` are left out.
+    """Store which transporters a step passed over, and why. Entries with `recorded` are left out.
 
-    If a reason is already stored for a transporter and this step, it is kept.
+    If a reason is stored already for a transporter in this step, the stored reason is kept.
     """
     rows = [
         {

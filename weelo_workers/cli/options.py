@@ -68,9 +68,9 @@ class Utf8(click.ParamType[str]):
 
 
 def use_running_system(data_dir: Path, *variables: str) -> None:
-    """Give each unset one of these environment variables its value from the system that runs on the data dir.
+    """Set the environment variables named by `variables` as in the system on the data dir, unless they are set already.
 
-    WEELO_ENV and JWT_SECRET are set likewise. Raises CommandError if no system runs there.
+    WEELO_ENV and JWT_SECRET are set likewise. Raises CommandError if one of `variables` gets no value.
     """
     from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir

@@ -43,7 +43,7 @@ class Finding:
 
     @property
     def remedy(self) -> str:
-        """What to do about the finding. If only another version has the check, the text refers to the runbook."""
+        """What to do about the finding. If this version does not have the check, refer to the runbook."""
         known = CHECKS.get(self.check)
         return known.remedy if known else "see the runbook"
 

@@ -96,7 +96,7 @@ def next_step_in(
 
     Step 0 lasts for `contracted_first_seconds` if any contracted transporter has the offer, however few they are.
     `offers_made`: how many offers this step made; after fewer than `at_least` the next step follows at once.
-    `left_over`: there are more transporters within this step's reach; the next step makes offers to them.
+    `left_over`: whether more transporters are within this step's reach. The next step makes offers to them.
     """
     if this.is_for_contracted:
         return contracted_first_seconds if offers_made else 0.0

@@ -103,7 +103,7 @@ def console_line(
     *,
     exception: str | None = None,
 ) -> str:
-    """Return one line for people, and further indented lines if the message has several or there is a traceback."""
+    """Return one line for people. Further lines of the message, and a traceback, follow as indented lines."""
     first, *more = message.splitlines() or [""]
     if exception:
         more += exception.splitlines()

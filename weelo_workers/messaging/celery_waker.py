@@ -153,7 +153,7 @@ class CeleryWaker:
             )
 
     def _headers_of(self, name: str) -> Mapping[str, Any]:
-        """Return the headers that Celery gives all messages of this task. Headers that differ between them are empty."""
+        """Return the headers that Celery gives all messages of this task. Those that differ by message are empty."""
         if name not in self._headers:
             made: Any = self._celery.amqp.create_task_message(
                 "", name, ignore_result=None, argsrepr="", kwargsrepr="{}"

@@ -47,8 +47,8 @@ class CrashSuspected(Exception):
 def may_have_crashed(row: MailboxRow | ClaimedRow) -> bool:
     """Return whether an earlier attempt may have crashed its process.
 
-    One sweep is normal for a timer. For other commands the first sweep wakes a worker, so a second sweep means that no
-    worker has settled the command.
+    A crash is possible if one was counted, or if a sweep has found the row and the command is still not settled. One
+    sweep does not count for a timer, because the sweep executes a late timer itself.
     """
     return row.crashes > 0 or row.sweep_count > (1 if row.queue == TIMERS else 0)
 
