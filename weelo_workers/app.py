@@ -91,7 +91,8 @@ class DisconnectTolerantQoS(redis_transport.QoS):
     """kombu's record of unacknowledged messages, without the errors that end a worker when it loses Redis.
 
     After such a loss a worker returns or acknowledges its messages over the lost connection, and kombu (5.7.0) raises
-    AttributeError. Messages that stay in Redis do no harm: the sweep settles their rows, and beat deletes them.
+    AttributeError. The messages then stay in Redis as unacknowledged. This does no harm: the sweep settles their
+    commands, and beat deletes the messages.
     """
 
     def restore_unacked(self, client: Any = None) -> None:
@@ -111,14 +112,15 @@ class DisconnectTolerantQoS(redis_transport.QoS):
         try:
             super().append(message, delivery_tag)  # type: ignore[no-untyped-call]
         except (OutOfMemoryError, ExecAbortError) as full:
-            # The message has already left its queue, so its command is executed. If the worker dies before the command
-            # is settled, Redis has no record from which to redeliver the message, and the sweep executes the command.
+            # The worker has taken the message from its queue already, so it executes the command. If the worker dies
+            # before the command is settled, Redis cannot redeliver the unrecorded message, and the sweep executes the
+            # command.
             log.warning("a message could not be recorded as unacknowledged: %s", full)
             super(redis_transport.QoS, self).append(message, delivery_tag)  # type: ignore[no-untyped-call]
 
 
 class _OneLinePerOutage(logging.Filter):
-    """Drops Celery's lines about each attempt to reach the broker. The outage is logged once instead."""
+    """Drops Celery's log lines about attempts to reach the broker. `_consumers_broker` logs the outage once instead."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         arguments = record.args if isinstance(record.args, tuple) else ()
@@ -157,7 +159,8 @@ class BackoffConsumer(Consumer):
             if conn.transport.driver_type != "redis":
                 return conn
             try:
-                # This write changes nothing. A full Redis refuses it, as it would refuse the lock that kombu sets next.
+                # This write changes nothing, but a full Redis refuses it. kombu would otherwise fail at its own next
+                # write, a lock.
                 conn.default_channel.client.set("no such key", "", xx=True)
             except self.connection_errors + self.channel_errors as refusal:
                 conn.close()
@@ -210,9 +213,9 @@ class SweepingScheduler(Scheduler):
     """
 
     def setup_schedule(self) -> None:
-        # Beat's own thread executes overdue rows one after another. It waits only briefly for a row lock, because a
-        # locked row must not delay the others. Another thread writes to Redis, because a Redis that hangs would delay
-        # the sweep by a time-out per call.
+        # Beat's own thread executes overdue rows one after another. It waits only briefly for a locked row, because the
+        # rows after it must not be delayed. A background thread writes to Redis, because otherwise a Redis that hangs
+        # would delay the sweep by one time-out per call.
         self._background = ThreadPoolExecutor(1, thread_name_prefix="background")
         self._bus = Bus(
             connect(settings().database_url, lock_timeout="300ms", sandbox=settings().is_sandbox),
@@ -346,7 +349,7 @@ def _own_metrics() -> MetricsServer | None:
 
 @signals.setup_logging.connect
 def _keep_our_logging(**_: Any) -> None:
-    """Do nothing. If this signal has a receiver, Celery does not configure logging: in workers, in beat or after a fork."""
+    """Do nothing. Celery configures logging (in workers, beat and after a fork) unless this signal has a receiver."""
 
 
 @signals.worker_init.connect
@@ -357,9 +360,9 @@ def _tolerate_disconnects(**_: Any) -> None:
 
 @signals.worker_init.connect
 def _restart_by_the_same_command(**_: Any) -> None:
-    # On SIGHUP Celery restarts the worker as `python` with the arguments in sys.argv. So sys.argv is set to the
-    # original arguments. By itself it begins with the path of `__main__.py`: without `-m` and `-P`, Python would import
-    # modules from the directory `weelo_workers` first.
+    # On SIGHUP Celery restarts the worker as `python` with the arguments in sys.argv. Python has replaced `-P` and `-m`
+    # there by the path of `__main__.py`. With that path, the new process would import modules from the directory
+    # `weelo_workers` first. So sys.argv is set to the original arguments.
     sys.argv[:] = sys.orig_argv[1:]
 
 
@@ -417,8 +420,8 @@ def _start_heartbeat(sender: Any, **_: Any) -> None:
     monitor = _health.consumers = ConsumerMonitor(queues)
 
     def observe() -> None:
-        # Other threads change these sets of messages. If a set changes while it is read, Python raises RuntimeError,
-        # and the sets are read again at the next report.
+        # Other threads change the sets `reserved_requests` and `active_requests`. If a set changes while it is read,
+        # Python raises RuntimeError. The sets are then read again for the next report.
         with suppress(RuntimeError):
             waiting = {each.id: each.name for each in state.reserved_requests - state.active_requests}
             monitor.tick(waiting, state.total_count)

@@ -1,4 +1,4 @@
-"""How long to wait before the next attempt: longer after each failed one."""
+"""The delay before the next attempt, which grows with each failed attempt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process sets in its interpreter and its libraries when it starts. Importing our modules sets nothing.
+"""Sets up the interpreter and the libraries of a process when it starts. No module of ours does so on its import.
 
 `weelo_workers/__main__.py`, `weelo_workers/entry.py` and `start` in `weelo_api/server/gunicorn.py` call these functions
 before they import anything large.

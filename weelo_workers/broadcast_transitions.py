@@ -96,10 +96,10 @@ def announce_state(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckR
 
 
 def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[TruckRequest]) -> None:
-    """Add the broadcast to the index that heartbeats search, after the commit. Without open slots, remove it there.
+    """After the commit, add the broadcast to the index that heartbeats search, or remove it if no slot is open.
 
-    A broadcast in a last step without a limit is not indexed. Every heartbeat would find it, and the index is not
-    needed: CatchUp makes the offers to transporters who come online.
+    A broadcast in a last step without a limit is removed, too. Every heartbeat would find it without need, because
+    CatchUp already makes the offers to transporters who come online.
     """
     reach, last_step = broadcast.reach.limit_km, in_last_step(broadcast)
     in_rings = (
@@ -117,7 +117,8 @@ def index_for_heartbeats(uow: UnitOfWork, broadcast: Broadcast, slots: Sequence[
         reach or 0.0,
         (broadcast.expires_at - uow.now).total_seconds(),
     )
-    # A command may move a broadcast several times. Only the last call is executed, because it has the final state.
+    # A command may move a broadcast several times, and each move registers a call. Only the last call is executed,
+    # because it has the final state.
     uow.after_commit(shown, only_last=("index_for_heartbeats", broadcast.id))
 
 
@@ -142,11 +143,10 @@ def next_step(broadcast: Broadcast) -> WidenBroadcast:
 
 
 def send_next_step(uow: UnitOfWork, broadcast: Broadcast) -> None:
-    """Send the command for the next step now, because every transporter with the offer has declined it.
+    """Send the command for the next step now, because no transporter has an open offer of the broadcast any more.
 
-    The timer of that step then does nothing.
-
-    No step is sent if the broadcast is over or has reached everyone. Called under the broadcast's lock.
+    The timer of that step then does nothing. No command is sent if the broadcast is over, has made no step yet, or has
+    reached everyone. Called under the broadcast's lock.
     """
     if broadcast.status in lifecycle.OPEN and broadcast.has_begun and not broadcast.has_reached_all:
         uow.send(next_step(broadcast))

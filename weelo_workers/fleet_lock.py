@@ -38,8 +38,8 @@ class FleetLock:
     ) -> None:
         """Lock these vehicles and drivers. Called under the lock of the broadcast.
 
-        `fills`: the broadcast, if these trucks may fill it. Then `keeps_out_others` is read in the same round trip, after
-        the locks.
+        `fills`: the id of the broadcast if these trucks may fill it, otherwise None. If it is given, the attribute
+        `keeps_out_others` is read in the same round trip, after the locks.
         """
         self._transporter_id = transporter_id
         self.keeps_out_others: bool | None = None
@@ -87,8 +87,9 @@ class FleetLock:
             raise Rejected(Code.DRIVER_BUSY, extra={"driverId": str(driver.id)})
 
 
-# The query returns a row for each vehicle and a row for each driver. A query before it takes the locks, so this query
-# sees what was committed while that query waited: assignments, and transporters whom other broadcasts passed over.
+# The query `_FLEET` returns a row for each vehicle and a row for each driver. Another query takes the locks before it.
+# So `_FLEET` sees what was committed while the locks were awaited: assignments, and transporters whom other broadcasts
+# passed over.
 _VEHICLE = aliased(
     Vehicle, select(Vehicle).where(Vehicle.id == any_(bindparam("ids", type_=ARRAY(Uuid())))).subquery()
 )

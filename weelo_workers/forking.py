@@ -22,13 +22,13 @@ class _Gate:
         self.begin_anew()
 
     def begin_anew(self) -> None:
-        """Reset this object: no thread is inside, no fork waits, and the lock is free."""
+        """Reset this object: no thread is in a block of `delayed`, no fork waits, and the lock is free."""
         self._changed = threading.Condition(threading.Lock())
         self._inside = 0
         self._fork_waits = False
 
     def enter(self) -> None:
-        """Count this thread as inside. If a fork is waiting, wait until it is done."""
+        """Count this thread as being in a block of `delayed`. If a fork is waiting, wait first until it is done."""
         with self._changed:
             self._changed.wait_for(lambda: not self._fork_waits)
             self._inside += 1
@@ -39,7 +39,7 @@ class _Gate:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Wait until no thread is inside, and let no thread enter until `open` is called."""
+        """Wait until no thread is in a block of `delayed`, and let no thread enter one until `open` is called."""
         self._changed.acquire()
         self._fork_waits = True
         self._changed.wait_for(lambda: self._inside == 0, LONGEST_DELAY_SECONDS)
@@ -65,6 +65,6 @@ def delayed() -> Iterator[None]:
     try:
         yield
     finally:
-        # In a child that was forked inside the block, no thread counts as inside.
+        # In a child that was forked inside the block, `begin_anew` has set the count of threads to zero already.
         if os.getpid() == process:
             _gate.leave()

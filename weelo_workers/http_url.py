@@ -28,7 +28,7 @@ def check_origin(origin: str) -> None:
 
 
 def check_host_and_port(url: str) -> None:
-    """Raise ValueError for an invalid port, and for a host name that Python cannot look up."""
+    """Raise ValueError for an invalid port, and for a host name that cannot be encoded for a look-up."""
     try:
         parts = urlsplit(url)
         port = parts.port

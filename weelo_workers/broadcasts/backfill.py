@@ -13,7 +13,7 @@ from weelo_workers.queries.open_offers import kept_out_by
 
 @handles(Backfill)
 def backfill(command: Backfill, uow: UnitOfWork) -> None:
-    """Send commands that offer each transporter the nearest broadcast for which they had no room.
+    """Send commands that offer each transporter the nearest broadcast that did not fit into their list of offers.
 
     Only the nearest is offered, because the ended broadcast leaves room for one offer in each transporter's list. So a
     broadcast that ends causes at most as many new offers as it had offers, however many broadcasts are waiting.

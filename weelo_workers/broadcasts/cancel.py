@@ -1,4 +1,4 @@
-"""Handler: a customer cancels a broadcast. Even with a concurrent accept, no truck stays assigned."""
+"""Handler: a customer cancels a broadcast. Even if an accept runs at the same time, no truck stays assigned."""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ def _cancel(
     note: str | None,
 ) -> None:
     live = [a for a in assignments if a.status in assignment_lifecycle.LIVE]
-    # The calls that query the database come first, because each query after a change makes the unit of work write that
-    # change with a statement of its own.
+    # The calls that query the database come first. A query after a change would make the unit of work write that change
+    # at once, which costs a further statement.
     broadcast_transitions.request_backfill(uow, broadcast)
     broadcast_transitions.end_holds(uow, broadcast)
     uow.advance_all([s for s in slots if s.status in slot_lifecycle.CANCEL.when], slot_lifecycle.CANCEL)

@@ -105,12 +105,12 @@ def catch_up(command: CatchUp, uow: UnitOfWork) -> None:
 
 
 def _some_broadcast_is_in_rings(transporter_id: UUID, now: datetime) -> Exists:
-    """Return the condition that a broadcast whose rings go on, or start again, could be offered to this transporter.
+    """Return the condition that this transporter could get an offer of a broadcast whose rings go on or start again.
 
     A step searches Redis before it locks the broadcast. If the transporter comes online after that search, and CatchUp
-    reads the broadcast before the step commits, neither the step nor CatchUp makes the offer. If this condition holds,
-    CatchUp is therefore sent a second time. It is also sent a second time if a command that creates a broadcast is
-    unsettled, because that command searches Redis, too.
+    reads the broadcast before the step commits, neither the step nor CatchUp makes the offer. Therefore CatchUp is sent
+    a second time if this condition holds. CatchUp is also sent a second time while a command that creates a broadcast
+    is unsettled, because that command searches Redis, too.
     """
     return exists().where(
         *_concerns(transporter_id, now), or_(reach_is_limited(), Broadcast.radius_step == 0)
@@ -127,7 +127,7 @@ def _has_a_fitting_truck(transporter_id: UUID) -> Exists:
 
 
 def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Return all conditions for an offer of the broadcast but two: a free truck, and room in the list of offers.
+    """Return the conditions for an offer of the broadcast, without two: a free truck, and room in the list of offers.
 
     The transporter wants work, has no offer of the broadcast yet, and neither blocks its customer nor is blocked by them.
     The broadcast is open and has a slot for one of their trucks.
@@ -142,9 +142,9 @@ def _concerns(transporter_id: UUID, now: datetime) -> tuple[ColumnElement[bool],
 def _waits_for_the_next_step(transporter_id: UUID) -> Exists:
     """Return the condition that the broadcast's newest step excluded the transporter until the next step.
 
-    The newest step made its offers to other transporters first. Without this condition, the transporter would get the offer
-    before the next step by going offline and online. The condition is false if the broadcast expires before its next
-    step.
+    That step offered the broadcast to other transporters first. Without this condition, an excluded transporter could
+    get the offer before the next step by going offline and online. The condition is false if the broadcast expires
+    before its next step.
     """
     next_at = PassedOver.at + interval_of(policy_number("radius_step_seconds"))
     return exists().where(
@@ -162,8 +162,8 @@ def _missed(uow: UnitOfWork, command: CatchUp, open_offers: Sequence[OfferRank])
 
     The number of rows read is limited. The query groups broadcasts by three facts: whether they are in their last step,
     whether the transporter has a free truck for them, and whether the open offers leave room for them. Of each group it
-    returns the nearest, at most twice the cap of their policy. It returns more than the cap allows, because some may be
-    out of reach by their exact distance, which is computed afterwards.
+    returns the nearest broadcasts, at most twice as many as the cap on open offers. More than the cap are needed,
+    because exact distances are computed afterwards, and some broadcasts may then turn out to be out of reach.
     """
     here = presence.last_position(command.transporter_id) or _place_in(command)
     last_step = Broadcast.radius_step > number_of_rings()

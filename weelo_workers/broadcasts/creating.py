@@ -128,7 +128,10 @@ def _request_columns(request: BroadcastRequest) -> dict[str, Any]:
 
 
 def _as_asked(command: Creation) -> dict[str, Any]:
-    """Return the request without default values, so that it equals the same request stored before a field was added."""
+    """Return the request without default values.
+
+    It then equals a stored request with the same contents, even if a newer version has added fields since.
+    """
     return command.request.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
@@ -155,8 +158,9 @@ def _same_or_refused(
 ) -> BroadcastView:
     """Return the customer's open broadcast if this request repeats it. Raises Rejected(ORDER_ACTIVE_EXISTS) otherwise.
 
-    If both requests had an Idempotency-Key, they are different requests: if their keys were equal, the mailbox would
-    have answered the second one itself. Otherwise equal contents mean the same request (IDEM-03).
+    If both requests had an Idempotency-Key, their keys differ, so they are different requests: a repeated key is
+    answered from the mailbox, and does not reach this handler. If one of them had no key, equal contents mean the same
+    request (docs/promises.md, IDEM-03).
     """
     alike = existing.kind == kind and existing.request == _as_asked(command)
     same = alike and not (command.keyed and existing.keyed)

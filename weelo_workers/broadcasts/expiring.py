@@ -20,7 +20,7 @@ from weelo_workers.queries.views import broadcast_header
 def any_online(uow: UnitOfWork, asked: Broadcast) -> bool:
     """Return whether the broadcast was offered to any transporter, or a transporter with a fitting truck is online now.
 
-    Reads Redis, so it is called before the broadcast is locked. Otherwise an accept would wait for Redis.
+    Reads Redis, so it is called before the broadcast is locked. Under the lock, a slow Redis would delay an accept.
     """
     return bool(asked.transporters_notified) or any_transporter_online(uow, asked)
 

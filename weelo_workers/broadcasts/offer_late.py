@@ -15,7 +15,7 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.models import Broadcast, Offer
 from weelo_workers.queries.open_offers import in_last_step, largest_cap, open_offers_of
 
-# A transporter could not take a broadcast: for this long, heartbeats cause no further attempt to offer it to them.
+# For this long after a transporter could not take a broadcast, their heartbeats cause no further attempt to offer it.
 SNOOZE_SECONDS = 60.0
 
 
@@ -23,7 +23,7 @@ SNOOZE_SECONDS = 60.0
 def offer_late(command: OfferLate, uow: UnitOfWork) -> None:
     """Offer the broadcast if it is open, the transporter is within its reach, and they can take it.
 
-    Then send the command that offers the next broadcast in `then`.
+    Then send the command for the first of the further broadcasts, which the field `then` lists.
     """
     transporter = command.transporter_id
     if asked := uow.session.get(Broadcast, command.broadcast_id):
@@ -46,8 +46,8 @@ def _leave_out_of_heartbeats(
     no_room = any(each.because == PassedOverBecause.TOO_MANY_OFFERS for each in late.excluded)
     if no_room and here is not None and not in_last_step(broadcast):
         km = pickup_of(broadcast).km_to(here)
-        # `mark_full` stops late offers of broadcasts of all policies, so the list has to be full by the largest of
-        # their caps.
+        # `mark_full` stops late offers of all broadcasts farther away than `km`. Their policies may have different
+        # caps, so the list counts as full only if it has reached the largest cap.
         if _list_is_full_beyond(uow, transporter_id, here, km, cap=largest_cap(uow.session, broadcast)):
             uow.after_commit(partial(presence.mark_full, transporter_id, km, SNOOZE_SECONDS))
     offered = uow.session.get(Offer, (broadcast.id, transporter_id)) is not None

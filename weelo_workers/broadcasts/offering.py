@@ -84,10 +84,10 @@ def insert_offers(
 
 
 def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> list[Candidate]:
-    """Return the transporters whose list of offers contains this broadcast or has room for it again.
+    """Return those of `these` whose list of open offers contains this broadcast or has room for it again.
 
-    All of them had an offer of it. The rows of those whose offer is declined are locked as in `insert_offers`, so their
-    lists cannot exceed the cap.
+    `these`: transporters with an offer of the broadcast, open or declined. The rows of those whose offer is declined
+    are locked as in `insert_offers`, so their lists cannot exceed the cap.
     """
     declined = [candidate for candidate in these if candidate.declined]
     if not declined:
@@ -105,7 +105,7 @@ def with_room(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate])
 
 
 def _locking(ids: str) -> Select[UUID]:
-    """Return the query that locks the rows of the transporters whose ids are in the query parameter of this name."""
+    """Return the query that locks the rows of these transporters. `ids`: the name of its parameter with their ids."""
     return (
         select(Transporter.id)
         .where(Transporter.id == any_(bindparam(ids, type_=ARRAY(Uuid()))))
@@ -183,10 +183,10 @@ def _why_refused(uow: UnitOfWork, broadcast: Broadcast, refused: Sequence[Candid
 def most_relevant(left_out: Sequence[Excluded]) -> list[Excluded]:
     """Return the transporters to store as passed over by a step, at most 250.
 
-    Transporters at their cap come first, because without a stored row they would not get the offer once they have room.
-    Those without a free truck come next, because the reason that the customer gets depends on them too. Of those who are
-    blocked only a few are stored: `queries.offer_explanation` finds a block that still exists without such a row. Each
-    group is nearest first.
+    Transporters at their cap come first, because only with a stored row they get the offer once they have room. Those
+    without a free truck come next: if the broadcast gets no truck, these rows decide which reason the customer gets. Of
+    those who are blocked only a few are stored: `queries.offer_explanation` finds a block that still exists without
+    such a row. Each group is nearest first.
     """
     rank = {PassedOverBecause.TOO_MANY_OFFERS: 0, PassedOverBecause.NO_FREE_TRUCK: 1}
     new = [each for each in left_out if not each.recorded]
@@ -205,9 +205,9 @@ class BroadcastStep(NamedTuple):
 
 
 def record_passed_over(uow: UnitOfWork, passed_over: Iterable[tuple[BroadcastStep, Excluded]]) -> None:
-    """Store which transporters a step passed over, and why. Entries that are marked as `recorded` are left out.
+    """Store which transporters a step passed over, and why. Entries with `recorded` are left out.
 
-    If a reason is already stored for a transporter and this step, it is kept.
+    If a reason is stored already for a transporter in this step, the stored reason is kept.
     """
     rows = [
         {

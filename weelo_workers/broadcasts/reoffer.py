@@ -79,10 +79,10 @@ def _not_before(uow: UnitOfWork, broadcast: Broadcast) -> datetime | None:
 
 
 def _renew(uow: UnitOfWork, broadcast: Broadcast, these: Sequence[Candidate]) -> None:
-    """Mark offers as made now and not declined: those of these transporters, and all others that were not declined.
+    """Mark the offers to `these`, and all other offers that are not declined, as made now and not declined.
 
-    This also stores in presence again to whom the broadcast was offered. What the first round stored may have expired,
-    and then each heartbeat of these transporters would send a command without effect.
+    Also store in presence again which transporters have the offer. The entries from the first round may have expired,
+    and without them each heartbeat of these transporters would send a command without effect.
     """
     ids = [each.transporter_id for each in these]
     uow.session.execute(

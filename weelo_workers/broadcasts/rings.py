@@ -192,7 +192,8 @@ def _counted(left_out: Sequence[Excluded]) -> dict[str, int]:
     """Return how many transporters the step passed over, by reason. Those for whom no row is stored are counted, too.
 
     Presence returns a limited number of transporters on the road, so their count is at most that number. Blocked
-    transporters are not counted: the customer reads this, and must not learn that a transporter has blocked them.
+    transporters are not counted: the customer gets these numbers, and must not learn that a transporter has blocked
+    them.
     """
     blocked = PassedOverBecause.BLOCKED
     return dict(Counter(each.because.value for each in left_out if each.because != blocked))

@@ -31,7 +31,7 @@ def any_transporter_online(uow: UnitOfWork, broadcast: Broadcast) -> bool:
     """
     kinds, reach = kinds_of(broadcast_transitions.slots_of(uow, broadcast.id)), broadcast.reach
     if reach.is_nothing:
-        reach = Reach.everyone()  # no step has been made yet, so distance has excluded no transporter
+        reach = Reach.everyone()  # before the first step, distance excludes no transporter
     try:
         return _is_any_in_presence(uow, broadcast, kinds, reach)
     except presence.PresenceUnavailable:

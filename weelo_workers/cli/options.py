@@ -55,7 +55,7 @@ class HttpUrl(click.ParamType[str]):
 
 
 class Utf8(click.ParamType[str]):
-    """Text in UTF-8. Python reads other bytes as surrogates, and other programs accept no token that contains those."""
+    """Text in UTF-8. Python reads other bytes as surrogates, and other programs refuse a token with surrogates."""
 
     name = "text"
 
@@ -68,7 +68,10 @@ class Utf8(click.ParamType[str]):
 
 
 def use_running_system(data_dir: Path, *variables: str) -> None:
-    """Set those of these environment variables that are not set, as in the system that runs on the data dir."""
+    """Set the environment variables named by `variables` as in the system on the data dir, unless they are set already.
+
+    WEELO_ENV and JWT_SECRET are set likewise. Raises CommandError if one of `variables` gets no value.
+    """
     from weelo_workers.runtime import CommandError
     from weelo_workers.runtime.datadir import DataDir
     from weelo_workers.settings import given, settings

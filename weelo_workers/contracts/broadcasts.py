@@ -103,7 +103,7 @@ class TruckDemand(NamedTuple):
 
 
 # Each field is stored in the column of `broadcasts` of the same name. BroadcastView and NewBroadcast (the offer) do not
-# inherit these fields. They declare those that they contain.
+# inherit from this class, but declare themselves the fields that they contain.
 class BroadcastRequest(Request):
     """What bookings and orders have in common."""
 

@@ -28,7 +28,7 @@ class Event(Wire):
     def __init_subclass__(
         cls, *, shared: bool = False, to: type[Recipients] | None = None, **kwargs: object
     ) -> None:
-        """Register a subclass. `shared`: the class is only a base of other events. `to`: sets `recipients`."""
+        """Register a subclass. `shared`: the class is only a base of other events. `to`: the value of `recipients`."""
         super().__init_subclass__(**kwargs)  # type: ignore[arg-type]
         if to is not None:
             cls.recipients = to

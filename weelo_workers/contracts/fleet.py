@@ -154,10 +154,10 @@ class ForgetDevice(Command, name="fleet.forget_device", rejects=()):
 class SyncPresence(Command, name="fleet.sync_presence", batched=True):
     """Update presence after a fleet's availability or free trucks changed.
 
-    `heard`: the transporter's app has just sent something.
+    `heard`: whether the transporter's app has just sent a message.
 
-    The worker that made the change also updates presence itself, after its commit. This command repeats the update,
-    because it may have been lost.
+    The worker that made the change also updates presence itself, after its commit. That update may be lost, so this
+    command repeats it.
     """
 
     transporter_id: UUID

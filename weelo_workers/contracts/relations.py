@@ -1,4 +1,4 @@
-"""The contract of relations: whom a customer or a transporter blocks, whom a customer prefers, and contracts of both."""
+"""The contract of relations: blocks by either side, preferences of customers, and contracts of the two sides."""
 
 from __future__ import annotations
 

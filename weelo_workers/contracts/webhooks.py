@@ -70,8 +70,8 @@ def _check_url(url: str) -> str:
 
 
 WebhookUrl = Annotated[
-    # Visible ASCII characters only: in a URL all others have to be percent-encoded, or in a host name encoded as
-    # punycode.
+    # Only visible ASCII characters are allowed. A URL contains all others percent-encoded, or as punycode in its host
+    # name.
     str,
     StringConstraints(min_length=1, max_length=2_000, pattern=r"^[\x21-\x7e]+$"),
     AfterValidator(_check_url),

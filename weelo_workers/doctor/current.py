@@ -43,7 +43,7 @@ class Finding:
 
     @property
     def remedy(self) -> str:
-        """What to do about the finding. If only another version has the check, the text refers to the runbook."""
+        """What to do about the finding. If this version does not have the check, refer to the runbook."""
         known = CHECKS.get(self.check)
         return known.remedy if known else "see the runbook"
 
@@ -109,8 +109,8 @@ def current_findings() -> Findings:
     elif idle := list(idle_queues(keys, is_probed=sweeps)):
         found.append(Finding("worker-not-consuming", "\n".join(idle)))
     if not isinstance(rows, str):
-        # If Redis answers, beat's finding about Redis is shown all the same, because Redis may answer and refuse
-        # writes.
+        # Beat's stored finding about Redis is shown even if Redis answers now, because Redis may answer reads and
+        # refuse writes.
         seen = _SEEN_HERE | {each.check for each in found}
         found += [_stored(each) for each in rows.stored if each.name not in seen]
     found.sort(key=lambda each: (each.is_warning, each.check))

@@ -57,5 +57,5 @@ def examine(examination: Examination | None = None, checks: Iterable[Check] | No
 
 
 def in_order(checks: Iterable[Check]) -> list[Check]:
-    """Return the checks, each after those that it needs. Sorting by the number of needed checks has this result."""
+    """Return the checks sorted by the number of checks that they need, so that each comes after those that it needs."""
     return sorted(checks, key=lambda each: (len(each.needs), each.name))

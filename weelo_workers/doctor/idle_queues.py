@@ -1,4 +1,4 @@
-"""The log lines of queues that no worker consumes: one when this is noticed, and one when it has ended."""
+"""The log lines of queues that no worker consumes: one when a queue is found idle, one when it is consumed again."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ class IdleQueueLog:
                 log.warning("%s; beat executes its commands one by one", why)
 
     def forget(self) -> None:
-        """Discard the idle times that are not logged yet. Called in an outage of the database, which explains them."""
+        """Discard the idle times that are not logged yet. Called in an outage of the database: it is their cause."""
         for queue in self._idle_since.keys() - self._logged:
             del self._idle_since[queue]

@@ -40,7 +40,7 @@ _STORE = text("""
         ON CONFLICT (name) DO UPDATE
        SET severity = EXCLUDED.severity, detail = EXCLUDED.detail, checked_at = EXCLUDED.checked_at
 """)
-# Deletes the results of checks that no running version has.
+# A result that is a day old belongs to a check that no running version has.
 _DELETE_OLD = text("""
     DELETE FROM check_results WHERE checked_at < pg_catalog.clock_timestamp() - interval '1 day'
 """)
@@ -50,7 +50,7 @@ _END = text("UPDATE check_runs SET ended_at = pg_catalog.clock_timestamp() WHERE
 def run_checks(engine: Engine) -> None:
     """Run the checks every minute, and never return. `engine` is used by this thread only.
 
-    They begin some seconds after the start, when workers have sent their first heartbeats.
+    The first run is some seconds after the start, when workers have sent their first heartbeats.
     """
     threading.Event().wait(FIRST_AFTER_SECONDS)
     next_run = time.monotonic()
@@ -73,8 +73,8 @@ def run_once(
 
     `pause`: the minimum number of seconds since the last run. A check that could not be run keeps its earlier result.
     `failed_at`: for each check that this process could not run, the time of that attempt (monotonic clock). This
-    function updates it. So a check that reads whole tables is not repeated before its usual time, even if it was too
-    slow to give a result.
+    function reads and updates it, so that a slow check of whole tables that gave no result is not repeated before its
+    usual time.
     """
     failed_at = {} if failed_at is None else failed_at
     with engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""The log lines of a beat that has stopped: one when it is noticed, and one when beat sweeps again.
+"""The log lines of a beat that has stopped: one when beat is found stopped, and one when it sweeps again.
 
 A stopped process cannot log, so the workers of the queue `timers` watch beat.
 """

@@ -66,7 +66,8 @@ def register_vehicle(command: RegisterVehicle, uow: UnitOfWork) -> VehicleView:
 def _wants_work(uow: UnitOfWork, transporter_id: UUID) -> bool:
     """Return whether the transporter wants work.
 
-    The row is locked, so that a transaction that takes the transporter online waits and then finds the new vehicle.
+    The transporter's row is locked, so that a transaction that takes the transporter online waits for this one. It then
+    finds the new vehicle.
     """
     row = insert(Transporter).values(id=transporter_id)
     locked = row.on_conflict_do_update(index_elements=["id"], set_={"id": transporter_id})

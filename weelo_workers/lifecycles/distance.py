@@ -7,8 +7,8 @@ from math import asin, atan, cos, pi, radians, sin, sqrt, tan
 # The WGS 84 ellipsoid.
 _EQUATOR_KM = 6378.137
 _FLATTENING = 1 / 298.257223563
-# The radius of the sphere in the haversine formula, and the largest factor between distances by that formula and real
-# ones.
+# The radius of the sphere in the haversine formula. A distance by this formula and the real distance differ by
+# SPHERE_ERROR (a factor) at most.
 SPHERE_KM = 6371.0
 SPHERE_ERROR = 1.01
 

@@ -48,7 +48,10 @@ def ring_name(step: int, *, last_step: bool) -> str:
 
 
 def step_after(newest: int, *, contracted_step_made: bool, contracted_first_seconds: float) -> int:
-    """Return the number of the next step. `newest`: the newest step with a radius (0: none in this round)."""
+    """Return the number of the next step.
+
+    `newest`: the newest step of this round, counted from 1; 0 if there was none, or only step 0.
+    """
     if newest == 0 and not contracted_step_made and contracted_first_seconds > 0:
         return CONTRACTED_STEP
     return newest + 1
@@ -93,7 +96,7 @@ def next_step_in(
 
     Step 0 lasts for `contracted_first_seconds` if any contracted transporter has the offer, however few they are.
     `offers_made`: how many offers this step made; after fewer than `at_least` the next step follows at once.
-    `left_over`: there are more transporters within this step's reach; the next step makes offers to them.
+    `left_over`: whether more transporters are within this step's reach. The next step makes offers to them.
     """
     if this.is_for_contracted:
         return contracted_first_seconds if offers_made else 0.0

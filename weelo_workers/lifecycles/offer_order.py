@@ -58,7 +58,7 @@ class StepLimits:
 
 @dataclass(frozen=True, slots=True)
 class Choice(Generic[One]):
-    """The transporters of a step, in order: those who get the offer, those above `at_most`, those at the soft cap."""
+    """The transporters of a step, in order: those who get the offer, those beyond `at_most`, those at the soft cap."""
 
     chosen: list[One]
     next_step: list[One]

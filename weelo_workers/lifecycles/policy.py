@@ -1,7 +1,7 @@
-"""The policy of a broadcast: how far, how fast and to how many it is offered, and how long each answer may take.
+"""The policy of a broadcast: how far, how fast and to how many transporters it is offered, and the time per answer.
 
-A broadcast keeps the policy that it began with. Handlers get it from the broadcast, as they get the time from the unit of
-work, so two processes with different settings decide the same.
+A broadcast keeps the policy that it began with. Handlers read the policy from the broadcast and not from the settings
+of their process, so processes with different settings decide the same.
 """
 
 from __future__ import annotations

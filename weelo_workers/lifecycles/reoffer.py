@@ -27,10 +27,10 @@ class LostBecause(StrEnum):
 class ReofferRule:
     """What follows from the loss of a truck.
 
-    `new_round`: whether the search begins again. Then the rings start with the first one, the deadline is renewed even
-    if it has passed, the fleet never gets this slot again, and the customer is told that the truck is lost. Otherwise
-    the rings go on where they were, unless the deadline has passed, and the fleet is left out if it has no other free
-    truck and driver.
+    `new_round`: whether the search begins again. If it does, the rings start with the first one, the deadline is
+    renewed even if it has passed, the fleet never gets this slot again, and the customer is told that the truck is
+    lost. If it does not, the rings go on where they were, unless the deadline has passed, and the fleet is left out if
+    it has no other free truck and driver.
 
     `may_be_offered_again`: whether later rounds offer the broadcast to the fleet again, without the slots that it gave
     back. False after the fleet's driver has declined.

@@ -1,4 +1,4 @@
-"""Configures logging in a process: the level, the format, and what of the libraries is logged."""
+"""Configures logging in a process: the level, the format, and which lines of the libraries are logged."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def console_line(
     *,
     exception: str | None = None,
 ) -> str:
-    """Return one line for people, and further indented lines if the message has several or there is a traceback."""
+    """Return one line for people. Further lines of the message, and a traceback, follow as indented lines."""
     first, *more = message.splitlines() or [""]
     if exception:
         more += exception.splitlines()
@@ -116,7 +116,7 @@ def console_line(
 
 
 def is_formatted(line: str, log_format: LogFormat) -> bool:
-    """Return whether the line has this format already, so that it can be passed on unchanged."""
+    """Return whether the line is in the format `log_format` already, so that it can be passed on unchanged."""
     if log_format == "json":
         return line.startswith(_JSON_BEGINS)
     return line.startswith(CONTINUES) or _RECORD.match(line) is not None

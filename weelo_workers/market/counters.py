@@ -72,12 +72,10 @@ SECONDS_TO_FULL = _histogram(
 
 
 def initialize() -> None:
-    """Create these series of the area `default` with the value zero.
+    """Create the series of the area `default` with the value zero.
 
-    Called when a process that executes commands starts.
-
-    Then a ratio, such as slots won to slots asked for, has a value even before the first slot is won. Series of other
-    areas begin with their first request.
+    Called when a process that executes commands starts. Without these zeros, a ratio such as slots won to slots asked
+    for would have no value before the first slot is won. The series of another area begin with its first request.
     """
     for vehicle_type in TYPES:
         for counter in (REQUESTS, SLOTS_ASKED, DRIVER_TIMEOUTS):

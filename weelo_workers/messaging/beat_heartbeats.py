@@ -61,6 +61,6 @@ class BeatHeartbeats:
 def late_after_seconds() -> float:
     """Return the number of seconds without a sweep after which beat is regarded as stopped.
 
-    One sweep may last as long as five pauses between sweeps.
+    It is long enough for one sweep that lasts as long as five pauses between sweeps.
     """
     return 10.0 + 5 * settings().sweep_seconds

@@ -28,8 +28,7 @@ def _claim(*, traced: bool) -> Select[Any]:
         .where(
             MAILBOX.c.id == bindparam("id"),
             active(),
-            # During the pause after a failure, only a marked attempt may claim the row: its own crash mark has begun
-            # this pause.
+            # During a pause, only a marked attempt may claim the row, because its own crash mark has begun the pause.
             or_(bindparam("marked", type_=Boolean()), pause_is_over()),
         )
         .with_for_update(of=MAILBOX)
@@ -41,9 +40,11 @@ def _claim(*, traced: bool) -> Select[Any]:
 def claim(session: Session, command_id: UUID, *, marked: bool) -> ClaimedRow | None:
     """Lock the row of the command until the transaction ends, and return it.
 
-    Return None if the row is settled, parked, deleted, or in its pause after a failure. `marked`: this attempt has been
-    recorded as a possible crash. The record itself began a pause, so the pause is ignored. Waits while another
-    transaction has locked the row.
+    Return None if the row is settled, parked, deleted, or in its pause after a failure. Wait while another transaction
+    has locked the row.
+
+    `marked`: whether this attempt has a crash mark. The crash mark itself has begun a pause, so a marked attempt
+    ignores the pause.
     """
     parameters = {"id": command_id, "marked": marked}
     return session.connection().execute(_claim(traced=tracing.are_on()), parameters).one_or_none()

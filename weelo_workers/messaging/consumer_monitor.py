@@ -63,7 +63,7 @@ class ConsumerMonitor:
         return self._accepted
 
     def why_not_consuming(self) -> str | None:
-        """Return why this worker consumes no messages; None if it does, or would if there were any."""
+        """Return why this worker cannot consume messages; None if it can."""
         since_tick = time.monotonic() - self._ticked_at
         if since_tick > TICK_LIMIT_SECONDS:
             return f"no connection to the broker for {since_tick:.0f} s"

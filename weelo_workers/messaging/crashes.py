@@ -47,8 +47,8 @@ class CrashSuspected(Exception):
 def may_have_crashed(row: MailboxRow | ClaimedRow) -> bool:
     """Return whether an earlier attempt may have crashed its process.
 
-    One sweep is normal for a timer. For other commands the first sweep wakes a worker, so a second sweep means that no
-    worker has settled the command.
+    A crash is possible if one was counted, or if a sweep has found the row and the command is still not settled. One
+    sweep does not count for a timer, because the sweep executes a late timer itself.
     """
     return row.crashes > 0 or row.sweep_count > (1 if row.queue == TIMERS else 0)
 
@@ -107,7 +107,7 @@ def unmark_crash(session: Session, command_id: UUID, mark: CrashMark) -> None:
 
 
 class CrashGuard:
-    """Makes marked attempts for one process.
+    """Marks the attempts of one process before they are made, and undoes the marks of those that return.
 
     If the database is unavailable when an attempt returns, its mark is undone later.
     """
@@ -119,11 +119,13 @@ class CrashGuard:
 
     @contextmanager
     def attempt(self, command_id: UUID, suspected: CrashSuspected) -> Iterator[bool]:
-        """Mark an attempt, which is made in the block of this context manager. Yield False if no attempt may be made now.
+        """Mark an attempt before the block of this context manager makes it. Yield False if none may be made now.
 
         The mark is undone if the block raises. If the block settles the command, the mark remains in the row, where it
-        has no effect any more. Commands with an earlier possible crash run one at a time in this process. Otherwise, if
-        one of them crashed the process, a crash would be counted for each of them that was running.
+        has no effect any more.
+
+        Commands with an earlier possible crash run one at a time in this process. If several ran at once and one of
+        them crashed the process, a crash would be counted for each of them.
         """
         with self._one_at_a_time if suspected.crashed_before else nullcontext():
             self.undo_marks()

@@ -80,8 +80,8 @@ _observers: list[Observer] = []
 def observes_outcomes(observer: Observer) -> Observer:
     """Register a function that is called for every command after its handler has returned or has rejected the command.
 
-    Its arguments are the unit of work with all transitions, and the rejection or None. It must execute no statement. It
-    returns a function to call after the commit, or None.
+    The arguments of the function are the unit of work with all transitions, and the rejection or None. The function
+    must execute no statement, and returns a function to call after the commit, or None.
     """
     if _observers:
         raise TypeError("two functions observe outcomes")

@@ -10,7 +10,7 @@ from kombu.transport import redis as redis_transport
 class ClientKeepingChannel(redis_transport.Channel):
     """A channel that keeps one client. kombu (5.7.0) makes a new one whenever it sends, takes or acknowledges a message.
 
-    All clients of a channel use the same pool of connections.
+    One client is enough, because all clients of a channel use the same pool of connections.
     """
 
     _kept: Any = None

@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 class RejectedAfterWriting(Exception):
     """A handler has rejected the command after it had written rows, so the transaction has to be rolled back first.
 
-    Most handlers reject before they write. A savepoint would avoid the rollback for the others, but it would cost every
-    command two round trips.
+    Most handlers reject before they write. With a savepoint before each handler, the whole transaction would not have
+    to be rolled back, but every command would need two more round trips.
     """
 
     def __init__(self, refusal: Rejected, then: Callable[[], None] | None) -> None:

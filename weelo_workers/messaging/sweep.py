@@ -193,7 +193,7 @@ def _wake_again(bus: Bus, row: _Overdue) -> bool:
 
 def _is_worth_a_wake_up(bus: Bus, row: _Overdue) -> bool:
     # `in_vain` counts wake-ups to which no worker responded. If a possible crash is counted, one wake-up did reach a
-    # worker, which then crashed.
+    # worker, which then crashed, so that wake-up is subtracted.
     in_vain = row.sweep_count - 1 - bool(row.crashes)
     enough = WAKE_UPS_AFTER_A_CRASH if row.crashes else WAKE_UPS
     return not _is_fresh_timer(row) and in_vain < (1 if bus.waker.recently_failed else enough)

@@ -54,8 +54,8 @@ _TRANSITIONS = cast(Table, TransitionRecord.__table__)
 AS_IT_IS_NOW = {"populate_existing": True}
 """Execution options that make a query replace the values of rows which the session read before a lock."""
 
-# Zero as a part of the statement's text. A bound parameter would have no value in a statement that is executed through
-# `prepared(after=…)`, because that statement gets the parameters of its caller only.
+# This zero is written into the statement's text. As a bound parameter it would have no value if the statement is
+# executed through `prepared(after=…)`, because the statement then gets the parameters of its caller only.
 _ZERO: ColumnElement[int] = literal_column("0")
 
 LOCKED_AT = func.clock_timestamp().label("locked_at")
@@ -82,8 +82,8 @@ class Transitioned(NamedTuple):
 @lru_cache(maxsize=16)
 def _locking(model: type[Base]) -> Select[Any, datetime]:
     """Return the statement that locks and returns rows of this model, and the time after the lock. `ids`: its parameter."""
-    # The time is read outside of the part that locks. Inside it, the time would be read before the transaction waits
-    # for the lock.
+    # The time is read outside of the CTE that locks the rows. Inside it, PostgreSQL would read the time before it waits
+    # for the locks.
     statement = select(aliased(model, _locked(model, "ids").cte("locked")), func.clock_timestamp())
     return statement.execution_options(**prepared(f"lock_{model.__tablename__}"))
 
@@ -154,7 +154,7 @@ class UnitOfWork:
 
     @property
     def now(self) -> datetime:
-        """The database's time, read once after the newest lock, so that later holders of a lock have later times."""
+        """The database's time, read once after the newest lock. So a later holder of this lock has a later time."""
         if self._now is None:
             self._now = self.session.scalar(select(func.clock_timestamp()))
             assert self._now is not None
@@ -275,12 +275,14 @@ class UnitOfWork:
         occurred_at: datetime | None = None,
         **columns: Any,
     ) -> None:
-        """Move rows along their lifecycle, and record this in the history. The next statement writes rows and history.
+        """Move rows along their lifecycle, and record this in the history.
+
+        Rows and history are written before the next statement of the session, or at the commit.
 
         `occurred_at`: the time of the event by the clock of a phone. It is stored in the history only.
 
         If a row is in another state than the transition's `when`, raises Rejected(INVALID_TRANSITION), and the whole
-        command has no effect. The rows have been read under a lock. The statement checks their states again; if one has
+        command has no effect. The rows have been read under a lock. The UPDATE checks their states again; if one has
         changed meanwhile, the command is executed again.
         """
         if not rows:
@@ -398,7 +400,7 @@ class UnitOfWork:
     # --- send --------------------------------------------------------------------------------------
 
     def send(self, command: Command, *, at: datetime | None = None) -> None:
-        """Send a command to be executed later: `at` that time, or as soon as possible.
+        """Send a command to be executed at the time `at`, or as soon as possible if `at` is None.
 
         A sent command cannot be cancelled. If it is obsolete when it is executed, its handler does nothing or rejects
         it.
@@ -406,7 +408,7 @@ class UnitOfWork:
         self._sent.append((command, at))
 
     def continue_later(self, *, at: datetime | None = None) -> None:
-        """Execute this command again after the commit, `at` that time or as soon as possible.
+        """Execute this command again after the commit: at the time `at`, or as soon as possible if `at` is None.
 
         Use this for work that is too much for one transaction. While the handler calls this, the command stays
         unsettled; the first execution that does not call it settles the command. The handler stores its progress in
@@ -417,9 +419,10 @@ class UnitOfWork:
     def after_commit(
         self, act: Callable[[], None], *, first: bool = False, only_last: Hashable = None
     ) -> None:
-        """Call `act` after the commit; `first`: before all others. If the process ends before the call, the call is lost.
+        """Call `act` after the commit. If the process ends before the call, the call is lost.
 
-        `only_last`: a key. Of all functions with the same key only the last one is called.
+        `first`: whether to call it before the functions that were given earlier. `only_last`: a key; of all functions
+        with the same key only the last one is called.
         """
         if only_last is not None:
             self._after_commit = [each for each in self._after_commit if each[0] != only_last]

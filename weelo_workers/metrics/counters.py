@@ -119,7 +119,7 @@ def count_for_slo(slo: str, seconds: float) -> None:
 
 
 def initialize() -> None:
-    """Create these series with the value zero. Called when a process that executes commands starts.
+    """Create the series of several counters with the value zero. Called when a process that executes commands starts.
 
     Otherwise /metrics would not contain a series before its first event, perhaps days later.
     """

@@ -65,7 +65,7 @@ class _ServerV6(_Server):
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = 10  # the seconds after which a client that sends nothing loses its thread
+    timeout = 10  # seconds; a client that sends nothing for longer is disconnected
 
     def log_message(self, *_: Any) -> None:
         pass

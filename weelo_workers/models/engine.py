@@ -144,7 +144,8 @@ def connect(
     event.listen(made, "begin", pooler.limit_locks)
     event.listen(made, "handle_error", _strip_values)
     event.listen(made, "handle_error", _disconnect_from_standby)
-    # If the URL sets the server's time limit, this process does not know it, and sets no limit of its own.
+    # If the URL sets statement_timeout, this process does not know its value, so it sets no limit of its own to its
+    # wait for an answer.
     limit = math.inf if "statement_timeout" in given.get("options", "") else unanswered.LIMIT_SECONDS
     outages = _Outages(_server_at(named["host"], named["port"]), limit)
     event.listen(made, "handle_error", outages.on_error)
@@ -242,11 +243,12 @@ class _Outages:
     def on_error(self, context: ExceptionContext) -> None:
         error = context.original_exception
         if getattr(error, "pgcode", None) == _STANDBY:
-            return  # Not counted as an outage: the next connection to the standby would end it.
+            # Not counted as an outage, because the next connection, even to the same standby, would count as its end.
+            return
         no_connection = context.connection is None and isinstance(error, psycopg2.OperationalError)
         if no_connection and _CONNECT_TIMED_OUT in str(error):
-            # The server is silent. Then the outage ends with a new connection, or with the next answer on an existing
-            # one.
+            # The server does not answer. This outage ends with a new connection, or with the next answer on an existing
+            # connection.
             self._server.silent(_reason(error))
         elif context.is_disconnect or no_connection:
             self._server.outage.failed(_reason(error))
@@ -279,7 +281,7 @@ def _ping_if_it_idled(connection: Any, record: ConnectionPoolEntry, _: Any) -> N
             cursor.execute("SELECT 1")
         connection.rollback()
     except psycopg2.Error as gone:
-        # If one pooled connection is broken, the others probably are too, so this error replaces all of them.
+        # If one pooled connection is broken, the others probably are too. This error makes SQLAlchemy replace all.
         raise InvalidatePoolError from gone
 
 
@@ -351,4 +353,5 @@ def drop_inherited_connections() -> None:
         if cached.cache_info().currsize:
             cached().dispose(close=False)
             cached.cache_clear()
-    _server_at.cache_clear()  # A thread of the parent may hold the lock of a cached object.
+    # A thread of the parent may hold the lock of a cached object. In this child the lock would never be released.
+    _server_at.cache_clear()

@@ -1,4 +1,4 @@
-"""The policy that this process's settings give: for new broadcasts, and for values that a stored policy lacks."""
+"""Builds policies from the settings of this process, which apply where a stored policy sets no value."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def database_roles(_examination: Examination) -> Iterator[str]:
     remedy="repair the replication, or unset the variable: the API then reads from the primary",
 )
 def read_replica(examination: Examination) -> Iterator[str]:
-    """Find a DATABASE_READ_URL that is no replica of the primary, or does not follow it."""
+    """Find a DATABASE_READ_URL whose server is no replica of the primary, or does not replicate it at present."""
     yield from _further("DATABASE_READ_URL", lambda connection: _replica(connection, examination))
 
 

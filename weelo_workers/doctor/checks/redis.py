@@ -35,7 +35,7 @@ def redis_servers(_look: Examination) -> Iterator[str]:
     remedy="make RabbitMQ reachable, or correct CELERY_BROKER_URL; until then the sweep executes commands",
 )
 def rabbitmq_server(_look: Examination) -> Iterator[str]:
-    """Find a RabbitMQ that does not answer or refuses the connection. Without one there is nothing to find."""
+    """Find a RabbitMQ that does not answer or refuses the connection. If the broker is Redis, there is no finding."""
     url = settings().broker_url
     if is_rabbitmq(url) and (fault := rabbitmq.fault(url)):
         yield f"CELERY_BROKER_URL: RabbitMQ cannot be used: {fault}"
