@@ -82,8 +82,8 @@ class Transitioned(NamedTuple):
 @lru_cache(maxsize=16)
 def _locking(model: type[Base]) -> Select[Any, datetime]:
     """Return the statement that locks and returns rows of this model, and the time after the lock. `ids`: its parameter."""
-    # The time is read outside of the part that locks. Inside it, the time would be read before the transaction waits
-    # for the lock.
+    # The time is read outside of the subquery that locks the rows. Inside that subquery, PostgreSQL would read the time
+    # before it waits for the lock, and not after.
     statement = select(aliased(model, _locked(model, "ids").cte("locked")), func.clock_timestamp())
     return statement.execution_options(**prepared(f"lock_{model.__tablename__}"))
 
