@@ -67,7 +67,7 @@ def contradiction(
 
 
 def every_ring_is_too_small(min_offers_per_step: int, max_offers_per_step: int) -> bool:
-    """Return whether no step can make so many offers that the next ring does not follow at once."""
+    """Return whether the maximum of offers per step is less than the minimum. Then each ring would follow at once."""
     return min_offers_per_step > max_offers_per_step
 
 

@@ -24,9 +24,10 @@ def sync_soon(uow: UnitOfWork, transporter_id: UUID, *, heard: bool = False) -> 
 
 
 def sync_after_commit(uow: UnitOfWork, transporter_id: UUID, *, heard: bool = False) -> None:
-    """Update presence after the commit. `heard`: the transporter's app has just sent something.
+    """Update presence right after the commit, and once more within about a second by a command (`sync_soon`).
 
-    The command repeats the update, because an action after a commit may be lost.
+    The second update is needed because a crash after the commit may lose the first one. `heard`: whether the
+    transporter's app has just sent something.
     """
     sync_soon(uow, transporter_id, heard=heard)
     uow.after_commit(partial(_sync_now, transporter_id, heard))

@@ -13,7 +13,7 @@ _seeded: random.Random | None = None
 
 
 def use_seed(seed: str | None) -> None:
-    """Derive all later ids and pauses of this process from a seed. None: make them random again."""
+    """Derive all later ids and pauses of this process from `seed`. If `seed` is None, make them random again."""
     global _seeded  # noqa: PLW0603 (a process has one source, as it has one clock)
     _seeded = None if seed is None else random.Random(seed)
 

@@ -335,8 +335,8 @@ class Settings(BaseSettings):
                 found = socket.getaddrinfo(self.metrics_host, 0, type=socket.SOCK_STREAM)
                 family, kind, protocol, _, address = found[0]
                 with socket.socket(family, kind, protocol) as probe:
-                    # Only the host is checked: the port of this address is 0, because workers are to start even if
-                    # METRICS_PORT is in use.
+                    # Only the host is checked. The port here is 0, which means any free port, because workers are to
+                    # start even if METRICS_PORT is in use.
                     probe.bind(address)
             except (OSError, UnicodeError):
                 raise ValueError(

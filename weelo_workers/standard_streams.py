@@ -24,7 +24,7 @@ class _Output(io.FileIO):
     def write(self, data: Any) -> Any:
         try:
             return super().write(data)
-        # This error is raised unchanged, because click and Rich end silently if the reader of a pipe has ended.
+        # The reader of the pipe has ended. click and Rich then end silently, if they get this error unchanged.
         except BrokenPipeError:
             raise
         except OSError as problem:

@@ -26,7 +26,8 @@ def check(names: Iterable[str], given: Mapping[str, str]) -> None:
         if not value:
             continue
         if name == "SSL_CERT_DIR":
-            # OpenSSL accepts a list of directories, and skips those that do not exist.
+            # OpenSSL accepts a list of directories, and skips those that do not exist. So one existing directory is
+            # enough.
             if not any(Path(entry).is_dir() for entry in value.split(os.pathsep)):
                 raise ValueError(
                     f"{name}: must name a directory with certificates; there is no such directory"
@@ -38,7 +39,7 @@ def check(names: Iterable[str], given: Mapping[str, str]) -> None:
 def _load(name: str, path: str) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except OSError as problem:  # ssl.SSLError is an OSError, too, but people cannot read its `strerror`
+    except OSError as problem:  # ssl.SSLError is an OSError with an unreadable `strerror`
         reason = "no certificate can be read" if isinstance(problem, ssl.SSLError) else problem.strerror
         raise ValueError(
             f"{name}: must name a readable file with certificates in PEM form: {reason}"

@@ -11,17 +11,21 @@ from weelo_workers.settings import settings
 
 
 def environment_policy() -> Policy:
-    """Return a policy whose values are the settings of the same names. REOFFER_SECONDS has a default of its own."""
+    """Return a policy whose values are the settings of the same names.
+
+    If REOFFER_SECONDS is not set, its value is that of BROADCAST_TIMEOUT_SECONDS.
+    """
     chosen = settings()
     values = {field.name: getattr(chosen, field.name) for field in fields(Policy)}
     return Policy(**values | {"reoffer_seconds": chosen.seconds_of_a_round})
 
 
 def resolved_policy(*stored: Mapping[str, Any]) -> Policy:
-    """Return the policy with these stored values, whose names are in camel case. Earlier mappings take precedence.
+    """Return the policy that these stored values form. Each mapping contains values by their names in camel case.
 
-    Values that no mapping contains are taken from the environment. If neither a mapping nor the environment sets how
-    long a new search lasts (REOFFER_SECONDS), it lasts as long as the first one.
+    If several mappings contain a value, that of the earliest mapping is used. If none contains it, the environment's
+    value is used. If neither a mapping nor the environment sets how long a new search lasts (`reofferSeconds`), it
+    lasts as long as a first search (`broadcastTimeoutSeconds`).
     """
     values: dict[str, Any] = {}
     for each in reversed(stored):

@@ -35,8 +35,8 @@ class User(Base):
     created_at: Mapped[datetime]
 
     __table_args__ = (
-        # The digits of the number in reverse order. So a number without its country code can be searched for as a
-        # prefix.
+        # The digits of the phone number in reverse order. A number without its country code is then a prefix, which
+        # this index can find.
         Index(
             "users_by_phone",
             literal_column("reverse(regexp_replace(phone, '[^0-9]', '', 'g'))").label("digits"),
@@ -91,7 +91,8 @@ class Vehicle(Base):
 def of_kinds(kinds: Collection[str] | Select[str] | BindParameter[Any]) -> ColumnElement[bool]:
     """Return the condition that a vehicle of the enclosing query fits a slot of one of these kinds (`TruckRequest.fits`).
 
-    `kinds` may be a parameter of type ARRAY, so that the text of a prepared statement does not depend on their number.
+    `kinds` may be a parameter of type ARRAY, so that the text of a prepared statement is the same for any number of
+    kinds.
     """
     return (
         Vehicle.vehicle_key == any_(kinds)

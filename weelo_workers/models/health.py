@@ -11,7 +11,7 @@ from weelo_workers.models.base import Base
 
 
 class BeatHeartbeat(Base):
-    """One process of beat. It renews its row while it sweeps."""
+    """A process of beat and its last sweep. The process updates its row as long as it sweeps."""
 
     __tablename__ = "beat_heartbeats"
 

@@ -105,8 +105,8 @@ class MailboxRow(Base):
 
 
 # --- conditions -----------------------------------------------------------------------------------------
-# Each function returns a condition on `row`: the columns of the table, of an alias of it, or the model. All conditions
-# on the state of mailbox rows are defined here.
+# Each function returns a condition on its parameter `row`, which is the columns of the table or of an alias, or the
+# model. All conditions on the state of mailbox rows are defined here.
 
 MAILBOX = cast(Table, MailboxRow.__table__)
 _COLUMNS = MAILBOX.c
@@ -175,8 +175,8 @@ def as_sql(condition: ColumnElement[bool] | Select[Any]) -> str:
 class Replay(Base):
     """Records that a client repeated a request.
 
-    It is a row of its own, without a foreign key, because the mailbox row is locked while the command is executed, and
-    a repeated request should not wait for that lock.
+    The mailbox row is locked while the command is executed. To update that row, or to refer to it by a foreign key,
+    would make the repeated request wait for the lock. So this record is a row of another table, without a foreign key.
     """
 
     __tablename__ = "replays"

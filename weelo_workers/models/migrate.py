@@ -74,7 +74,7 @@ def _scripts(connection: Connection) -> ScriptDirectory:
 def is_at_head(connection: Connection) -> bool:
     """Return whether the schema has the version of this code, or a newer one, as during a deploy.
 
-    A sandbox accepts only the database of a sandbox, and all other systems accept only other databases.
+    Return False also if the database belongs to a sandbox and this system does not, or the other way round.
     """
     current = set(MigrationContext.configure(connection).get_current_heads())
     newer = set(_unknown_revisions(connection)) == current

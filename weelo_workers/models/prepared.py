@@ -3,8 +3,8 @@
 A statement is marked by the execution option `prepared`, whose value names it: `select(…).execution_options(**prepared("claim"))`.
 psycopg2 has no function for this, so the statement is prepared and executed by the SQL commands PREPARE and EXECUTE.
 
-A prepared statement belongs to one session of the server. Behind a pooler that shares sessions among its clients, each
-statement is sent as it is.
+A prepared statement belongs to one session of the server. A pooler may share sessions among its clients. Behind such a
+pooler statements are not prepared, but sent as plain SQL.
 """
 
 from __future__ import annotations
@@ -135,7 +135,10 @@ class PreparedStatements:
         return found.execute
 
     def _begin_anew(self, context: ExceptionContext) -> None:
-        """Replace the connections if a prepared statement cannot be used any more. The command is then repeated."""
+        """Replace the connections if a prepared statement cannot be used any more.
+
+        The transaction then fails as if its connection were lost.
+        """
         error = context.original_exception
         code = getattr(error, "pgcode", None)
         if code == _MISSING:
@@ -146,7 +149,7 @@ class PreparedStatements:
 
 @lru_cache(maxsize=512)
 def _prepared(name: str, statement: str) -> _Prepared:
-    """Return the commands for a statement with psycopg2's placeholders, `%(name)s` or `%s`."""
+    """Return the commands PREPARE and EXECUTE for a statement with psycopg2's placeholders, `%(name)s` or `%s`."""
     order: dict[str, int] = {}
     placeholders: list[str] = []
 

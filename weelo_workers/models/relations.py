@@ -12,7 +12,10 @@ from weelo_workers.models.base import Base
 
 
 class Relation(Base):
-    """The relation of a pair. A time is null if its mark is not set; a row without a mark is deleted."""
+    """The marks of a customer and a transporter, each with its time. The time of a mark that is not set is null.
+
+    A row without any mark is deleted.
+    """
 
     __tablename__ = "relations"
 

@@ -96,8 +96,9 @@ REACTIONS = Table(
     Column("due_at", DateTime(timezone=True), nullable=False, index=True),
 )
 
-# Each function hides that of pg_catalog with the same name, and has the same volatility. So conditions with
-# `statement_timestamp()` can use an index, and `clock_timestamp()` changes during a statement.
+# Each function hides the function of the same name in pg_catalog, and has the same volatility. Conditions with
+# `statement_timestamp()` can use an index, because it is stable. `clock_timestamp()` is volatile, so that it changes
+# during a statement.
 CLOCK_FUNCTIONS = {
     "now": "STABLE",
     "transaction_timestamp": "STABLE",
@@ -140,7 +141,8 @@ def refusal(connection: Connection, *, sandbox: bool) -> str | None:
 def create(connection: Connection) -> None:
     """Make the schema before the migrations run, so that the defaults of their columns use its clock.
 
-    Raises ValueError if the URL's own search_path hides the clock, or if a pooler dropped ours.
+    Raises ValueError if the clock is hidden, because the URL sets a search_path, or because a pooler has dropped the
+    search_path that this system sets.
     """
     connection.execute(text("CREATE SCHEMA IF NOT EXISTS sandbox"))
     metadata.create_all(connection)

@@ -58,7 +58,7 @@ _UNSUITED = {
 
 
 def trouble_with(error: DBAPIError) -> str | None:
-    """Return a message about an error that is caused by the server or its contents; None for a defect of ours."""
+    """Return a message about an error that is caused by the server or its contents; None if our code is the cause."""
     hint = _UNSUITED.get(getattr(error.orig, "pgcode", None) or "")
     if hint is None and not isinstance(error, OperationalError):
         return None

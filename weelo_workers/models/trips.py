@@ -78,7 +78,7 @@ def vehicle_is_busy(vehicle: type[Vehicle]) -> ColumnElement[bool]:
 
 
 def driver_is_busy(driver: type[Driver]) -> ColumnElement[bool]:
-    """Return the condition that a driver of the enclosing query has a live assignment. It does not check who is off duty."""
+    """Return the condition that a driver of the enclosing query has a live assignment, whether on duty or not."""
     return exists().where(Assignment.driver_id == driver.id, is_in(Assignment.status, LIVE))
 
 
@@ -86,7 +86,7 @@ vehicle_busy = vehicle_is_busy(Vehicle)
 """The condition that a vehicle of the enclosing query has a live assignment."""
 
 driver_busy = driver_is_busy(Driver)
-"""The condition that a driver of the enclosing query has a live assignment. It does not check who is off duty."""
+"""The condition that a driver of the enclosing query has a live assignment, whether on duty or not."""
 
 
 def slots_given_back(

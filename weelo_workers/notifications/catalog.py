@@ -1,6 +1,6 @@
 """The catalog of events: the wire name of each event, its audiences, and how long it is worth a push.
 
-None of this is decided anywhere else.
+No other module decides any of these.
 """
 
 from __future__ import annotations
@@ -75,10 +75,10 @@ class OfAssignment(OfBroadcast):
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """A function that finds the readers of an event, and what it reads.
+    """A function that finds the readers of an event, with the classes of the data that the function gets.
 
-    `reads`: the class with the fields of the event that it reads. `to`: the class of the recipients that were stored
-    with the event.
+    `reads`: the class that declares the fields of the event which the function reads. `to`: the class of the recipients
+    that are stored with the event.
     """
 
     find: Callable[[Session, Any, Any], Mapping[UUID, Own]]
@@ -214,7 +214,7 @@ def newly_offered(session: Session, event: OfBroadcast, to: ToOffered) -> Mappin
 
 @audience(OfBroadcastVersion, Recipients, "every transporter to whom the broadcast was offered")
 def notified(session: Session, event: OfBroadcastVersion, to: Recipients) -> Mapping[UUID, Own]:
-    """Return every transporter to whom the broadcast had been offered when this event happened, without withdrawn offers."""
+    """Return every transporter whose offer of the broadcast was made before this event and is not withdrawn."""
     return dict.fromkeys(offered_to(session, event.broadcast_id, event.version))
 
 
@@ -292,7 +292,8 @@ def while_on_offer(session: Session, push: PushData, users: Collection[UUID]) ->
 def while_taken(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
     """Return all of `users`, or none if the broadcast is open again.
 
-    A newer push then offers the reopened slot. If this push arrived after it, this push would replace it on the phone.
+    When a broadcast is open again, a newer push offers the reopened slot. This push could arrive after the newer one,
+    and would then replace it on the phone.
     """
     reopened = session.scalar(
         select(Broadcast.id).where(Broadcast.id == push.broadcast_id, Broadcast.status.in_(OPEN))
@@ -316,8 +317,8 @@ def while_unanswered(session: Session, push: PushData, users: Collection[UUID]) 
 def while_without_trip(session: Session, push: PushData, users: Collection[UUID]) -> Collection[UUID]:
     """Return the users who are not the driver of a live assignment of the broadcast.
 
-    A driver who lost the trip may be assigned again, and a newer push reports this. If this push arrived after it, this
-    push would replace it on the phone.
+    A driver who lost the trip may be assigned again, which a newer push reports. This push could arrive after the newer
+    one, and would then replace it on the phone.
     """
     drivers = session.scalars(
         select(Assignment.driver_id).where(

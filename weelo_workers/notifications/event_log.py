@@ -179,7 +179,7 @@ _DELIVERY_WAITS = text(f"""
 
 
 def _deliver_to_webhooks(uow: UnitOfWork, webhooks: Sequence[str]) -> None:
-    """Send a delivery for each of these webhooks, except those for which one is waiting already."""
+    """Send the command DeliverWebhook for each of these webhooks, unless one is waiting for it already."""
     waiting = set(uow.session.connection().execute(_DELIVERY_WAITS, {"webhooks": list(webhooks)}).scalars())
     for webhook_id in webhooks:
         if webhook_id not in waiting:

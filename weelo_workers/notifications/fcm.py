@@ -94,7 +94,7 @@ def _ask(message: Message, clock: Callable[[], datetime]) -> DeliveryResult:
     try:
         messaging.send(_encoded(message, clock()), app=_app())
     except Exception as refusal:  # noqa: BLE001 (credentials that cannot be renewed, and the like)
-        # The token is replaced, because FCM's error text may contain it, and the text is logged.
+        # The error text of FCM may contain the token. The text is logged, so the token in it is replaced.
         text = f"{type(refusal).__name__}: {refusal}".replace(message.token, "(token)")
         return _answer(refusal, text.splitlines()[0][:500], clock())
     return DeliveryResult(DeliveryStatus.SENT)
@@ -206,5 +206,5 @@ def _prepare(app: Any, endpoint: str | None) -> None:
         )
     if endpoint:
         if _is_loopback(endpoint):
-            service._client.session.trust_env = False  # A proxy cannot reach this machine, so none is used.
+            service._client.session.trust_env = False  # A proxy cannot reach an endpoint on this machine.
         service._fcm_url = f"{endpoint.rstrip('/')}/v1/projects/{app.project_id}/messages:send"

@@ -175,7 +175,8 @@ def _try_again(
 ) -> None:
     """Repeat pushes that FCM did not accept.
 
-    A push is repeated after FCM's Retry-After and our back-off, or dropped if `ends_at` is earlier.
+    A push is repeated after the back-off, or after FCM's Retry-After if that is longer. It is dropped if it is no
+    longer useful then (`ends_at`).
     """
     pause = _pause(command.attempt)
     by_pause: dict[float, list[Device]] = defaultdict(list)

@@ -1,6 +1,6 @@
 """Open sockets and acknowledged lines of each user in Redis: API processes write them, pushes read them.
 
-Keys: `weelo:acked:<user id>` (newest acknowledged seq; decides about pushes and expires as the log does),
+Keys: `weelo:acked:<user id>` (newest acknowledged seq: lines up to it get no push; kept for as long as log lines are),
 `weelo:sockets:<user id>` (sorted set: socket → time of opening), `weelo:sockets:process:<process>` (exists while that
 API process runs), `weelo:sockets:to_close` (stream: sockets beyond the limit per user).
 

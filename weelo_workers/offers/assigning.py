@@ -44,8 +44,8 @@ def assign(
     broadcast (None: not read yet).
     """
     if len(allocations) == sum(slot.status in slot_lifecycle.OPEN for slot in slots):
-        # This query comes first, because a query after a change makes the unit of work write that change with a
-        # statement of its own.
+        # This query comes before the changes, because a query after a change makes the unit of work write the change
+        # first, which takes one more round trip.
         broadcast_transitions.request_backfill(uow, broadcast, keeps_out_others)
     won = [_assignment(broadcast, transporter_id, allocation, ring, uow.now) for allocation in allocations]
     uow.advance_all([slot for slot, _, _ in allocations], slot_lifecycle.ASSIGN)
@@ -100,7 +100,7 @@ def ensure_open(broadcast: Broadcast, now: datetime) -> None:
 def lock_free_trucks(
     uow: UnitOfWork, transporter_id: UUID, wanted: Sequence[Truck], *, fills: UUID | None = None
 ) -> tuple[list[Offered], bool | None]:
-    """Lock and return these vehicles and drivers, and `FleetLock.keeps_out_others`. `fills`: as of `FleetLock`.
+    """Lock and return these vehicles and drivers, with `FleetLock.keeps_out_others`. For `fills` see `FleetLock`.
 
     Raises Rejected if one of them is busy, off duty or not of this fleet (ACPT-06).
     """

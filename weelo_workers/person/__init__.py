@@ -2,5 +2,6 @@
 
 `columns.py` classifies every column of every table, `fields.py` every field of the JSON in them (events, payloads,
 results). `rows.py` finds the rows of a person, `scrubbing.py` replaces what is personal in them, `erase.py` is the
-command, `exporting.py` reads. This package concerns all domains, so it is a layer above them.
+handler of the erasure, `exporting.py` makes the export. This package reads and changes the rows of all domains, so it
+is a layer above them.
 """

@@ -111,7 +111,7 @@ def _is_waiting(person: UUID, own_command: UUID) -> ColumnElement[bool]:
 
 
 def _under_way(session: Session, person: UUID) -> Iterator[str]:
-    """Yield a sentence for each open broadcast, live assignment and open hold of the person, with its remedy."""
+    """Yield a sentence for each open broadcast, live assignment and open hold of the person: how it can end."""
     broadcasts = select(Broadcast.id, Broadcast.status).where(
         Broadcast.customer_id == person, Broadcast.status.in_(OPEN)
     )
@@ -134,7 +134,7 @@ def _under_way(session: Session, person: UUID) -> Iterator[str]:
 
 
 def _end_availability(uow: UnitOfWork, person: UUID) -> None:
-    """Take the person off duty and offline, and end their webhooks, so that nothing new is made for them."""
+    """Take the person off duty and offline, and disable their webhooks, so that they get nothing new to do or read."""
     session = uow.session
     session.execute(update(Driver).where(Driver.id == person).values(is_available=False))
     session.execute(

@@ -134,14 +134,15 @@ TABLES: Mapping[str, Columns] = {
     "check_results": Columns(_kept("name severity detail checked_at")),
     "check_runs": Columns(_kept("id began_at ended_at")),
     "policy_scopes": Columns(_kept("scope version paused changed_at")),
-    # The reason of a policy is about a market. It must not name a person, because versions never change.
+    # The reason of a version is a text of an operator about a market. It must not name a person, because versions never
+    # change, so an erasure could not replace the name.
     "policy_versions": Columns(
         _kept(
             "id scope version area vehicle_types settings longest_search_seconds reason actor_id created_at"
         )
     ),
     "console_sign_outs": Columns(_kept("session_id expires_at")),
-    # `request_ids` is null at the end of the erasure.
+    # `request_ids` needs no replacement: the erasure sets it to null at its end.
     "erasures": Columns(
         _kept("command_id person_id requested_at part cursor request_ids changed finished_at")
     ),

@@ -1,7 +1,7 @@
 """Classifies the fields of the JSON that is stored: in events, in the payloads and results of commands, in requests.
 
-A field with an id, a time, a truth value or one of a list of words stays, and needs no entry. Every other field is
-either in KEPT, or in PERSONAL with what replaces it.
+A field stays and needs no entry if its value is an id, a time, a truth value or a word from a fixed list. Every other
+field is either in KEPT, or in PERSONAL with what replaces it.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def _is_plain(annotation: Any) -> bool:
-    """Return whether values of this type are ids, times, truth values or one of a list of words, or lists of those."""
+    """Return whether values of this type are ids, times, truth values, words from a fixed list, or lists of these."""
     origin = get_origin(annotation)
     if origin is Literal or annotation in (None, type(None), ..., AwareDatetime):
         return True

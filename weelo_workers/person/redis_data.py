@@ -1,7 +1,7 @@
-"""Removes a person from Redis: positions, sessions, and entries of the live stream; and from the files of Redis.
+"""Removes the data of a person from Redis and from its files: positions, sessions, and entries of the live stream.
 
-These keys have personal data or name the person: those of `presence`, `weelo:acked:<id>`, `weelo:sockets:<id>`, and the two
-live streams. All others name the person by id only, and expire within minutes.
+The data are in the keys of `presence`, in `weelo:acked:<id>`, in `weelo:sockets:<id>`, and in the two live streams. All
+other keys contain at most the id of the person, and expire within minutes, so they stay.
 """
 
 from __future__ import annotations

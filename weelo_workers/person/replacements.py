@@ -16,7 +16,7 @@ PLACE_DECIMALS = 1
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """A way to replace a value. `text`: what remains, in words, for the documentation."""
+    """A way to replace a value. `text`: the description of the new value, for the documentation."""
 
     text: str
     replace: Callable[[Any], Any]

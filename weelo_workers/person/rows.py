@@ -70,9 +70,9 @@ OWN_REQUEST_ID = re.compile("^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
 class Part:
     """Rows of one table that belong to a person in one way. `key`: columns that are unique and never change.
 
-    `within`: the rows to read, by an index if there is one. `which`: which of those rows have data of the person.
-    `is_theirs`: whether everything in such a row belongs to the person (see `scrubbing.scrub_row`). `columns`: the
-    columns that may have data of the person; None: all.
+    `within`: the condition of the rows to read, which an index can evaluate if there is one. `which`: the further
+    condition that such a row has data of the person. `is_theirs`: whether everything in such a row belongs to the
+    person (see `scrubbing.scrub_row`). `columns`: the columns that may have data of the person; None: all.
     """
 
     name: str
@@ -243,9 +243,9 @@ FROM_OPERATORS_ABOUT_THEM = _from_operators_about_them()
 """The condition that a command has words of an operator about the person, or about their request or trip."""
 
 PARTS: tuple[Part, ...] = (
-    # Broadcasts come first. A transaction that copies a place into an event holds the lock on the broadcast. So after
-    # the broadcasts are erased, all events with the old place are committed, and later transactions copy the replaced
-    # one.
+    # Broadcasts come first. A transaction that copies an address into an event holds the lock on the broadcast. So once
+    # the broadcasts are erased, all events with the original address are committed and will be found, and later
+    # transactions copy only the replacement.
     _part(
         "broadcasts",
         lambda row: and_(row.customer_id == PERSON, row.created_at <= _BEGAN),

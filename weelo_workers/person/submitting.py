@@ -20,7 +20,7 @@ POLL_SECONDS = 0.1
 
 
 class Status(Enum):
-    """How an erasure has ended, or that it has not."""
+    """How an erasure has ended, or that it has not ended yet."""
 
     ERASED = auto()
     REFUSED = auto()

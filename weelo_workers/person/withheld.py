@@ -1,4 +1,4 @@
-"""Leaves out of an export how another user has marked the person: who blocks or prefers them.
+"""Leaves out of an export which other users have blocked or preferred the person.
 
 These rows have ids and times only, and an erasure changes nothing in them.
 """

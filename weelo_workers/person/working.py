@@ -31,8 +31,8 @@ _PARTS = {part.name: part for part in (*PARTS, COMMANDS_THAT_FOLLOWED)}
 def work(erasure: Erasure, uow: UnitOfWork, names: Sequence[str]) -> None:
     """Erase the next rows, up to PORTION of them. After the last row of a part, the erasure moves to the next part.
 
-    `names`: the names of all parts, in their order. The last one is not a part of the rows: once the erasure has moved
-    to it, this function does nothing more.
+    `names`: the names of all parts of the erasure, in their order. The last part is the data in Redis and not rows, so
+    this function does nothing once the erasure has reached it.
     """
     left = PORTION
     while left > 0 and (part := _PARTS.get(erasure.part)) is not None:
@@ -75,7 +75,10 @@ def _erase_row(part: Part, row: Mapping[str, Any], erasure: Erasure, uow: UnitOf
 
 
 def _is_parked(part: Part, row: Mapping[str, Any]) -> bool:
-    """Return whether the row is a parked command. It has had no effect, and without its payload it cannot be retried."""
+    """Return whether the row is a parked command.
+
+    Such a row is deleted: the command has had no effect, and cannot be retried without its payload.
+    """
     return part.table.name == "mailbox" and row["settled_at"] is None and part is not COMMANDS_THAT_FOLLOWED
 
 

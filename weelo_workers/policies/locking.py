@@ -12,8 +12,9 @@ from weelo_workers.models import PolicyScope
 def lock_policies(uow: UnitOfWork) -> None:
     """Lock the row of `default`, which every change of a policy locks first.
 
-    A scope takes from `default` the values that it does not set, so a change of one is checked against the other. Requests
-    read the policies without this lock and do not wait for it.
+    A scope takes from `default` the values that it does not set. So a change of a scope is checked against `default`,
+    and a change of `default` against all scopes. Under this lock no other policy changes between the check and the
+    commit. Requests read the policies without this lock and do not wait for it.
     """
     row = insert(PolicyScope).values(scope=DEFAULT_SCOPE, changed_at=uow.now)
     uow.session.execute(

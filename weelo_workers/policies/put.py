@@ -15,7 +15,7 @@ from weelo_workers.randomness import new_id
 
 @handles(PutPolicy)
 def put(command: PutPolicy, uow: UnitOfWork) -> PolicyView:
-    """Return the policy with its new version. Broadcasts that are created from the commit on begin with it.
+    """Return the policy with its new version. Broadcasts that are created after the commit begin with this version.
 
     Raises Rejected(VALIDATION_ERROR) if its values contradict each other or those of `default` (see
     `queries.policies.check`).

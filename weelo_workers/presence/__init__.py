@@ -11,11 +11,11 @@ kinds, JSON), `at` (→ "longitude,latitude"), `seen` (→ time of the last hear
 were read), `since` (when the data begins), `offline:<id>` (the app of a transporter who is offline has sent a heartbeat;
 for one TTL).
 
-Keys of open broadcasts that are offered in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>` (a hash),
-`told:<id>` (transporters with an offer), `asked:<id>:<transporter>` (found by a heartbeat; for a few seconds),
-`full:<transporter>` (the distance beyond which they have no room for offers, and the position from which it is
-measured), `moved:<transporter>` (their new position was far from the last one; for a few seconds), `ends` (→ end of the
-entry), `reach` (widest radius).
+Keys of open broadcasts that are offered in rings, below `weelo:open:`: `geo:<kind>` (pickups), `about:<id>` (a hash
+with the state of the broadcast), `told:<id>` (transporters with an offer), `asked:<id>:<transporter>` (while it exists,
+heartbeats of the transporter do not return the broadcast), `full:<transporter>` (the distance beyond which they have no
+room for offers, and the position from which it is measured), `moved:<transporter>` (their new position was far from the
+last one; for a few seconds), `ends` (→ end of the entry), `reach` (widest radius).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ __all__ = [
 ]
 
 _BUSY = "busy:"
-# The limit, for each kind, on the transporters whose trucks are all on the road in the result of one search.
+# The result of one search contains at most this many transporters per kind whose trucks are all on the road.
 _MAX_BUSY = 250
 # Redis computes distances on a sphere. They are at most 0.6 % longer than distances on the ellipsoid, so a search
 # multiplies its radius by this.
@@ -162,8 +162,9 @@ def online(
     """Store that the transporter wants work and has free trucks of these kinds.
 
     `stamp`: the time at which the rows were read. `busy_kinds`: the kinds whose trucks are all on the road.
-    `heard`: their app has just sent something. Without it, a transporter who is offline stays offline. Return False if
-    nothing was stored: the transporter stays offline, or a newer `stamp` is stored already.
+    `heard`: whether their app has just sent something. If False, a transporter who is offline stays offline.
+
+    Return False if nothing was stored, because the transporter stays offline or a newer `stamp` is stored already.
     """
     arguments: list[str | int] = [
         str(transporter_id),
@@ -190,7 +191,7 @@ def forget(transporter_id: UUID) -> None:
 
 
 def heartbeat(transporter_id: UUID, point: Point, *, any_distance: bool = False) -> list[UUID] | Absent:
-    """Store the position and extend presence. Return the open broadcasts that reach the position and were not offered.
+    """Store the position and extend presence. Return the open broadcasts in reach that they were not offered.
 
     If the transporter is not online here, nothing is stored, and the reason is returned. The same applies if the last
     position is unknown or more than 50 km away, unless `any_distance` is set.
@@ -265,8 +266,8 @@ def position(transporter_id: UUID) -> Point | None:
     """
     try:
         with redis().pipeline(transaction=False) as pipe:
-            # This write changes nothing. If Redis refuses it, heartbeats are not stored either, and the position may be
-            # old.
+            # This write changes nothing, but tests whether Redis accepts writes. If Redis refuses it, heartbeats are
+            # not stored either, and the position may be old.
             pipe.set("weelo:presence:writable", "", xx=True)
             pipe.hget("weelo:presence:at", str(transporter_id))
             _, at = pipe.execute()

@@ -328,7 +328,7 @@ return redis.call('ZRANGEBYSCORE', P..'seen', now() - tonumber(ARGV[1]), '+inf')
 """
 )
 
-# Argument: the TTL in seconds. Returns whether the data of presence is older than that.
+# Argument: the TTL in seconds. Returns whether presence has existed for longer than the TTL.
 IS_WARM = (
     _COMMON
     + """

@@ -70,7 +70,7 @@ def _queues(session: Session) -> Iterator[StuckView]:
     try:
         without_worker = {queue for queue, workers in consumers().items() if workers == 0}
     except RedisError:
-        without_worker = set()  # `weelo doctor` reports this, so it is left out here.
+        without_worker = set()  # That Redis does not answer is reported by `weelo doctor`, not here.
     now = clock.now()
     for line in by_queue(session.connection()):
         since = now - timedelta(seconds=line.oldest_seconds) if line.due else None

@@ -125,7 +125,7 @@ def waits(connection: Connection) -> dict[Queue, Wait]:
     """Return the number and the age of due commands that have not been attempted, for each queue that has any.
 
     Commands that run in the background or in batches are not counted, because they keep no worker of the queue busy.
-    Commands of a later priority are not counted, because workers execute the others first.
+    Commands with a `priority` other than 0 are not counted either, because workers execute them after all others.
     """
     names = [
         name

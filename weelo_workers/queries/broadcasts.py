@@ -61,7 +61,7 @@ from weelo_workers.models.prepared import prepared
 from weelo_workers.queries.pages import Page, PageRequest
 from weelo_workers.queries.views import assignment_view, broadcast_view
 
-# `_find` reads whole rows as composite values (`table_valued`), which a table offers and a model does not.
+# `_find` reads whole rows as composite values. Tables have the method `table_valued` for this; models do not.
 _BROADCAST_ROWS: Any = Broadcast.__table__
 _SLOT_ROWS: Any = TruckRequest.__table__
 _ASSIGNMENT_ROWS: Any = Assignment.__table__
@@ -87,7 +87,8 @@ def find(
 ) -> TaggedView | None:
     """Return one broadcast with the slots and assignments that the reader may see; None if they may not see it.
 
-    `is_known`: returns whether the reader has the view with a tag already. Then no further rows are read.
+    `is_known`: a function that gets the tag of the view, and returns whether the reader already has the view with this
+    tag. If so, no further rows are read.
 
     The tag is read first. If a row changes afterwards, the view may be newer than its tag. That is harmless: the next
     read has another tag, so the reader gets the view again.
@@ -167,7 +168,7 @@ def offered_with_slot(session: Session, truck_request_id: UUID, transporter_id: 
 def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[str, Any]] | None:
     """Return all transitions in order; None unless the reader is the customer or an admin.
 
-    Only an admin gets those of offers: they contain the transporters' reasons for declining.
+    Only an admin gets the transitions of offers, because they contain the transporters' reasons for declining.
     """
     broadcast = session.get(Broadcast, broadcast_id)
     if broadcast is None or (reader.role is not Role.ADMIN and broadcast.customer_id != reader.id):
@@ -202,8 +203,8 @@ def timeline(session: Session, broadcast_id: UUID, reader: Caller) -> list[dict[
 def _shown_cause(record: TransitionRecord, reader: Caller) -> str:
     """Return the command that caused the transition, as far as the reader may know it.
 
-    A customer must not learn that a transporter has blocked them. The transporter's hold was released, so it is shown as
-    if the transporter had released it.
+    A customer must not learn that a transporter has blocked them. A block releases the transporter's hold. This
+    transition is shown as if the transporter had released the hold.
     """
     is_secret = record.cause in BLOCKS and reader.role is not Role.ADMIN and record.actor_id != reader.id
     return ReleaseHold.name if is_secret else record.cause

@@ -16,8 +16,8 @@ _FAILING = text("""
 class FailingCheck:
     """A check with a finding. `severity`: `failing` or `warning`. `detail`: one line per finding.
 
-    `checked_at`: when beat ran it, by the clock of the database's machine. While beat is stopped the results stay as they
-    are.
+    `checked_at`: when beat ran it, by the clock of the database's machine. While beat is stopped, no check runs, so the
+    results may be old.
     """
 
     name: str

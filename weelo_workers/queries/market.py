@@ -1,7 +1,8 @@
 """The market figures, from the rows: what became of the requests that were created in a window of time.
 
 All figures are of these requests, even if their slots were won or lost after the window. So, for example, the number of
-slots won is a part of the number of slots requested. `market/counting.py` counts the same transitions when they happen.
+slots won is never greater than the number of slots requested. `market/counting.py` counts the same transitions when
+they happen.
 """
 
 from __future__ import annotations
@@ -165,7 +166,7 @@ OfPolicy = tuple[str, int]
 
 @dataclass(slots=True)
 class _Sums:
-    """The sums of one group, or of all."""
+    """The counts of one group or policy, or of all requests."""
 
     asked: int = 0
     filled: int = 0
@@ -181,7 +182,7 @@ class _Sums:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The requests to count: created from `start` until before `end`, in one area or (None) in all."""
+    """Which requests to count: those created from `start` until before `end`. `area`: None for all areas."""
 
     start: datetime
     end: datetime
@@ -337,7 +338,7 @@ def _lost(by_code: Mapping[str | None, int]) -> list[LostTrucks]:
 
 
 def _order(ring: str) -> tuple[bool, int]:
-    """Return the sort key of a ring: that of the contracted transporters, then by number, the last one at the end."""
+    """Return the key that sorts rings: first that of the contracted transporters, then by number, the last one last."""
     if ring == CONTRACTED_RING:
         return (False, CONTRACTED_STEP)
     return (True, 0) if ring == LAST_RING else (False, int(ring))

@@ -40,7 +40,7 @@ def without_expiry() -> ColumnElement[bool]:
 def without_timer() -> ColumnElement[bool]:
     """Return the condition that no timer and no driver will move a live assignment.
 
-    No timer is stored for it, and its driver has not answered yet or has left the fleet.
+    This is so if no timer is stored for it, and its driver has not answered yet or has left the fleet.
     """
     is_of_fleet = exists().where(
         Driver.id == Assignment.driver_id, Driver.transporter_id == Assignment.transporter_id
@@ -80,7 +80,7 @@ def not_delivered() -> ColumnElement[bool]:
 def _has_timer(field: str, row_id: Any, names: tuple[str, ...]) -> Exists:
     """Return the condition that a timer of one of these names is stored for the row.
 
-    A parked timer is reported separately.
+    A parked timer counts as stored, because another check reports it.
     """
     return exists().where(
         unsettled(MailboxRow),

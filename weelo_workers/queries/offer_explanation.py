@@ -172,7 +172,10 @@ def _offered(session: Session, offer: Offer, passed: list[PassedOverView], acked
 
 
 def _seen(seq: int | None, acked: int | None) -> tuple[str, bool | None]:
-    """Return in words and as a value whether the transporter has seen the offer. `seq`: the offer's line in their log."""
+    """Return whether the transporter has seen the offer, in words and as a truth value (None: not known).
+
+    `seq`: the number of the offer's line in their log; None if the line was purged. `acked`: see `explain`.
+    """
     if seq is None:
         return "too long ago to know whether seen", None  # the line of the offer was purged from the log
     if acked is None:

@@ -23,10 +23,10 @@ class OfferedTo(NamedTuple):
 
 
 def offered_to(session: Session, broadcast_id: UUID, version: int) -> list[UUID]:
-    """Return the transporters to whom the broadcast was offered up to this version, without withdrawn offers.
+    """Return the transporters to whom the broadcast was offered up to this version, and whose offer is not withdrawn.
 
-    The offers are read once per transaction. Offers that are made after that have greater versions than the events of
-    this transaction, so no event needs them.
+    The offers are read once per transaction. Offers that are made later have greater versions than the events of this
+    transaction, so they are not missing.
     """
     known = session.info.setdefault(_KNOWN, {})
     if broadcast_id not in known:

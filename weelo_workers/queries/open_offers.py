@@ -143,9 +143,9 @@ def open_offers_of(session: Session, transporter_id: UUID, now: datetime) -> lis
     ]
 
 
-# Offers that are too old to be open are not read. Their greatest age depends on the longest search that a version of a
-# policy allows, which PostgreSQL reads from the end of an index, once per statement. Each query with these conditions
-# needs the parameters that `_open_at` returns.
+# Offers that are too old to be open are not read. How old an open offer can be depends on the longest search that any
+# stored version of a policy allows. PostgreSQL reads this duration from the end of an index, once per statement. Each
+# query with these conditions needs the parameters that `_open_at` returns.
 _LONGEST_SEARCH = select(func.max(PolicyVersion.longest_search_seconds)).scalar_subquery()
 _MAY_BE_OPEN = (
     Offer.offered_at

@@ -87,10 +87,10 @@ class PageRequest:
         tie: InstrumentedAttribute[UUID],
         around: Callable[[CTE], Select[Any]],
     ) -> tuple[list[Any], str | None]:
-        """Do the same as `apply_to_columns`, for one statement around the rows of the page.
+        """Return a page as `apply_to_columns` does, with further columns that are computed for its rows only.
 
-        `query` finds all rows. `around` gets the rows of the page, and returns a statement that adds columns to them
-        and keeps the columns `time` and `tie`. So the added columns are computed for the rows of the page only.
+        `query` finds the rows of all pages. `around` gets a CTE with the rows of this page, and returns a statement
+        that adds columns to them and keeps the columns `time` and `tie`.
         """
         page = self._cutout(query, time, tie).cte("page")
         statement = around(page).order_by(page.c[time.key].desc(), page.c[tie.key].desc())
@@ -120,9 +120,9 @@ class Paged:
 def paged(
     query: Select[Any], time: InstrumentedAttribute[datetime], tie: InstrumentedAttribute[UUID], *, name: str
 ) -> Paged:
-    """Return a query by pages, newest first, for `PageRequest.run`. The query returns the columns `time` and `tie`.
+    """Return the query as a `Paged`, newest rows first, for `PageRequest.run`.
 
-    The query is prepared under the name `name`.
+    `time`, `tie`: columns of the query, by which its rows are ordered. `name`: the name of the prepared statement.
     """
     before = cast(bindparam("before"), DateTime(timezone=True))
     older = tuple_(time, tie) < tuple_(before, bindparam("before_tie", type_=Uuid()))

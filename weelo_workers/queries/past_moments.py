@@ -94,7 +94,7 @@ class History:
         return sorted(changed)
 
     def at(self, moment: datetime) -> Moment:
-        """Return the broadcast as it was then; before its creation, as it was created."""
+        """Return the broadcast as it was at this time; for a time before its creation, as it was created."""
         moment = max(moment, self.created_at)
         past = [each for each in self.transitions if each.at <= moment]
         own = [each for each in past if each.subject == TransitionSubject.BROADCAST]

@@ -135,7 +135,7 @@ def in_force(session: Session | Connection, request: NewBooking | NewOrder) -> I
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A scope with its current version. Before its first version `default` has none."""
+    """A scope with its current version. `default` has none until its first version is stored."""
 
     scope: str
     number: int
@@ -284,7 +284,7 @@ def _not_valid(field: str, message: str) -> Rejected:
 
 
 def preview(session: Session, scope: str, draft: PolicyDraft) -> PolicyPreview:
-    """Return what this version would change. Raises Rejected(VALIDATION_ERROR) for one that cannot be stored."""
+    """Return what this version would change. Raises Rejected(VALIDATION_ERROR) if the version cannot be stored."""
     found = stored(session)
     check(found, scope, draft.area, draft.vehicle_types, draft.settings.chosen())
     default = found[DEFAULT_SCOPE]
@@ -336,7 +336,7 @@ def _overlaps(found: Mapping[str, Stored], scope: str, draft: PolicyDraft) -> It
 
 
 def _rank(scope: str, area: Area | None, vehicle_types: list[str] | None) -> tuple[bool, float, str]:
-    """Return the place of a policy in the order of `_IN_FORCE`."""
+    """Return the key that sorts policies in the same order as `_IN_FORCE`."""
     return vehicle_types is None, area.radius_km if area else inf, scope
 
 

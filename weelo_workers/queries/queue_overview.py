@@ -21,7 +21,10 @@ LATENESS_SECONDS = 60
 
 @dataclass(frozen=True, slots=True)
 class Lateness:
-    """The number of settled commands, and how long (seconds) after they were due: the median and the 95th percentile."""
+    """The number of settled commands, and the seconds from their due time to their outcome.
+
+    `median`, `p95`: the median and the 95th percentile of these seconds.
+    """
 
     settled: int
     median: float

@@ -76,7 +76,7 @@ def contracted_transporters(
 
 
 def own_relations(session: Session, user_id: UUID, role: Role, page_request: PageRequest) -> Page:
-    """Return a page of what this customer or this transporter has set, newest first."""
+    """Return a page of the relations that this customer or this transporter has set, newest first."""
     if role is Role.CUSTOMER:
         is_own, other = Relation.customer_id == user_id, Relation.transporter_id
         since: ColumnElement[Any] = func.coalesce(Relation.blocked_by_customer_at, Relation.preferred_at)

@@ -112,7 +112,10 @@ def _recorded(webhook: Webhook) -> Any:
 
 
 def _undelivered(webhook: Webhook) -> Any:
-    """Return the query of the lines after the cursor. Only the first of these lines can have had attempts."""
+    """Return the query of the lines after the cursor.
+
+    Lines are posted in order, so only the first of them can have been attempted already.
+    """
     first = (
         select(func.min(LogLine.seq))
         .join(EventRecord, EventRecord.id == LogLine.event_id)

@@ -1,4 +1,4 @@
-"""Blocks a pair: sets the mark and withdraws what is on offer. Removing a block offers open broadcasts again.
+"""Blocks a pair: sets the mark and withdraws open offers. Unblocks a pair: offers the open broadcasts that were missed.
 
 A block must not overlap with an accept, a hold or an offer of the same pair. So it first locks the customer's
 broadcasts that are open, and those that may be opened again if a truck is lost. Accepts and holds lock their broadcast

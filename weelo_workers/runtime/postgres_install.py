@@ -2,8 +2,9 @@
 
 PostgreSQL refuses to run as root. If root starts it, it therefore runs as `nobody`, or as the owner of its existing
 data; no account is added to the machine. `nobody` cannot pass through directories like /root. A development database is
-no reason to open them to every account. So what the account cannot reach is put under /var/lib/weelo: the data, to
-which the data dir then has a link, and a copy of the binaries. /tmp is not used, because it is emptied at boot.
+no reason to open such directories to every account. So what the account cannot reach is put under /var/lib/weelo: the
+data, to which the data dir then has a link, and a copy of the binaries. /tmp is not used, because it is emptied at
+boot.
 """
 
 from __future__ import annotations

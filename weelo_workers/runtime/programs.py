@@ -214,8 +214,9 @@ def _celery(*arguments: str) -> tuple[str, ...]:
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:
-    """Return a command line that runs a Python module. The scripts of a venv fail if its path is long or has spaces.
+    """Return a command line that runs a Python module.
 
+    The module's script in the venv is not run, because it fails if the path of the venv is long or has spaces.
     `-P`: nothing is imported from the current directory.
     """
     return (sys.executable, "-P", "-m", name, *arguments)

@@ -192,7 +192,7 @@ class Readiness:
         return f"no worker has consumed a message of {', '.join(missing)}" + (f"; {lines}" if lines else "")
 
     def _of_connections(self) -> str | None:
-        """Return a fault if a Redis has refused connections since the first check: the refused ones may be those of workers."""
+        """Return a fault if a Redis has refused connections since the first check: it may have refused workers."""
         for variable, redis in self._brokers.items():
             try:
                 refused, limit = refused_connections(redis)

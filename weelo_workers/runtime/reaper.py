@@ -23,7 +23,7 @@ from weelo_workers.runtime.processes import Identity, kill_session
 
 @dataclass(frozen=True, slots=True)
 class ChildRegistry:
-    """The file that lists a supervisor's child processes. Each is the leader of a session, and has its start time."""
+    """The file that lists a supervisor's child processes by pid and start time. Each child leads a session."""
 
     path: Path
 

@@ -106,7 +106,7 @@ class Supervisor:
         return {name: child.process.pid for name, child in self._children.items() if child.process}
 
     def looping(self) -> list[str]:
-        """Return a description of each program that ends at its start again and again, with its last line."""
+        """Return a description of each program that keeps ending right after its start, with its last output line."""
         return [
             f"{child.program.name} has ended {child.failed_starts} times at its start, last with: {_last_line(child)}"
             for child in self._children.values()

@@ -30,8 +30,9 @@ def advance(command: AdvanceTrip, uow: UnitOfWork) -> AssignmentView:
     transition = lifecycle.REACH.get(command.status)
     if transition is None or assignment.status not in transition.when:
         raise Rejected(Code.INVALID_TRANSITION, f"The trip is {assignment.status}.")
-    # The rows are read first, because a query after a change makes the unit of work write that change with a statement
-    # of its own. The changes below also change these rows in memory, so they are not read again.
+    # The rows are read before the changes, because a query after a change makes the unit of work write the change
+    # first, which takes one more round trip. The changes below also change these rows in memory, so they are not read
+    # again.
     slots = broadcast_transitions.slots_of(uow, broadcast.id)
     assignments = broadcast_transitions.assignments_of(uow, broadcast.id)
     uow.advance(assignment, transition, occurred_at=command.occurred_at)

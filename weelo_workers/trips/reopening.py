@@ -113,9 +113,9 @@ def _has_another_truck(uow: UnitOfWork, slot: TruckRequest, assignment: Assignme
 def _decline_for_fleet(
     uow: UnitOfWork, assignment: Assignment, rule: ReofferRule, reason_code: ReasonCode | None
 ) -> None:
-    """Decline the offer on behalf of the fleet, and store whether it may be offered again.
+    """Decline the offer on behalf of the fleet, and store whether the broadcast may be offered to the fleet again.
 
-    For an offer that is declined already, this is stored only if the answer is no.
+    If the fleet has declined the offer before, a prohibition is stored, but a permission is not.
     """
     offer = uow.session.get(Offer, (assignment.broadcast_id, assignment.transporter_id))
     if offer is None:

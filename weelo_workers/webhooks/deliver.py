@@ -11,7 +11,7 @@ from weelo_workers.messaging.unit_of_work import UnitOfWork
 from weelo_workers.randomness import new_id
 from weelo_workers.webhooks import leases, sending
 
-# The command that checks a lease is due this many seconds after the end of the lease.
+# The command that continues the delivery if a sender crashes is due this many seconds after the end of the lease.
 MARGIN_SECONDS = 0.5
 
 
@@ -20,8 +20,10 @@ def deliver(command: DeliverWebhook, uow: UnitOfWork) -> None:
     """Take the lease of the webhook, and post its lines after the commit, in this process.
 
     Nothing is posted here if the webhook is not active, if it is in its pause after a failure and has no line to
-    resend, or if another sender has the lease: that sender finds the new lines before it releases the lease. If a
-    sender crashes, its lease ends, and the command that was sent to be due then takes a new one.
+    resend, or if another sender has the lease: that sender finds the new lines before it releases the lease. With each
+    lease this handler also sends a command that is due shortly after the end of the lease. If the sender has crashed by
+    then, that command takes a new lease and posts the remaining lines. If the sender has extended its lease, that
+    command sends itself again.
     """
     token = new_id()
     lease = leases.take(uow.session.connection(), command.webhook_id, token, at_once=command.at_once)

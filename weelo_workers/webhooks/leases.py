@@ -36,7 +36,8 @@ LEASE_SECONDS = 20
 PORTION = 50
 """How many lines a sender reads at once."""
 
-# If the webhook's owner has changed one of these columns meanwhile, the holder of the lease reads its work anew.
+# If the webhook's owner changes one of these columns after the holder of the lease has read its work, the holder reads
+# the work again.
 _AS_READ = (
     "webhooks.is_active AND webhooks.url = :url AND webhooks.events = CAST(:events AS jsonb)"
     " AND webhooks.secret_version = :secret_version"
@@ -44,8 +45,8 @@ _AS_READ = (
 _CLOCK = "pg_catalog.statement_timestamp()"
 _IS_HELD = f"(lease_until IS NOT NULL AND lease_until > {_CLOCK})"
 
-# If another transaction changes the row while this one waits for it, PostgreSQL evaluates all expressions again on the
-# new version.
+# If another transaction changes the row while this statement waits for its lock, PostgreSQL evaluates all expressions
+# again on the new version of the row. So a lease that another sender has just taken is not taken again.
 _TAKE = text(f"""
     UPDATE webhooks
        SET next_attempt_at = CASE WHEN :at_once THEN NULL ELSE next_attempt_at END,
@@ -81,8 +82,8 @@ _DELETE_CHECK = text(f"""
                      FOR UPDATE SKIP LOCKED)
 """)
 # Deletes the retries that were to begin at the end of earlier pauses, if those pauses were ended early. A command that
-# is due soon is kept, because it may be the second one that `waking.py` sends, which finds the lines of old
-# transactions.
+# is due soon is kept, because it may be the second command of `deliver_from_now_on` in `waking.py`. That command finds
+# lines of transactions that began before the webhook was active.
 _DELETE_EARLIER_RETRIES = text(f"""
     DELETE FROM mailbox
      WHERE id IN (SELECT id FROM mailbox
@@ -164,7 +165,7 @@ _NOT_RESENT = text("""
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The lease that a call of `take` has found: the new one that it took, or that of another sender."""
+    """The lease of a webhook after a call of `take`: the new lease of the caller, or the lease of another sender."""
 
     token: UUID
     seconds_left: float
@@ -194,7 +195,7 @@ class Work:
 
 
 def take(connection: Connection, webhook_id: UUID, token: UUID, *, at_once: bool = False) -> Lease | None:
-    """Take the lease if it is free, and return it; otherwise return the lease of its holder.
+    """Take the lease if it is free, and return it. Otherwise return the lease that another sender holds.
 
     Return None if there is nothing to do: the webhook is deleted, is not active, or is in its pause after a failure and
     has no line to resend. `at_once`: end that pause.
@@ -206,9 +207,9 @@ def take(connection: Connection, webhook_id: UUID, token: UUID, *, at_once: bool
 def next_work(connection: Connection, webhook_id: UUID, token: UUID) -> Work | None:
     """Extend the lease, and return what is to be posted. If there is nothing, release the lease and return None.
 
-    Call this in a transaction of its own, which locks the row of the webhook first. A transaction that has written a
-    further line sends a command whose handler waits for this lock. So either this function finds the line, or the
-    handler finds the lease free and takes it.
+    Call this in a transaction of its own, which locks the row of the webhook first. A transaction that writes a further
+    line also sends a delivery command, and the handler of that command waits for this lock. So either this function
+    finds the line, or it releases the lease and the handler takes it.
     """
     row = connection.execute(_EXTEND_AND_READ, {"webhook": webhook_id, "token": token}).one_or_none()
     if row is None:
@@ -238,7 +239,8 @@ def _body(row: Any) -> dict[str, Any]:
 
 
 def _after_the_cursor(connection: Connection, row: Any) -> tuple[list[Line], int | None]:
-    # The end of the log is read first: every line up to it is visible to the next statement.
+    # The end of the log is read first. Every line up to it is then visible to the next statement, so no line is skipped
+    # unread.
     newest = newest_seq(connection, row.user_id)
     wanted = None if "*" in row.events else row.events
     lines = [

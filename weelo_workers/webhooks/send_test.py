@@ -53,7 +53,7 @@ def _post_and_record(command: SendTest, uow: UnitOfWork) -> WebhookTestView:
     event_id = new_id()
     frame = frame_of_test(event_id, webhook.id, rfc3339(uow.now))
     attempt = sender().post_now(webhook.url, webhook.id, versions, str(event_id), frame)
-    # `lock_own_webhook` rejects the command if the webhook was deleted meanwhile, with its records.
+    # If the webhook was deleted during the post, `lock_own_webhook` rejects the command, and no record is inserted.
     webhook = lock_own_webhook(uow, command.webhook_id, command.user_id)
     uow.add(
         WebhookDelivery(

@@ -88,7 +88,8 @@ class Sender:
                 read_at, work = await self._in_database(_with_start(leases.next_work), webhook_id, token)
                 goes_on = work is not None and await self._post_all(webhook_id, token, work, read_at)
         except DATABASE_ERRORS as error:
-            # The lease ends soon. The command that was sent to be due then takes a new one.
+            # The lease is not extended any more, so it ends soon. After its end, the command that `deliver` has sent
+            # for that time takes a new lease and continues.
             log.warning("webhook %s waits for the database: %s", webhook_id, str(error).splitlines()[0])
         except Exception:
             log.exception("the deliveries of webhook %s stopped", webhook_id)
@@ -96,9 +97,11 @@ class Sender:
     async def _post_all(self, webhook_id: UUID, token: UUID, work: Work, extended: float) -> bool:
         """Post these lines in order. Return whether `next_work` has to be called again.
 
-        It has to be called even if the lease is lost or the owner has changed the webhook. A command that finds the lease
-        taken leaves its lines to the holder, and only `next_work` finds them before the lease is released. `extended`: a
-        time (monotonic clock) just before the lease was last extended.
+        `next_work` has to be called even if the lease is lost or the owner has changed the webhook. A delivery command
+        that finds the lease taken leaves its lines to the holder. Only `next_work` finds these lines before it releases
+        the lease.
+
+        `extended`: a time (monotonic clock) just before the lease was last extended.
         """
         secrets = _secrets(webhook_id, work.secret_versions)
         for line in work.lines:

@@ -12,8 +12,9 @@ from weelo_workers.queries.webhooks import webhook_view
 from weelo_workers.webhooks.locking import lock_own_webhook
 from weelo_workers.webhooks.waking import deliver_from_now_on
 
-# New names of events apply to later lines only. So the cursor moves to just before the first line that waits under the
-# earlier names, or to the end of the log if no line waits.
+# The new list of events applies to the lines after the cursor. Lines that the earlier list left out must not be posted
+# now, so the cursor first moves over them: to just before the first line that the earlier list includes, or to the end
+# of the log if there is no such line.
 _SKIPPED = text("""
     SELECT COALESCE((SELECT min(line.seq) - 1 FROM log_lines line JOIN events event ON event.id = line.event_id
                       WHERE line.user_id = :user AND line.seq > :cursor

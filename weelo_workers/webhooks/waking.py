@@ -9,8 +9,8 @@ from weelo_workers.contracts.webhooks import DeliverWebhook
 from weelo_workers.messaging.unit_of_work import UnitOfWork
 
 # A transaction that began to write a line before the webhook was active does not see the webhook and sends no command.
-# It ends within this time: a statement may take 10 s (`LIMITS` in models/engine.py). The second command, which is sent
-# for after this time, finds its lines.
+# Such a transaction ends within this time, because a statement may take at most 10 s (`LIMITS` in models/engine.py).
+# The second command below is due after this time, so it finds the lines of such transactions.
 OLD_TRANSACTIONS_END_WITHIN = timedelta(seconds=15)
 
 

@@ -1,4 +1,4 @@
-"""Add what ending a trip early needs: codes of reasons, replaced drivers, new rounds of the search, times by phones' clocks."""
+"""Add columns for trips that end early: reason codes, replaced drivers, new search rounds, times by phones' clocks."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -70,8 +70,8 @@ def upgrade() -> None:
                         WHERE t.broadcast_id = a.broadcast_id AND t.subject_id = a.id
                           AND t.name = 'decline' AND t.cause = 'trips.expire_assignment')
     """)
-    # The system wrote these two texts, which only repeat the status. A driver's note with the same text may be deleted
-    # too, because it adds nothing to the status either.
+    # These two texts are deleted: the system wrote them, and they only repeat the status. A driver's note with the same
+    # text may be deleted too. It also only repeats the status.
     op.execute("""
         UPDATE assignments SET note = NULL
          WHERE (status = 'cancelled' AND note = 'customer_cancelled') OR (status = 'driver_declined' AND note = 'declined')
