@@ -30,7 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--long"):
         os.environ[long.VARIABLE] = "1"
-    # libpq's variables and proxies are removed: the servers under test run on this machine, and their URLs are complete.
+    # Environment variables for libpq and for proxies are removed, because they would redirect connections. The servers
+    # under test run on this machine, and their URLs are complete.
     foreign = ("PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     for name in [each for each in os.environ if each.upper().startswith(foreign)]:
         if not (name.startswith("PG") and os.environ.get("DATABASE_URL")):

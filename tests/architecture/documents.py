@@ -325,9 +325,9 @@ def _metric_labels() -> str:
 
 
 def parents() -> dict[str, str]:
-    """Return, by table, the other table whose deleted rows take rows of this table with them (ON DELETE CASCADE).
+    """Return a dict from each table to the table from which deletions cascade to it (ON DELETE CASCADE).
 
-    If a table has several such other tables, the first one in alphabetical order is returned.
+    If deletions cascade from several tables, the first of them in alphabetical order is returned.
     """
     return {
         table.name: min(owners)

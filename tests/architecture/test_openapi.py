@@ -25,7 +25,8 @@ METHODS = ("get", "post", "put", "delete", "patch")
 NOT_DESCRIBED = re.compile(r"/(docs|console)(/.*)?")
 
 CODES_OF_NO_OPERATION = {
-    # A request with this code has a method that the document does not name, so it belongs to no operation.
+    # The API answers with this code if the document does not name the request's method. So the code belongs to no
+    # operation.
     "METHOD_NOT_ALLOWED",
     # Only outcomes that earlier versions recorded have this code, so it is still in the schema of outcomes.
     "ACCEPT_RETRY_EXHAUSTED",

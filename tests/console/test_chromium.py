@@ -174,7 +174,7 @@ def test_levers_are_reached_opened_and_sent_by_keys(browser: Browser, api: Api, 
         page.keyboard.type("First line")
         page.keyboard.press("Shift+Enter")
         page.keyboard.type("second line")
-        # Events that arrive meanwhile must not remove the text.
+        # Events that arrive while the operator types must not remove the typed text.
         world.fleet(km_north=3)
         world.drain()
         world.tick(15)
@@ -387,7 +387,7 @@ SLOW_LOADS = """() => {
 
 
 def test_the_map_loads_one_thing_at_a_time(browser: Browser, api: Api, world: World) -> None:
-    """The answer of an older load could otherwise remove what a newer one has shown."""
+    """Otherwise the response of an older load could overwrite what a newer load has shown."""
     with signed_in(browser, api) as visit:
         page = visit.page
         page.evaluate(SLOW_LOADS)

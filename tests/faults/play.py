@@ -80,7 +80,7 @@ def perform(
             if hurried:
                 _let_a_minute_pass(fault_system)
             _rest(fault_system)
-        except AssertionError as busy:  # not raised again, so that the checks run even now
+        except AssertionError as busy:  # recorded and not raised, so that the checks still run
             population.ledger.spoiled.append(f"the system does not come to rest: {busy}")
         play.rested = time.time()
         report(f"at rest after {play.rested - play.ended:.0f} s; running the checks")

@@ -38,7 +38,10 @@ PARTIES_OF = {
 
 
 def one_delivered_one_accepted(world: World) -> tuple[UUID, UUID]:
-    """Return a broadcast with two trucks, one of which has delivered, and the assignment of the other, not yet set out."""
+    """Return a broadcast with two trucks, and the id of the second truck's assignment.
+
+    The first truck has delivered. The second one has not set out.
+    """
     request = world.on_the_way(trucks=2)
     first, second = world.assignments(request)
     world.report(first, "completed")

@@ -606,7 +606,7 @@ def test_WAYS_01_a_driver_waits_before_reporting_that_the_customer_did_not_come(
     [ended] = world.events_of(customer, "booking_cancelled")
     assert ended["reason"] == "customer_no_show"
     third = world.broadcast(1)
-    assert world.accept(fleet, third).status == "succeeded"  # this shows that truck and driver are free
+    assert world.accept(fleet, third).status == "succeeded"  # succeeds only if truck and driver are free
 
 
 def test_WAYS_01_a_customer_cancels_one_truck_while_others_are_under_way(world: World) -> None:
