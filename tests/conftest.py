@@ -60,7 +60,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests marked `long` or, for their parameters, `long_except`, unless `--long` is given."""
+    """Without `--long`, leave out the tests marked `long`, and all but the named parameters of those marked `long_except`."""
     if config.getoption("--long"):
         return
     left_out = [item for item in items if long.is_long(item)]

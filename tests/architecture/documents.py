@@ -2,7 +2,7 @@
 
 A generated part stands between `<!-- generated:NAME -->` and `<!-- /generated -->`. A snapshot is a whole file.
 test_documents.py compares each with the code. `--breaking` writes nothing: it compares the snapshots of the last commit
-with the code, prints the changes that break clients, and returns 1 if there are any.
+with the code, prints the changes that break clients, and exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -234,7 +234,8 @@ def _compose() -> str:
     """Return the variables that docker-compose.yml reads from `.env`, and the settings that it passes on or sets."""
     asked: dict[str, str] = {}
     for found in compose.VARIABLE.finditer(compose.text()):
-        # Settings are left out, because they have a table of their own. Those that Compose requires are in both tables.
+        # Settings are left out, because another table lists them. Only the settings that Compose requires are in both
+        # tables.
         if found["name"].lower() in Settings.model_fields and found["operator"] != ":?":
             continue
         default = {":?": "required", ":-": f"`{found['rest']}`"}.get(found["operator"] or "", "–")

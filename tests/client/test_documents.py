@@ -142,7 +142,7 @@ class Call:
             return httpx.Response(status)
         body: dict[str, Any] = samples.of_schema(openapi(), schema)
         if "nextCursor" in body:
-            # With a cursor, the client would request another page.
+            # Each list ends with its first page. With a cursor, the client would request another page.
             body = {**body, "nextCursor": None}
         return httpx.Response(status, json=body)
 

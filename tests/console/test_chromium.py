@@ -448,7 +448,7 @@ def test_every_page_fits_its_window_light_and_dark(
                 assert HINDI in visit.page.inner_text("main")
 
 
-# The contrast of texts with their background (WCAG 2.2, 1.4.3), without those on maps.
+# A script that returns the contrast between texts and their background (WCAG 2.2, 1.4.3). Texts on maps are left out.
 _CONTRAST = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const rgb = color => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };

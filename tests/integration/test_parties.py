@@ -1,7 +1,7 @@
 """The history agrees with the parties that the lifecycles name: no transition is made by another party.
 
 The state of a slot, hold or broadcast often changes because its assignment changes. Then the lifecycle names the party
-whose command caused it.
+whose command changed the assignment.
 """
 
 from __future__ import annotations

@@ -306,7 +306,7 @@ failed               no                no                     no              BO
 cancelled            no                no                     no              same                   no             no
 cancelled/truck      no                no                     no              same                   no             no
 """,
-    # `same`: the driver and the vehicle that the assignment has.
+    # `same`: the command names the driver and the vehicle that the assignment already has.
     """
                   replace/driver  replace/vehicle  replace/both  replace/same
 pending           done            done             done          same

@@ -42,7 +42,7 @@ def contracted(world: World, customer: UUID, *, km_north: float = 1.0, online: b
 
 
 def next_step_in(world: World, broadcast: UUID) -> tuple[int, int]:
-    """Return the number of the next step and the whole seconds from the last step until then."""
+    """Return the number of the next step, and the whole seconds from the last step to the next one."""
     rows = world.rows(
         "SELECT payload->>'step' AS step, due_at - b.state_changed_at AS later"
         "  FROM mailbox, broadcasts b WHERE b.id = :id AND name = 'broadcasts.widen' AND settled_at IS NULL"

@@ -29,7 +29,7 @@ def prefer(world: World, customer: UUID, fleet: Fleet) -> None:
 
 
 def fleet_without_offers(world: World, km_north: float) -> Fleet:
-    """Return a fleet that has come online and is below the soft cap, although it missed a request."""
+    """Return a fleet that is online and below the soft cap. Offers that it got for missed requests are deleted."""
     fleet = world.fleet(km_north=km_north)
     world.drain()
     with world.engine.begin() as connection:

@@ -46,7 +46,7 @@ def test_a_worker_takes_a_later_command_of_a_user_first(world: World, command: C
 
 @pytest.mark.parametrize("command", AFTER_A_SURGE, ids=lambda command: command.name)
 def test_it_does_not_count_as_a_busy_queue(world: World, command: Command) -> None:
-    """If hundreds of these commands counted, the API would let no transporter go online or offline."""
+    """Otherwise the API would refuse to put transporters online or offline while hundreds of these commands wait."""
     with world.engine.begin() as connection:
         connection.execute(insert(MAILBOX), mailbox.row_for(command, now=datetime.now(UTC), due_at=None))
         assert FLEET not in waits(connection)
