@@ -103,7 +103,7 @@ def test_an_expired_broadcast_ends_as_at_its_deadline(world: World, operator: Op
         if lever:
             outcome = operator.do("POST", f"/admin/broadcasts/{broadcast}/expire", {"reason": REASON})
             assert outcome.result["status"] == "expired"
-            world.tick(300)  # The timer of the deadline finds an expired broadcast and does nothing.
+            world.tick(300)  # The deadline's timer does nothing, because the broadcast is expired.
         else:
             world.shift(200)
             for row in world.rows(

@@ -196,7 +196,7 @@ def test_every_documented_field_and_parameter_can_be_sent() -> None:
         schema = body_schema(route)
         described = parameters(route, "query") | (_properties(schema) if schema else set())
         excused = {name for excused, name in PARAMETERS_NOT_SENT if excused == route}
-        # `cursor` is not sent: a method sends it for the second page, and here every list ends with the first page.
+        # A method sends `cursor` only for the second page, and here every list ends with its first page.
         assert described - names - excused - {"cursor"} == set(), route
 
 

@@ -150,7 +150,7 @@ def _until_it_matters(play: Play, fault: str, at: FaultContext) -> InjectedFault
         time.sleep(0.3)
 
 
-REST_SECONDS = 90.0  # longer than a minute, because a reopened slot is offered for a minute
+REST_SECONDS = 90.0  # longer than the minute for which a reopened slot is offered
 
 
 def _let_a_minute_pass(fault_system: FaultSystem) -> None:
