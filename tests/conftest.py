@@ -30,7 +30,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--long"):
         os.environ[long.VARIABLE] = "1"
-    # libpq's variables and proxies are removed: the servers under test run on this machine, and their URLs are complete.
+    # Environment variables for libpq and for proxies are removed, because they would redirect connections. The servers
+    # under test run on this machine, and their URLs are complete.
     foreign = ("PG", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
     for name in [each for each in os.environ if each.upper().startswith(foreign)]:
         if not (name.startswith("PG") and os.environ.get("DATABASE_URL")):
@@ -59,7 +60,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the tests marked `long` or, for their parameters, `long_except`, unless `--long` is given."""
+    """Without `--long`, leave out the tests marked `long`, and all but the named parameters of those marked `long_except`."""
     if config.getoption("--long"):
         return
     left_out = [item for item in items if long.is_long(item)]

@@ -1,4 +1,4 @@
-"""The operator's list of broadcasts: found by id, customer, number, address and time, and marked if they do not move."""
+"""The operator searches broadcasts by id, customer, number, address and time. Those that do not move are marked."""
 
 from __future__ import annotations
 

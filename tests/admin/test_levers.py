@@ -103,7 +103,7 @@ def test_an_expired_broadcast_ends_as_at_its_deadline(world: World, operator: Op
         if lever:
             outcome = operator.do("POST", f"/admin/broadcasts/{broadcast}/expire", {"reason": REASON})
             assert outcome.result["status"] == "expired"
-            world.tick(300)  # The timer of the deadline finds an expired broadcast and does nothing.
+            world.tick(300)  # The deadline's timer does nothing, because the broadcast is expired.
         else:
             world.shift(200)
             for row in world.rows(
@@ -126,8 +126,8 @@ def test_a_widened_search_makes_the_next_ring_now_and_goes_on_from_there(
     outcome = operator.do("POST", f"/admin/broadcasts/{broadcast}/widen", {"reason": REASON})
     assert (outcome.result["radiusKm"], outcome.result["transportersNotified"]) == (25, 2)
     assert [event for event, _ in events_of(world, far.id)] == ["new_broadcast"]
-    # The timer of the second ring is due and does nothing, because the lever has made that ring. The third ring is made by
-    # a timer that the lever has set.
+    # When the timer of the second ring fires, it has no effect, because the lever has already made that ring. The lever
+    # has also set the timer that makes the third ring.
     world.tick(16)
     assert world.value("SELECT radius_step FROM broadcasts WHERE id = :id", id=broadcast) >= 3
     made = world.rows(
@@ -204,7 +204,7 @@ def test_a_transporter_whose_app_is_silent_is_not_put_online(world: World, opera
     silent = operator.do("PUT", path, {"isAvailable": True, "reason": REASON})
     assert (silent.http_status, silent.error["code"]) == (409, "TRANSPORTER_SILENT")
     assert operator.get(f"/transporters/{fleet.id}")["isAvailable"] is False
-    # A heartbeat does not put an offline transporter online, but afterwards the app is known to run.
+    # A heartbeat does not put an offline transporter online. It only shows that the transporter's app runs.
     transporter_heartbeat(fleet.id, 28.6, 77.2)
     assert operator.get(f"/transporters/{fleet.id}")["isOnline"] is False
     assert operator.do("PUT", path, {"isAvailable": True, "reason": REASON}).status == "succeeded"
@@ -218,7 +218,7 @@ def test_a_transporter_whose_app_is_silent_is_not_put_online(world: World, opera
 def test_putting_a_silent_transporter_online_is_refused_also_if_it_already_wants_offers(
     world: World, operator: Operator
 ) -> None:
-    """Presence has no heartbeat of the transporter's app, so no offer would reach it. A success would hide this."""
+    """Without a heartbeat in presence, the transporter gets no offers. A success would hide this from the operator."""
     fleet = world.fleet()
     for key in redis().scan_iter("weelo:presence:*"):
         redis().delete(key)
@@ -295,8 +295,8 @@ def test_every_admin_route_is_403_for_other_roles(operator: Operator, role: Role
         assert (response.status_code, response.get_json()["code"]) == (403, "FORBIDDEN"), path
 
 
-# A program that executes a command and kills itself after the commit, when it sends the first wake-up. A worker that is
-# killed there leaves the command's message unacknowledged.
+# A program that executes a command, and kills itself after the commit, when it sends the first wake-up. A worker that
+# dies at this point leaves the command's message unacknowledged.
 DIES_AFTER_COMMIT = """
 import os, signal, sys
 from uuid import UUID

@@ -50,14 +50,15 @@ def test_lists_of_five_thousand_open_broadcasts_take_less_than_300_ms(
         ("/stuck", {}, 0),
     ]
     for path, query, expected in queries:
-        # The first response is not measured: the check of responses reads the schema for it, which takes time.
+        # The first response is not measured. When it is checked, the check loads the API's schema, which takes time.
         operator.items(path, **query)
         seconds = []
         for _ in range(5):
             begun = time.perf_counter()
             items = operator.items(path, **query)
             seconds.append(time.perf_counter() - begun)
-            # Two kinds of entries are left out: they are listed because neither workers nor beat run in this test.
+            # Entries for queues without workers and for failing checks are left out, because neither workers nor beat
+            # run in this test.
             items = [
                 each for each in items if each.get("because") not in ("queue_without_worker", "failing_check")
             ]

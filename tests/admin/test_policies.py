@@ -247,7 +247,8 @@ def test_the_deadline_must_leave_time_for_a_ring_after_the_contracted_transporte
     assert refused["errors"][0]["message"] == (
         "impossible in the scope delhi: no ring would follow the 60 s of contracted transporters before the deadline (60 s)"
     )
-    # The scope takes its deadline from default now, so a shorter deadline there would contradict it.
+    # The scope delhi now inherits its deadline from default. A deadline of 60 s in default would leave delhi no time
+    # for a ring.
     put(operator, "delhi", version(contractedFirstSeconds=60))
     shorter = operator.ask(
         "PUT", "/admin/policies/default", json=version(area=None, broadcastTimeoutSeconds=60)
@@ -372,7 +373,7 @@ def test_a_broadcast_keeps_its_version_and_names_it_in_every_view(world: World, 
     [summary] = operator.items("/broadcasts", area="delhi")
     assert (summary["policy"], summary["area"]) == (reference, "delhi")
     assert operator.items("/broadcasts", area="default") == []
-    # Ring 2 follows after the step time of version 1, and has the second radius of version 1.
+    # Ring 2 follows after 7 s and reaches 4 km: these are the values of version 1.
     [due] = world.rows(
         "SELECT due_at - received_at AS after FROM mailbox WHERE name = 'broadcasts.widen' AND settled_at IS NULL"
     )
@@ -396,7 +397,8 @@ def test_a_broadcast_from_before_policies_goes_on_with_the_environment(
     world: World, operator: Operator
 ) -> None:
     put(operator, "default", version(area=None, radiusStepSeconds=2, radiusStepsKm=[1], maxOpenOffers=1))
-    # The fleet is 20 km away. It gets the offer by the environment's radius. The stored version allows 1 km only.
+    # The fleet is 20 km away: within the radius of the environment's policy, and outside the 1 km of the stored
+    # version. So the offer shows that the environment's policy is used.
     fleet = world.fleet(km_north=20, online=False)
     broadcast = world.broadcast()
     with world.engine.begin() as connection:

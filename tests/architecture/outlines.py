@@ -109,8 +109,8 @@ def _parts(content: bytes) -> Iterator[Line]:
 def _simplified(line: Line) -> Line:
     """Return the line without the points that change it by less than the tolerance (algorithm of Douglas and Peucker)."""
     if len(line) > 3 and line[0] == line[-1]:
-        # A ring ends where it starts, so its ends give no line to measure distances from. The ring is cut in two at the
-        # point that is farthest from its start.
+        # The first and the last point of a ring are equal, so there is no line between them to measure distances from.
+        # The ring is cut in two at the point that is farthest from its start.
         cut = max(range(len(line)), key=lambda number: math.dist(line[0], line[number]))
         return [*_simplified_line(line[: cut + 1])[:-1], *_simplified_line(line[cut:])]
     return _simplified_line(line)

@@ -1,4 +1,4 @@
-"""Responses that are not as docs/openapi.json says are found."""
+"""The check of responses finds every response that deviates from docs/openapi.json."""
 
 from __future__ import annotations
 

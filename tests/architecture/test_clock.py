@@ -20,7 +20,7 @@ PYTHON = re.compile(
 )
 LUA = re.compile(r"call\(\s*['\"](?:TIME|time)['\"]")
 PLAIN_SQL = re.compile(r"pg_catalog\.(?:now|\w+_timestamp|\{\w+\})\(")
-# PostgreSQL parses these as keywords or as constants, which no function can replace.
+# A sandbox cannot replace these by functions of its own, because PostgreSQL parses them as keywords or constants.
 IRREPLACEABLE = re.compile(
     r"\b(?:CURRENT_TIMESTAMP|CURRENT_TIME|CURRENT_DATE|LOCALTIMESTAMP|LOCALTIME)\b"
     r"|\bfunc\.(?:current_timestamp|current_time|current_date|localtimestamp|localtime|sysdate|timeofday|age)\b"
@@ -57,7 +57,7 @@ ALLOWED = {
     IRREPLACEABLE: {},
 }
 TIMES_IN_SQL = re.compile(r"(?<![\w.])(?:func\.)?(\w*(?:now|_timestamp))\(\)", re.IGNORECASE)
-# Allowed anywhere, because it returns the time of an earlier commit, not the present time.
+# This function may be called anywhere, because it returns the time of an earlier commit, not the present time.
 PAST = {"pg_last_xact_replay_timestamp"}
 
 

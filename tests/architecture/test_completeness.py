@@ -133,8 +133,8 @@ def test_a_timer_is_sent_by_a_verb_and_never_by_a_client() -> None:
     assert not timers & SUBMITTED_BY_THE_API
 
 
-# Commands that use the queue of another domain. Those of the domain `broadcasts` offer old requests. On the queue
-# `broadcasts`, new bookings would wait behind these commands.
+# These commands use the queue of another domain. Those of the domain `broadcasts` offer old requests: on the queue
+# `broadcasts` they would delay new bookings.
 ON_ANOTHER_QUEUE = {
     "broadcasts.offer_late": FLEET,
     "broadcasts.backfill": FLEET,
@@ -190,7 +190,7 @@ def test_every_event_says_whom_it_is_for_or_is_silent_on_purpose() -> None:
 
 
 def test_every_event_that_is_pushed_is_about_a_broadcast() -> None:
-    """A push needs the id of a broadcast: it is the collapse key, and pushes about one broadcast are sent in order."""
+    """A push needs the id of a broadcast as its collapse key. Pushes with the same id are sent in order."""
     pushed = [event for event, entry in CATALOG.items() if entry.pushed]
     assert [event.__name__ for event in pushed if not issubclass(event, AboutBroadcast)] == []
 

@@ -110,7 +110,7 @@ def test_every_setting_can_be_set() -> None:
 def test_every_process_has_the_same_settings(name: str) -> None:
     """Processes with different settings would disagree, for example on the deadline that one writes and another reads."""
     shared = dict(compose.document()["x-weelo"]["environment"])
-    shared.pop("DATABASE_URL")  # this one differs: each kind of process has its own database role
+    shared.pop("DATABASE_URL")  # each kind of process has its own database role, and so its own URL
     assert compose.services()[name]["environment"].items() >= shared.items()
     assert shared["WEELO_ENV"] == "production"
 

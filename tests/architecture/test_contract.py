@@ -458,7 +458,7 @@ def test_every_wire_model_is_known_to_these_tests() -> None:
     }
     known |= {model.__name__ for model in messages.EPHEMERAL.values()}
     assert f"`{webhooks.TEST_EVENT}` is posted by" in page()
-    known.add(webhooks.WebhookTest.__name__)  # docs/contract.md describes it in a sentence
+    known.add(webhooks.WebhookTest.__name__)  # docs/contract.md describes this model in a sentence
     bases = {
         "Request",
         "BroadcastRequest",
@@ -470,7 +470,7 @@ def test_every_wire_model_is_known_to_these_tests() -> None:
         "PolicyDraft",
     }
     pages = {"PageOf", "PageOfLog", "LocationUpdated"}
-    bases.add("AcceptedAgain")  # docs/contract.md lists its fields under `CommandOutcome`
+    bases.add("AcceptedAgain")  # docs/contract.md lists the fields of this model under `CommandOutcome`
 
     def below(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
         for each in model.__subclasses__():

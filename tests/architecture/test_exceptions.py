@@ -1,4 +1,4 @@
-"""How exceptions are raised."""
+"""Each `raise` makes a new exception object."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.support.sources import ROOT, name_of, python_files, syntax
 
 
 def test_no_exception_is_made_once_and_raised_again() -> None:
-    """Each time one exception object is raised, its traceback grows. It keeps the frames of all earlier requests."""
+    """An exception object that is raised again keeps its old traceback, with the frames of all earlier requests."""
     files = list(python_files("weelo_api", "weelo_workers", "weelo_client", "weelo_demo", "weelo_lab"))
     made_once = {
         target.id

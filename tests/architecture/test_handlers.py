@@ -33,7 +33,7 @@ RULES = ("weelo_workers/lifecycles", "weelo_workers/contracts")
 # These two modules of webhooks run after the commit, so they may commit and read clocks. All modules of notifications
 # except the handlers may do this as well.
 AFTER_THE_COMMIT = {ROOT / "weelo_workers/webhooks/posting.py", ROOT / "weelo_workers/webhooks/sending.py"}
-# These two modules of person are used by the command line only, so they may open transactions and read clocks as well.
+# Only the command line uses these two modules of person, so they may open transactions and read clocks.
 OF_THE_COMMAND_LINE = {
     ROOT / "weelo_workers/person/exporting.py",
     ROOT / "weelo_workers/person/submitting.py",
@@ -105,7 +105,7 @@ def test_no_handler_reads_the_settings(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [*INSIDE_A_TRANSACTION, *python_files(*RULES)], ids=_id)
 def test_no_handler_and_no_rule_reads_a_clock(path: Path) -> None:
-    """Handlers use `uow.now` instead, which is the database's time: the clocks of several machines need not agree."""
+    """Handlers use `uow.now`, the database's time, because the clocks of the workers' machines may differ."""
     clocks = {
         "now",
         "utcnow",

@@ -50,7 +50,7 @@ def test_the_rule_of_shared_code(path: str, module: str, may: bool) -> None:
 
 
 def may_import(importer: tuple[str, ...], module: str) -> bool:
-    """Return whether a file of tests or bench, given by its parts, may import this module.
+    """Return whether this file of tests or bench may import this module. `importer`: the parts of the file's path.
 
     The file may import all modules of the product, tests.support, and the modules of its own folder except test modules
     and conftest.

@@ -25,7 +25,8 @@ METHODS = ("get", "post", "put", "delete", "patch")
 NOT_DESCRIBED = re.compile(r"/(docs|console)(/.*)?")
 
 CODES_OF_NO_OPERATION = {
-    # A request with this code has a method that the document does not name, so it belongs to no operation.
+    # The API answers with this code if the document does not name the request's method. So the code belongs to no
+    # operation.
     "METHOD_NOT_ALLOWED",
     # Only outcomes that earlier versions recorded have this code, so it is still in the schema of outcomes.
     "ACCEPT_RETRY_EXHAUSTED",
@@ -114,7 +115,8 @@ def test_no_answer_is_an_untyped_object() -> None:
     # Three fields may be objects of any kind. `Frame.data` is described in asyncapi.json, `TimelineEntry.details` has
     # figures for people, and `AuditView.details` can have any field of an operator's command.
     free = {"Frame.data", "TimelineEntry.details", "AuditView.details"}
-    # The three fields with the settings of a policy are free as well: which settings they contain differs by version.
+    # The fields with the settings of a policy may be objects of any kind, too, because their settings differ by
+    # version.
     free |= {"PolicyVersionView.settings", "PolicyView.settings", "PolicyView.effective"}
     for name, schema in openapi()["components"]["schemas"].items():
         assert schema != {"type": "object"}, name

@@ -86,10 +86,10 @@ def test_columns_of_json_that_are_kept_contain_ids_and_words_of_the_program() ->
         "assignments.replaced_drivers",  # contains ids of drivers
         "audit.details",  # contains ids, numbers and codes
         "broadcasts.policy_settings",  # contains the numbers of a policy
-        "erasures.changed",  # contains numbers of rows by table
+        "erasures.changed",  # contains the number of changed rows for each table
         "erasures.cursor",  # contains ids, times and numbers
-        "erasures.request_ids",  # is null at the end of an erasure
-        "policy_versions.area",  # contains a place of the market, not of a person
+        "erasures.request_ids",  # is set to null when the erasure ends
+        "policy_versions.area",  # contains the area where a policy applies, which identifies no person
         "policy_versions.settings",  # contains the numbers of a policy
         "webhooks.events",  # contains names of events
         "webhooks.old_secrets",  # contains versions and times, but no secret
@@ -108,7 +108,7 @@ ABOUT_NO_PERSON = {
 
 
 def test_the_rows_of_a_person_are_found_in_every_table() -> None:
-    # Rows of `replays` only have the id of a command, by which they are found.
+    # The table `replays` needs no part of its own: its rows contain only the id of a command, by which they are found.
     assert {part.table.name for part in PARTS} == set(TABLES) - {"replays"} - ABOUT_NO_PERSON
 
 
@@ -130,6 +130,6 @@ def test_replacing_a_second_time_changes_nothing(value: Any) -> None:
         for replacement in rules.replaced.values():
             try:
                 once = replacement(value)
-            except TypeError:  # the replacement does not take values of this type
+            except TypeError:  # this replacement is for values of another type
                 continue
             assert replacement(once) == once

@@ -53,7 +53,7 @@ def _doubles(node: ast.AST) -> bool:
 RULES = {
     "how far a broadcast reaches": (
         _reads("radius_km"),
-        # queries/policies.py reads the radius of an area, which has the same name.
+        # queries/policies.py reads `radius_km` of a policy's area, which is not the radius of a ring.
         {"models/broadcasts.py", "queries/policies.py"},
     ),
     "a slot is searching": (_compares("SEARCHING"), {"models/broadcasts.py"}),

@@ -115,7 +115,7 @@ BAD_VALUES = [
     ("GOOGLE_APPLICATION_CREDENTIALS", "/no/such/file.json"),
     ("GOOGLE_APPLICATION_CREDENTIALS", "/"),
     ("GOOGLE_APPLICATION_CREDENTIALS", __file__),
-    ("GOOGLE_APPLICATION_CREDENTIALS", "/proc/self/mem"),  # even root cannot read this file
+    ("GOOGLE_APPLICATION_CREDENTIALS", "/proc/self/mem"),  # not even root can read this file
     ("FCM_ENDPOINT", "nonsense"),
     ("FLOWER_URL", "javascript:alert(1)"),
     ("FCM_ENDPOINT", "https://"),
@@ -168,11 +168,11 @@ BAD_VALUES = [
     ("PICKUP_WAIT_SECONDS", "604801"),
     ("PRESENCE_TTL_SECONDS", "-60"),
     ("MIN_OFFERS_PER_STEP", "-1"),
-    ("MIN_OFFERS_PER_STEP", "251"),  # more than MAX_OFFERS_PER_STEP
+    ("MIN_OFFERS_PER_STEP", "251"),  # is more than MAX_OFFERS_PER_STEP
     ("MAX_OPEN_OFFERS", "0"),
     ("SOFT_OPEN_OFFERS", "0"),
     ("CONTRACTED_FIRST_SECONDS", "-1"),
-    ("CONTRACTED_FIRST_SECONDS", "120"),  # as long as BROADCAST_TIMEOUT_SECONDS
+    ("CONTRACTED_FIRST_SECONDS", "120"),  # ends no earlier than the deadline (BROADCAST_TIMEOUT_SECONDS)
     ("SERVED_AREAS_ONLY", "sometimes"),
     ("LAST_STEP_MAX_KM", "-1"),
     ("LAST_STEP_MAX_KM", "74"),  # this limit is less than the radius of the last ring, 75 km

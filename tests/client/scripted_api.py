@@ -32,7 +32,7 @@ class ScriptedApi:
 
     A body of bytes is sent as it is, any other body as JSON.
 
-    `on_socket`: one function per socket. It sends and receives the server's messages.
+    `on_socket`: one function per socket, which sends frames as the server and receives the client's messages.
     """
 
     answers: list[Answer] = field(default_factory=list)

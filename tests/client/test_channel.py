@@ -313,7 +313,7 @@ def test_a_client_that_is_disconnected_repeatedly_backs_off(api: ScriptedApi) ->
 
 
 def test_a_timeout_names_the_reason_of_failed_connections() -> None:
-    with socket.socket() as reserved:  # a bound socket that does not listen refuses connections
+    with socket.socket() as reserved:  # the port refuses connections, because the socket does not listen
         reserved.bind(("127.0.0.1", 0))
         client = WeeloClient(f"http://127.0.0.1:{reserved.getsockname()[1]}", "a token")
         with pytest.raises(FrameTimeout, match="refused"):

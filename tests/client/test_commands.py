@@ -158,7 +158,7 @@ def test_an_error_without_problem_json_is_a_refusal_too(api: ScriptedApi, client
 
 
 def test_a_refused_connection_is_unreachable_within_the_bound() -> None:
-    with socket.socket() as reserved:  # a bound socket that does not listen refuses connections
+    with socket.socket() as reserved:  # the port refuses connections, because the socket does not listen
         reserved.bind(("127.0.0.1", 0))
         client = WeeloClient(f"http://127.0.0.1:{reserved.getsockname()[1]}", "t", retry_for=0.5)
         began = time.monotonic()
@@ -246,7 +246,7 @@ def test_values_in_a_path_are_quoted(api: ScriptedApi, client: WeeloClient) -> N
 def test_a_page_of_another_server_is_refused_without_its_markup(
     api: ScriptedApi, client: WeeloClient
 ) -> None:
-    """A network whose users have to sign in first answers every request with 200 and its own page."""
+    """Before a user signs in, a public network may answer every request with 200 and its own sign-in page."""
     api.answers = [(200, b"<html>\n<body>Sign in</body>\n</html>", {"Content-Type": "text/html"})]
     for ask in (client.current_broadcast, lambda: book(client)):
         with pytest.raises(Rejected, match="200 HTTP_200") as refused:

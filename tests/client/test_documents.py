@@ -99,7 +99,7 @@ def route_of(request: httpx.Request) -> str:
 
 
 def answer_of(route: str) -> tuple[int, dict[str, Any] | None]:
-    """Return the lowest 2xx status of a route other than 202, and the schema of its body; None if it has no body."""
+    """Return the route's lowest 2xx status except 202, and the schema of that response's body (None without a body)."""
     responses = operations()[route]["responses"]
     status = min(int(each) for each in responses if each.startswith("2") and each != "202")
     content = samples.resolved(openapi(), responses[str(status)]).get("content")
@@ -142,7 +142,7 @@ class Call:
             return httpx.Response(status)
         body: dict[str, Any] = samples.of_schema(openapi(), schema)
         if "nextCursor" in body:
-            # With a cursor, the client would request another page.
+            # Each list ends with its first page. With a cursor, the client would request another page.
             body = {**body, "nextCursor": None}
         return httpx.Response(status, json=body)
 
@@ -196,12 +196,12 @@ def test_every_documented_field_and_parameter_can_be_sent() -> None:
         schema = body_schema(route)
         described = parameters(route, "query") | (_properties(schema) if schema else set())
         excused = {name for excused, name in PARAMETERS_NOT_SENT if excused == route}
-        # `cursor` is not sent: a method sends it for the second page, and here every list ends with the first page.
+        # A method sends `cursor` only for the second page, and here every list ends with its first page.
         assert described - names - excused - {"cursor"} == set(), route
 
 
 def _properties(schema: dict[str, Any]) -> set[str]:
-    """Return the properties of an object's schema, also if it has alternatives."""
+    """Return the properties of an object's schema, including those of its alternatives."""
     schema = samples.resolved(openapi(), schema)
     alternatives = [each for keyword in ("anyOf", "oneOf", "allOf") for each in schema.get(keyword, [])]
     return set(schema.get("properties", {})).union(*(_properties(each) for each in alternatives))

@@ -47,7 +47,7 @@ def played(url: str) -> tuple[int, str]:
 
 
 def test_without_an_api_the_demo_ends_with_advice() -> None:
-    with socket.socket() as reserved:  # a bound socket that does not listen refuses connections
+    with socket.socket() as reserved:  # the port refuses connections, because the socket does not listen
         reserved.bind(("127.0.0.1", 0))
         code, output = played(f"http://127.0.0.1:{reserved.getsockname()[1]}")
     assert code == 2
@@ -79,7 +79,7 @@ def test_with_an_address_that_is_not_weelos_the_demo_ends_with_one_line(
 def test_why_the_fleet_cannot_sign_on_is_printed_before_anybody_signs_off(
     api: ScriptedApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reason is printed first: signing off two hundred transporters may take minutes if the system does not work."""
+    """The sign-off of two hundred transporters may take minutes on a broken system, so the reason is printed first."""
     paper = io.StringIO()
 
     def refuse(_: Transporter) -> None:
@@ -232,7 +232,7 @@ def test_a_refusal_with_another_code_than_expected_is_a_failure(api: ScriptedApi
 
 @pytest.mark.parametrize("over", range(sum(not each.long for each in PROGRAMME)))
 def test_the_whole_programme_fits_on_a_terminal_of_24_lines(api: ScriptedApi, over: int) -> None:
-    """`over`: the number of short scenarios that have ended. The next short one and all long ones are running."""
+    """`over`: the number of short scenarios that have ended. The next short scenario and all long ones are running."""
     acts = [Act(scenario, installation_of(api), Fleet([])) for scenario in PROGRAMME]
     short = [act for act in acts if not act.scenario.long]
     for act in (*short[: over + 1], *(act for act in acts if act.scenario.long)):

@@ -1,4 +1,4 @@
-"""Fixtures for two ways to use the console: of the API in this process, and of an API process, with Chromium."""
+"""Two ways to use the console: an operator calls the API in this process, or Chromium calls an API process."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def test_levers_are_reached_opened_and_sent_by_keys(browser: Browser, api: Api, 
         page.keyboard.type("First line")
         page.keyboard.press("Shift+Enter")
         page.keyboard.type("second line")
-        # Events that arrive meanwhile must not remove the text.
+        # Events that arrive while the operator types must not remove the typed text.
         world.fleet(km_north=3)
         world.drain()
         world.tick(15)
@@ -387,7 +387,7 @@ SLOW_LOADS = """() => {
 
 
 def test_the_map_loads_one_thing_at_a_time(browser: Browser, api: Api, world: World) -> None:
-    """The answer of an older load could otherwise remove what a newer one has shown."""
+    """Otherwise the response of an older load could overwrite what a newer load has shown."""
     with signed_in(browser, api) as visit:
         page = visit.page
         page.evaluate(SLOW_LOADS)
@@ -448,7 +448,7 @@ def test_every_page_fits_its_window_light_and_dark(
                 assert HINDI in visit.page.inner_text("main")
 
 
-# The contrast of texts with their background (WCAG 2.2, 1.4.3), without those on maps.
+# A script that returns the contrast between texts and their background (WCAG 2.2, 1.4.3). Texts on maps are left out.
 _CONTRAST = """() => {
   const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   const rgb = color => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1); return [...canvas.getImageData(0, 0, 1, 1).data]; };

@@ -100,7 +100,7 @@ def test_a_socket_ends_after_a_sign_out(api: Api, world: World) -> None:
 def test_the_console_needs_no_further_message_or_statement(
     api: Api, socket: websocket.WebSocket, world: World
 ) -> None:
-    """An open console causes no further events: a broadcast has as many as without it."""
+    """A broadcast causes as many events with an open console as without one."""
     before = world.value("SELECT count(*) FROM events")
     world.broadcast()
     with_console = world.value("SELECT count(*) FROM events") - before

@@ -71,7 +71,7 @@ def test_every_moment_shows_what_was_known_then(world: World) -> None:
     assert found.at(ended).status is BroadcastStatus.CANCELLED
     assert states(found, ended)[far.id] is FleetState.LOST
     assert all(slot.vehicle_number is None for slot in found.at(ended).slots)
-    # An earlier moment is shown as it was, also after the end.
+    # After the end, a moment before the end is still shown as it was then.
     assert found.at(taken).status is BroadcastStatus.PARTIALLY_FILLED
 
 

@@ -34,7 +34,7 @@ def why_not() -> str | None:
 
 
 class Network:
-    """The host `servers` and one more for each name. This process is a further host, with a cable to `servers` as well.
+    """Creates the host `servers` and one host for each name. This process is a further host, also with a cable to `servers`.
 
     `servers` has the same address, `servers_address`, on all its cables.
     """
@@ -100,8 +100,8 @@ class Network:
 
     def remove(self) -> None:
         """Delete the hosts. Programs that still run on them lose their cables."""
-        # The kernel removes a namespace some time after its last process has ended. The cable to this host has to be
-        # deleted now.
+        # The kernel deletes a namespace only some time after the namespace's last process has ended. The cable between
+        # that namespace and this process would exist until then, so it is deleted explicitly.
         subprocess.run(["ip", "link", "delete", f"w{self._tag}1"], capture_output=True, check=False)
         for host in self._hosts:
             subprocess.run(["ip", "netns", "delete", self._name(host)], capture_output=True, check=False)

@@ -97,7 +97,7 @@ def test_commands_are_executed_while_rabbitmq_is_down_and_it_is_used_again_after
     truck, again = Truck(system), Truck(system)
     customers = [system.client(Role.CUSTOMER, uuid4()) for _ in range(3)]
     phone = Listener(customers[1])
-    # Booked before the broker is killed, so a worker holds the countdowns of this booking's timers.
+    # This booking is made before the broker is killed, so a worker holds the countdowns of the booking's timers.
     before = book(customers[0])["id"]
     broker.kill()
     assert truck.accept(before)["status"] == "fully_filled"

@@ -98,7 +98,7 @@ class Hosts:
         return WeeloClient(self.url, token(role, user_id), wait=20, http=self._connections)
 
     def truck(self) -> Truck:
-        return Truck(cast(System, self))  # a `Truck` calls only `client`, which this class has
+        return Truck(cast(System, self))  # `Truck` calls only the method `client`, which this class has, too
 
     def is_healthy(self) -> bool:
         """Return True if `weelo doctor` finds nothing. Raises AssertionError with its findings."""
@@ -155,7 +155,8 @@ def _end(process: subprocess.Popen[str]) -> None:
 @pytest.fixture(scope="module")
 def hosts() -> Iterator[Hosts]:
     with ExitStack() as stack:
-        # Not in pytest's folder, because PostgreSQL runs as another user, who may not enter that folder.
+        # The folder is not inside pytest's folder, because PostgreSQL runs as another user, who may not enter that
+        # folder.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weelo-hosts-")))
         folder.chmod(0o755)
         yield Hosts(stack, folder)

@@ -109,7 +109,7 @@ def test_new_commands_wait_without_failing_and_are_executed_once_by_a_newer_work
     state = "SELECT attempts, crashes, parked_at, settled_at, sweep_count FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))"
 
     def swept() -> bool:
-        """Return whether beat has swept both rows four times. It would have executed a known command by then."""
+        """Return whether beat has swept both rows four times. By then, beat would have executed a command that it knows."""
         return all(row.sweep_count >= 4 for row in rows(state, ids=ids))
 
     eventually(swept, within=40)

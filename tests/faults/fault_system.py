@@ -153,7 +153,7 @@ class FaultSystem:
     def locked_by(self, pids: Sequence[int]) -> list[str]:
         """Return the ids of the broadcasts whose rows may be locked by these processes.
 
-        If one of these processes is in a transaction, these are all broadcasts that any process has locked. Otherwise the
+        If one of these processes is in a transaction, the list has all broadcasts that any process has locked. Otherwise the
         list is empty.
         """
         ports = []

@@ -15,7 +15,7 @@ from tests.faults.fault_system import FaultSystem
 from weelo_workers.contracts.queues import QUEUES
 
 BROKER = "weelo:celery:"
-KEY_GRACE_SECONDS = 7.0  # 2 s more than presence keeps a broadcast beyond its deadline
+KEY_GRACE_SECONDS = 7.0  # 2 s longer than presence keeps a broadcast after its deadline
 
 
 @check("no lock is held")

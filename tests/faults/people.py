@@ -182,7 +182,7 @@ class Driver(Person):
         elif self.trip is not None and data.get("assignment", {}).get("id") == self.trip["id"]:
             self.trip = data["assignment"]
             if event == "trip_cancelled" and data["reason"] == "replaced":
-                # The driver answers all the same. The answer must be refused, because another driver has the trip now.
+                # The driver answers although another driver has the trip now. The answer must be refused.
                 self.schedule(self.answers, 0.0, 0.5)
             elif self.trip["status"] == "at_pickup" and self.dice.random() < 0.8:
                 # A report of a no-show is refused if it comes before PICKUP_WAIT_SECONDS.

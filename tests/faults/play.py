@@ -80,7 +80,7 @@ def perform(
             if hurried:
                 _let_a_minute_pass(fault_system)
             _rest(fault_system)
-        except AssertionError as busy:  # not raised again, so that the checks run even now
+        except AssertionError as busy:  # recorded and not raised, so that the checks still run
             population.ledger.spoiled.append(f"the system does not come to rest: {busy}")
         play.rested = time.time()
         report(f"at rest after {play.rested - play.ended:.0f} s; running the checks")
@@ -150,7 +150,7 @@ def _until_it_matters(play: Play, fault: str, at: FaultContext) -> InjectedFault
         time.sleep(0.3)
 
 
-REST_SECONDS = 90.0  # longer than a minute, because a reopened slot is offered for a minute
+REST_SECONDS = 90.0  # longer than the minute for which a reopened slot is offered
 
 
 def _let_a_minute_pass(fault_system: FaultSystem) -> None:

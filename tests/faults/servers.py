@@ -96,9 +96,9 @@ def lock_a_table(at: FaultContext) -> Effect:
 
 
 def _locked(fault_system: FaultSystem, statement: str) -> int:
-    """Execute the statement and hold its lock, until a connection waits for it and for at least LOCKED_SECONDS.
+    """Execute the statement, and hold its lock for LOCKED_SECONDS. Return how many connections wait for the lock then.
 
-    Return how many connections wait. If there is none for another WAITED_FOR_SECONDS, return 0.
+    If none waits, hold the lock for up to WAITED_FOR_SECONDS more, until one waits. Return 0 if none does.
     """
     with fault_system.engine.begin() as connection:
         me = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()

@@ -129,7 +129,7 @@ def test_a_killed_childs_message_is_redelivered_without_the_sweep(
 
 
 def test_workers_survive_a_kill_of_redis(fault_system: FaultSystem) -> None:
-    """The workers hold messages of countdowns and cannot return them to the dead broker. They must not exit for that."""
+    """The workers cannot return the messages of their countdowns to the dead broker. This must not end the workers."""
     eventually(lambda: len(fault_system.children()) == len(QUEUES) + 2, within=20)
     booked(fault_system)
     before = fault_system.children()
@@ -188,8 +188,9 @@ def test_everything_goes_on_while_the_disk_of_the_log_is_full(fault_system: Faul
         eventually(lambda: set(fault_system.children()) - before, within=20)
         booked(fault_system)
     assert fault_system.system.process.poll() is None
-    # Processes that were started under the file size limit keep the limit. Unlike a full disk, the limit also forbids
-    # writes over existing bytes. If a worker ends because of such a write, it is started again without the limit.
+    # In this test a limit on file sizes simulates a full disk. Processes that were started under the limit keep it.
+    # Unlike a full disk, the limit also forbids writes over existing bytes. If such a write ends a worker, the worker
+    # is started again without the limit.
     eventually(lambda: len(fault_system.system.pids("timers")) == 3, within=40)
     booked(fault_system)
 

@@ -49,5 +49,5 @@ def verify(fault_system: FaultSystem, population: Population) -> list[CheckResul
 def _count(sentence: str, counting: Counting, seen: Evidence) -> CheckResult:
     try:
         return CheckResult(sentence, *counting(seen))
-    except Exception as problem:  # not raised again, so that the other checks run
+    except Exception as problem:  # recorded and not raised, so that the other checks run
         return CheckResult(sentence, "not checked", [repr(problem)])

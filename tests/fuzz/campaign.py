@@ -50,7 +50,7 @@ def fuzz(
     examples: int = 30,
     phases: str = "examples,coverage,fuzzing,stateful",
 ) -> Round:
-    """Run schemathesis once. `seconds`: its time limit. `examples`: the most requests per operation and phase."""
+    """Run schemathesis once. `seconds`: its time limit. `examples`: the maximum of requests per operation and phase."""
     count = folder / "requests.json"
     options = [f"--max-time={seconds}"] if seconds else []
     done = subprocess.run(
@@ -62,8 +62,8 @@ def fuzz(
             "--checks=all",
             # This route opens a WebSocket; tests/sockets tests it.
             "--exclude-path=/api/v1/ws",
-            # This route would pause all new requests, which would be answered with 503 from then on. tests/admin and
-            # tests/journeys test it.
+            # This route can pause all new requests. The API would then answer them with 503. tests/admin and
+            # tests/journeys test this route.
             "--exclude-path=/api/v1/admin/policies/{scope}/paused",
             f"--max-examples={examples}",
             f"--seed={seed}",

@@ -103,7 +103,7 @@ def test_transporters_whose_presence_differs_from_their_rows_are_counted(
     assert presence.differing(Examination(world.engine, 5)) == [wrong.id]
     [line] = findings("presence-differs")
     assert line.startswith("presence: 1 of ")
-    # Presence has a transporter of whom the database has no row.
+    # Presence contains a transporter who has no row in the database.
     redis().hset("weelo:presence:kinds", str(uuid4()), "[]")
     assert len(presence.differing(Examination(world.engine, 5))) == 2
     assert right.id not in presence.differing(Examination(world.engine, 5))

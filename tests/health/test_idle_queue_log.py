@@ -1,4 +1,4 @@
-"""Beat logs once that a queue has no worker, and once that it is consumed again."""
+"""Beat logs once that a queue has no worker, and once that the queue is consumed again."""
 
 from __future__ import annotations
 

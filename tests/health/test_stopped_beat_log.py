@@ -1,4 +1,4 @@
-"""A worker logs once that beat has stopped, and once that it sweeps again."""
+"""A worker logs once that beat has stopped, and once that beat sweeps again."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ MAY_BE_MISSING: dict[str, dict[str, str]] = {
         for name in ("latitude", "longitude", "speed", "bearing", "recordedAt")
     },
 }
-# Other names under which the value of a field is found.
+# For each of these fields, the other names under which its value is stored or shown.
 OTHER_NAMES: dict[str, set[str]] = {
     **{f"{model}.reason": {"note"} for model in ("Cancellation", "DriverRefusal", "Intervention")},
     "Ending.outcome": {"status"},
@@ -422,7 +422,8 @@ def accept(probe: Probe) -> None:
     slots = probe.world.rows(
         "SELECT id FROM truck_requests WHERE broadcast_id = :id ORDER BY request_number", id=several
     )
-    # Two slots, three trucks. The first truck is for the second slot, so one of the other two trucks gets none.
+    # The fleet offers three trucks for two slots. The first truck names the second slot, so one slot is left for the
+    # other two.
     trucks = [
         {
             "vehicleId": str(second.vehicle_id),

@@ -150,7 +150,7 @@ def test_tables_of_another_program_are_refused_in_one_line(foreign: Made) -> Non
 @pytest.mark.long_except("mailbox")
 @pytest.mark.parametrize("table", ["mailbox", "alembic_version"])
 def test_a_table_that_hides_ours_is_named(foreign: Made, table: str) -> None:
-    """A table can hide ours: the schema with the name of the role comes first in PostgreSQL's default search_path."""
+    """By default PostgreSQL searches the schema named like the role first, so a table in that schema hides ours."""
     url = foreign()
     assert weelo_here("migrate", DATABASE_URL=address(url)).returncode == 0
     administer(f'CREATE SCHEMA "{url.username}"', url.database)

@@ -1,7 +1,7 @@
 """The history agrees with the parties that the lifecycles name: no transition is made by another party.
 
 The state of a slot, hold or broadcast often changes because its assignment changes. Then the lifecycle names the party
-whose command caused it.
+whose command changed the assignment.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ PARTIES_OF = {
 
 
 def one_delivered_one_accepted(world: World) -> tuple[UUID, UUID]:
-    """Return a broadcast with two trucks, one of which has delivered, and the assignment of the other, not yet set out."""
+    """Return a broadcast with two trucks, and the id of the second truck's assignment.
+
+    The first truck has delivered. The second one has not set out.
+    """
     request = world.on_the_way(trucks=2)
     first, second = world.assignments(request)
     world.report(first, "completed")

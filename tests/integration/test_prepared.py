@@ -90,8 +90,8 @@ def test_in_a_failed_transaction_no_statement_is_forgotten(
 def test_a_statement_that_was_prepared_and_not_recorded_invalidates_the_connection(engine: Engine) -> None:
     with engine.connect() as connection:
         twice(connection)
-        # The change simulates a process that was interrupted after it prepared the statement and before it recorded
-        # this.
+        # This simulates a process that was interrupted after it prepared the statement and before it recorded the
+        # preparation.
         connection.info["prepared statements"].clear()
         with pytest.raises(DBAPIError) as refused:
             twice(connection)
@@ -123,7 +123,7 @@ def test_a_table_that_grows_quickly_gets_another_plan(
 
 
 def test_a_command_is_executed_although_its_statements_were_lost(world: World, engine: Engine) -> None:
-    """A pooler that passes on all parameters is not recognised as one, and may give the connection another session."""
+    """A pooler that passes on all parameters is not recognised. It may move the connection to another session."""
     bus, user_id = Bus(engine, world.bus.waker), uuid4()
     for wanted in (True, False):
         command = SetAvailability(transporter_id=user_id, is_available=wanted)
@@ -149,7 +149,7 @@ def test_a_changed_column_invalidates_the_connection(engine: Engine) -> None:
 
 
 def counter(connection: Connection) -> int:
-    """Lock the row of a table with one row, and return the value that it has then, in one round trip."""
+    """Lock the only row of the table `counter`, and read its value under the lock, in one round trip."""
     query = text("SELECT n FROM counter WHERE id = :id")
     lock = text("SELECT id FROM counter WHERE id = :id FOR UPDATE")
     options = prepared.prepared("read_counter", after=lock)

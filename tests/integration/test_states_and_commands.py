@@ -93,7 +93,7 @@ completed         same   same         same    same          same     same       
 cancelled         same   same         same    same          same     same           same        same
 expired           same   same         same    same          same     same           same        same
 """,
-    # No transporter in these tests was passed over for lack of room, so a backfill offers nothing.
+    # In these tests no transporter was passed over because of a full list of offers, so a backfill offers nothing.
     """
                   offer_passed_over  backfill
 created           same               same
@@ -166,7 +166,8 @@ expired             no                    done                  done            
 expired/waited      done                  done                  done                  done                  done
 expired/empty       ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND  ASSIGNMENT_NOT_FOUND
 """,
-    # Commands of operators. `again`: the step was made since the operator asked for it.
+    # Commands of operators. `again`: the step was made after the operator's request and before the execution of the
+    # command.
     """
                     cancel_by_operator     expire_by_operator   widen_by_operator    widen_by_operator/again
 created             done                   done                 done                 done
@@ -305,7 +306,7 @@ failed               no                no                     no              BO
 cancelled            no                no                     no              same                   no             no
 cancelled/truck      no                no                     no              same                   no             no
 """,
-    # `same`: the driver and the vehicle that the assignment has.
+    # `same`: the command names the driver and the vehicle that the assignment already has.
     """
                   replace/driver  replace/vehicle  replace/both  replace/same
 pending           done            done             done          same
@@ -341,7 +342,8 @@ customer_no_show  same             same                   same               sam
 failed            same             same                   same               same
 cancelled         same             same                   same               same
 """,
-    # `at_pickup`: the timer that watches the wait at the pickup, instead of the way there.
+    # `at_pickup`: the timer that watches the truck's wait at the pickup. The other timer watches the truck's way to the
+    # pickup.
     """
                   report_stalled  report_stalled/stale  report_stalled/at_pickup  report_stalled/at_pickup/stale
 pending           same            same                  same                      same
@@ -502,7 +504,7 @@ class Scene:
         return row
 
     def row_of_broadcast(self) -> Any:
-        """Return the row of the scene's broadcast. `the` would fail if the customer has another broadcast."""
+        """Return the row of the scene's broadcast. Unlike `the`, this works if the customer has another broadcast."""
         (row,) = self.world.rows("SELECT * FROM broadcasts WHERE id = :id", id=self.broadcast)
         return row
 

@@ -45,8 +45,8 @@ def test_the_refusal_of_a_toggle_says_when_the_next_is_possible(system: System) 
     assert (refused.status_code, refused.json()["code"]) == (429, "TOGGLE_RATE_LIMITED")
     assert refused.headers["RateLimit-Policy"].endswith('"availability";q=10;w=300')
     commands, toggles = refused.headers["RateLimit"].split(", ")
-    # The caller's token bucket gets a token every 20 ms. While the request waited for a worker, the bucket may have become
-    # full again, so the remaining number may be up to 500.
+    # The caller's token bucket gets a token every 20 ms. While the request waited for a worker, the bucket may have
+    # become full again with 500 tokens.
     assert re.fullmatch(r'"commands";r=(49\d|500);t=[01]', commands)
     assert toggles == f'"availability";r=0;t={refused.headers["Retry-After"]}'
 

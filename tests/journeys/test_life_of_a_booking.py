@@ -104,8 +104,8 @@ def test_sixty_phones_tap_accept_at_once_and_one_wins(system: System) -> None:
         trucks = list(pool.map(lambda _: Truck(system), range(60)))
     customer = system.client(Role.CUSTOMER, uuid4())
     booking = book(customer)["id"]
-    # A step offers to a limited number of transporters. Those of other tests may come first, so some trucks here may get
-    # the offer only in a later step.
+    # A step offers to a limited number of transporters, and may choose transporters of other tests first. So some of
+    # these trucks may get the offer only in a later step.
     eventually(lambda: all(truck.has_offer(booking) for truck in trucks), within=20)
 
     def tap(truck: Truck) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""An order of two kinds, held, confirmed and driven to its end, through the running system."""
+"""In a running system, an order of two kinds of trucks is held, confirmed and driven to its end."""
 
 from __future__ import annotations
 

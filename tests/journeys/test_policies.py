@@ -17,7 +17,7 @@ from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("system")
 
-# In the middle of an ocean, so that the policies of this area apply to no broadcast of another test.
+# This point is in the middle of an ocean, so that the policies of this area apply to no broadcast of another test.
 CENTER = {"latitude": -40.0, "longitude": 80.0}
 REASON = "a test of the policies"
 

@@ -21,7 +21,7 @@ class Wash(Command, name="fleet.wash"):
 
 
 def count(command: Command, uow: UnitOfWork) -> None:
-    # A sequence also counts executions that are rolled back.
+    # A sequence keeps its value when a transaction is rolled back, so it counts every execution.
     uow.session.execute(text("SELECT nextval(:name)"), {"name": command.name.replace(".", "_")})
 
 

@@ -216,8 +216,8 @@ class Crowd:
             for listener in some[1:]:
                 self._decline(listener, booking)
         self._compare_lists()
-        # The cancellations add a line to the log of each listener with an offer. By the `seq` of that line, a client that
-        # missed the lines before it can detect the gap.
+        # Each listener with an offer gets a log line about the cancellation. If a client missed earlier lines, the
+        # `seq` of this line shows the gap.
         with self.fault_system.stopped(self._redis()):
             with ThreadPoolExecutor(STANDING) as pool:
                 list(pool.map(WeeloClient.cancel_booking, customers, self._standing))

@@ -82,7 +82,7 @@ def test_a_hold_or_a_won_truck_keeps_the_ring(world: World, by: str) -> None:
     world.decline(other, broadcast)
     world.drain()
     assert step(world, broadcast) == 1
-    if by == "hold":  # when the holder has declined, too, the next ring follows
+    if by == "hold":  # once the holder has declined as well, the next ring follows
         world.decline(holder, broadcast)
         world.drain()
         assert step(world, broadcast) == 2
@@ -139,6 +139,6 @@ def test_finding_the_last_one_costs_no_statement(world: World) -> None:
         event.remove(world.engine, "before_cursor_execute", note)
     reads = [each for each in texts if "offers" in each or "read_offer_to_decline" in each]
     assert sum("read_offer_to_decline" in each for each in reads) >= 1
-    # Besides the statement that reads the offer to decline, two use the table: one reads the transporter's open offers,
-    # and one updates the declined offer.
+    # Besides the statement that reads the offer to decline, two statements use the table of offers: one reads the
+    # transporter's open offers, and one updates the declined offer.
     assert len([each for each in reads if not each.startswith("PREPARE") and "read_offer" not in each]) == 2

@@ -139,7 +139,7 @@ def test_CNCL_05_nothing_of_a_broadcast_is_left_in_redis_but_what_expires(world:
 def test_PRES_01_going_online_brings_what_was_missed_even_if_a_heartbeat_came_first(world: World) -> None:
     """After Redis was emptied, a heartbeat may write the fleet to presence before `fleet.sync_presence` does.
 
-    The missed requests must be searched for all the same.
+    Even then, the fleet must be offered the requests that it missed.
     """
     world.fleet(km_north=1)
     broadcast = world.broadcast(1)

@@ -42,7 +42,7 @@ def contracted(world: World, customer: UUID, *, km_north: float = 1.0, online: b
 
 
 def next_step_in(world: World, broadcast: UUID) -> tuple[int, int]:
-    """Return the number of the next step and the whole seconds from the last step until then."""
+    """Return the number of the next step, and the whole seconds from the last step to the next one."""
     rows = world.rows(
         "SELECT payload->>'step' AS step, due_at - b.state_changed_at AS later"
         "  FROM mailbox, broadcasts b WHERE b.id = :id AND name = 'broadcasts.widen' AND settled_at IS NULL"
@@ -142,7 +142,7 @@ def test_a_contracted_fleet_that_comes_online_in_step_0_gets_the_offer_and_other
         world.set_availability(fleet, online=True)
         world.heartbeat(fleet, 400)
         world.drain()
-        world.tick(2)  # the command that makes missed offers searches twice
+        world.tick(2)  # CatchUp is executed a second time after 2 s
     assert world.told_at(broadcast) == {present.id: 0, late.id: 0}
     world.heartbeat(stranger, 1)
     world.drain()
@@ -253,7 +253,7 @@ def test_a_contracted_fleet_that_comes_online_while_all_slots_are_held_gets_the_
         world.set_availability(fleet, online=True)
         world.heartbeat(fleet, km)
         world.drain()
-        world.tick(2)  # the second look of CatchUp
+        world.tick(2)  # CatchUp is executed a second time after 2 s
     assert world.told_at(broadcast) == {holder.id: 0}, "there is nothing to take"
     if ends == "released":
         world.release_hold(holder, hold.result["holdId"])

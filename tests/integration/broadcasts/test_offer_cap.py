@@ -187,7 +187,8 @@ def test_requests_that_offers_of_the_last_town_prevent_hide_no_farther_ones_from
     with_settings(monkeypatch, max_open_offers=1, radius_steps_km="25", min_offers_per_step=0)
     fleet = world.fleet(km_north=0)
     old = world.broadcast(1)
-    # One heartbeat causes at most 20 late offers. These 20 requests, which cannot be offered, must not use them up.
+    # One heartbeat causes at most 20 late offers. These 20 requests cannot be offered, and must not count towards that
+    # limit.
     refused = [world.broadcast(1, at=place(38)) for _ in range(20)]
     beyond = world.broadcast(1, at=place(82.5))
     for km in (9, 58, 58):
@@ -290,8 +291,8 @@ def test_PRES_01_near_requests_are_offered_even_if_the_place_is_known_only_after
 def test_a_transporter_who_comes_online_between_a_steps_search_and_its_commit_is_not_missed(
     world: World, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    # The start of presence is moved into the past: presence must be older than one TTL before a transporter who is missing
-    # in it counts as offline.
+    # The start of presence is moved into the past. A transporter who is missing in presence counts as offline only if
+    # presence is older than one TTL.
     redis().set("weelo:presence:since", 1)
     if step == "at the last step":
         world.fleet(km_north=70)
@@ -580,7 +581,7 @@ def test_all_transporters_told_or_passed_over_are_listed_with_reason_and_answer(
 def test_a_transporter_who_gets_an_offer_between_two_pages_is_listed_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An offer changes the entry of a transporter who was passed over before, but not its place in the list."""
+    """A transporter was passed over and then gets an offer. The entry in the list changes, but keeps its place."""
     with_settings(monkeypatch, max_open_offers=1)
     fleets = [world.fleet(km_north=km) for km in (1, 2, 3)]
     near = world.broadcast(1, at=place(1))

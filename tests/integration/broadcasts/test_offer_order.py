@@ -1,4 +1,4 @@
-"""Which fleets a step offers to, if it does not offer to all: equal distance, preference, the last offer, the soft cap."""
+"""How a step chooses fleets if it does not offer to all: by soft cap, distance, preference, and time of the last offer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def prefer(world: World, customer: UUID, fleet: Fleet) -> None:
 
 
 def fleet_without_offers(world: World, km_north: float) -> Fleet:
-    """Return a fleet that has come online and is below the soft cap, although it missed a request."""
+    """Return a fleet that is online and below the soft cap. Offers that it got for missed requests are deleted."""
     fleet = world.fleet(km_north=km_north)
     world.drain()
     with world.engine.begin() as connection:
@@ -124,8 +124,8 @@ def play(
 ) -> tuple[float, float]:
     """Create requests at one place, one after another. Return the Gini coefficient of the offers, and the fill rate.
 
-    Each fleet that gets an offer accepts it with a probability of 0.3. One that does not accept rests, and answers none of
-    the next `rests` requests. The truck of one that accepts is free again after `on_the_road` further requests.
+    A fleet that gets an offer accepts it with a probability of 0.3. If the fleet does not accept, it answers none of the
+    next `rests` requests. If it wins, its truck is free again when `on_the_road` further requests have been filled.
     """
     with world.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM broadcasts")
@@ -155,7 +155,7 @@ def play(
 
 
 def end(world: World, broadcast: UUID) -> None:
-    """End the broadcast and free its truck, without executing the commands in between."""
+    """End the broadcast and free its truck by SQL. Unsettled commands are deleted and not executed."""
     with world.engine.begin() as connection:
         connection.exec_driver_sql(
             "UPDATE assignments SET status = 'completed' WHERE broadcast_id = %s", (broadcast,)

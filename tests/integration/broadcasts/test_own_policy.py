@@ -39,7 +39,7 @@ def comes_online(world: World, fleet: Fleet, km_north: float) -> None:
     world.set_availability(fleet, online=True)
     world.heartbeat(fleet, km_north)
     world.drain()
-    world.tick(2)  # the second look of CatchUp
+    world.tick(2)  # CatchUp is executed a second time after 2 s
 
 
 def reason(broadcast: UUID, fleet: Fleet) -> str | None:
@@ -61,7 +61,7 @@ def test_POLI_01_coming_online_fills_the_list_up_to_the_broadcasts_own_cap(
     assert len(offered(world, fleet)) == own_cap
     left_out = set(broadcasts) - offered(world, fleet)
     assert {reason(each, fleet) for each in left_out} == {"too_many_offers"}
-    # When it has room again, it gets one more.
+    # The fleet declines one offer, so it has room for one more and gets it.
     world.decline(fleet, offered(world, fleet).pop())
     assert len(offered(world, fleet)) == own_cap + 1
 
@@ -83,12 +83,12 @@ def test_POLI_01_a_late_offer_reaches_as_far_as_the_broadcasts_own_ring(
     fleet = world.fleet(km_north=100, online=way == "comes near")
     broadcast = world.broadcast(1)
     with_settings(monkeypatch, radius_steps_km=radii_of_environment)
-    km = 20 if reaches else 5  # inside one of the two first rings, and outside the other
+    km = 20 if reaches else 5  # inside the first ring of one policy, and outside that of the other
     if way == "comes online":
         comes_online(world, fleet, km)
     else:
         world.heartbeat(fleet, km)
-        # A command that was sent by mistake, or under the old position, decides by the same ring.
+        # The command may have been sent by mistake or for an older position. It checks the same ring as the heartbeat.
         world.fire(OfferLate(broadcast_id=broadcast, transporter_id=fleet.id))
     assert (broadcast in offered(world, fleet)) is reaches
 
@@ -113,7 +113,7 @@ def test_a_full_list_by_a_small_cap_leaves_heartbeats_to_policies_with_a_larger_
     first, second = world.broadcast(1), world.broadcast(1)
     wide = world.broadcast(1, at=place(6.5))
     assert offered(world, fleet) == {first}
-    # This late offer is refused, because the list is full by the cap of `narrow`.
+    # This late offer is refused: the fleet has one open offer, which is the cap of the policy `narrow`.
     world.fire(OfferLate(broadcast_id=second, transporter_id=fleet.id))
     world.heartbeat(fleet, 1.6)
     assert offered(world, fleet) == {first, wide}

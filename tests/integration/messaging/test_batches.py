@@ -76,7 +76,7 @@ def test_a_late_batch_makes_nobody_online(world: World) -> None:
 
 
 def test_batched_commands_do_not_count_as_a_busy_queue(world: World) -> None:
-    """If batched commands counted, the API would refuse commands of fleets while beat is not running."""
+    """While beat is stopped, batched commands pile up. If they counted, the API would see an overload and refuse commands."""
     online(world, 1)
     with world.engine.connect() as connection:
         names = (

@@ -185,7 +185,7 @@ def test_only_what_has_failed_and_is_not_settled_can_be_tried_again(world: World
 
 
 def test_a_timer_handed_back_before_its_time_has_not_been_tried(world: World) -> None:
-    """A timer's message is redelivered whenever the worker with its countdown restarts, which is not a failed attempt."""
+    """The broker redelivers a timer if its worker restarts during the countdown. That is not a failed attempt."""
     world.broadcast(1)
     timer = world.value("SELECT id FROM mailbox WHERE name = 'broadcasts.expire'")
     for _ in range(MAX_ATTEMPTS + 1):

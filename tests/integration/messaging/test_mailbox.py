@@ -371,8 +371,9 @@ def test_IDEM_02_a_connection_that_ends_in_the_middle_costs_a_command_nothing(wo
     customer = uuid4()
     command = world.post(world.booking(customer), customer, Role.CUSTOMER)
     drop_inherited_connections()
-    # The only connection of the new pool is terminated while it is in the pool. The pool would notice this only by a test,
-    # which it omits for a connection that was returned a moment ago. So the bus starts the command on this connection.
+    # The only connection of the new pool is terminated while it is in the pool. The pool does not notice this, because
+    # it does not test a connection that was returned a moment ago. So the bus starts the command on the terminated
+    # connection.
     with world.engine.connect() as connection:
         own = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
     killer = connect(settings().database_url, isolation="AUTOCOMMIT")

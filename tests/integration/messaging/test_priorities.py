@@ -1,4 +1,4 @@
-"""Commands of a later priority, which a surge sends by the hundred, delay no command of a user."""
+"""A surge causes hundreds of commands with a low priority. They delay no command of a user."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from weelo_workers.messaging.wakeup import WakeUp
 from weelo_workers.models.mailbox import MAILBOX
 from weelo_workers.queries.backlog import waits
 
-# The commands that a request's end causes: they offer other requests to transporters of its town.
+# Commands that are sent when a request ends. They offer other requests to transporters of the same town.
 AFTER_A_SURGE = (
     Backfill(broadcast_id=uuid4()),
     OfferPassedOver(broadcast_id=uuid4(), transporter_ids=(uuid4(),)),
@@ -46,7 +46,7 @@ def test_a_worker_takes_a_later_command_of_a_user_first(world: World, command: C
 
 @pytest.mark.parametrize("command", AFTER_A_SURGE, ids=lambda command: command.name)
 def test_it_does_not_count_as_a_busy_queue(world: World, command: Command) -> None:
-    """If these commands counted, no transporter in any town could go online or offline while hundreds of them wait."""
+    """Otherwise the API would refuse to put transporters online or offline while hundreds of these commands wait."""
     with world.engine.begin() as connection:
         connection.execute(insert(MAILBOX), mailbox.row_for(command, now=datetime.now(UTC), due_at=None))
         assert FLEET not in waits(connection)

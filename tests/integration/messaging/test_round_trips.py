@@ -42,7 +42,7 @@ def statements() -> Iterator[list[str]]:
     here = get_ident()
 
     def note(connection: object, cursor: object, statement: str, *_: object) -> None:
-        # Threads that other tests have left behind may still send statements.
+        # Only statements of this thread count, because threads of earlier tests may still send some.
         if get_ident() == here:
             sent.append(statement)
 

@@ -1,4 +1,4 @@
-"""The messages of wake-ups: those that are sent to Redis are made without Celery's `send_task`, for less time."""
+"""Messages of wake-ups for Redis are made without Celery's slower `send_task`, and must equal Celery's messages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ DIFFERENT_EACH_TIME = {
     "property correlation_id",
     "property delivery_tag",
 }
-# Celery adds the name of a queue of results, which no worker writes, and repeats two headers.
+# Only Celery's `send_task` adds these. Workers need none of them: `reply_to` names a queue for results, to which no
+# worker writes, and the other two repeat headers.
 NEEDLESS = {"property reply_to", "property argsrepr", "property kwargsrepr"}
 
 

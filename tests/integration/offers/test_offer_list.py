@@ -1,4 +1,4 @@
-"""The list of open offers is made without models, so it is compared with what the models give."""
+"""The list of open offers is made from rows without models. It must have the same content as the models' views."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def listed(world: World, fleet: Fleet, limit: int = 100, cursor: str | None = No
 
 
 def seen(world: World, fleet: Fleet, broadcast_id: str) -> dict[str, Any]:
-    """Return the broadcast as `GET /bookings/{id}` gives it to this fleet, without what the list does not have."""
+    """Return what `GET /bookings/{id}` returns to this fleet, without the two fields that the list does not have."""
     with Session(world.engine) as session:
         found = broadcasts.find(session, UUID(broadcast_id), Caller(fleet.id, Role.TRANSPORTER))
     assert found is not None and found.view is not None

@@ -1,4 +1,4 @@
-"""A fleet that gave a slot back is refused with that reason, and the offers of the new search count towards the cap."""
+"""A fleet that gave a slot back cannot take it again. The offers of the new search count towards the cap."""
 
 from __future__ import annotations
 

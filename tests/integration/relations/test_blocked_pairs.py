@@ -1,4 +1,4 @@
-"""A blocked pair never meets: each path that offers, holds or assigns leaves it out, whichever side has blocked."""
+"""A blocked pair never meets: nothing is offered, held or assigned between the two, whichever side has blocked."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_continue_partial_tells_and_serves_no_blocked_fleet(world: World, custom
 
 @both_sides
 def test_only_blocked_fleets_online_count_as_none(world: World, customer: UUID, by: Side) -> None:
-    """A blocked transporter is not counted as online. Another reason would show the customer that they are blocked."""
+    """The customer is told that no transporter is online. Any other reason would reveal the block."""
     block(world, by, customer, world.fleet())
     broadcast = world.broadcast(1, customer=customer)
     world.tick(1_000)

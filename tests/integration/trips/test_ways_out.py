@@ -153,7 +153,7 @@ def test_WAYS_02_a_fleet_that_gave_a_slot_back_never_gets_it_again(world: World)
     world.set_availability(fleet, online=True)
     world.heartbeat(fleet, 1.0)
     world.drain()
-    world.tick(16)  # the next ring is offered
+    world.tick(16)  # the broadcast is offered in the next ring
     assert offers_of(world, fleet) == 1
     named = [
         Truck(**truck.model_dump() | {"truck_request_id": assignment.truck_request_id})
@@ -277,7 +277,7 @@ def test_a_timer_of_an_earlier_round_does_not_widen_the_new_one(world: World) ->
     broadcast = world.broadcast(2)
     world.accept(fleet, broadcast)
     world.drivers_accept(broadcast)
-    world.tick(10)  # 5 s before the second ring of the first round is due
+    world.tick(10)  # the second ring of the first round is due in 5 s
     gives_back(world, assignment_of(world, broadcast, fleet))
     near = world.fleet(km_north=5)
     far = world.fleet(km_north=20)
@@ -320,7 +320,7 @@ def test_WAYS_02_the_search_begins_although_the_slot_was_taken_before_its_first_
     world.accept(fleet, broadcast)
     world.drivers_accept(broadcast)
     gives_back(world, assignment_of(world, broadcast, fleet))
-    taken = world.accept(quick, broadcast)  # takes the slot that was given back
+    taken = world.accept(quick, broadcast)  # this fleet takes the slot that was given back
     assert taken.status == "succeeded"
     assert world.slots(broadcast) == ["assigned", "searching"]
     late = world.fleet(km_north=2)
@@ -606,7 +606,7 @@ def test_WAYS_01_a_driver_waits_before_reporting_that_the_customer_did_not_come(
     [ended] = world.events_of(customer, "booking_cancelled")
     assert ended["reason"] == "customer_no_show"
     third = world.broadcast(1)
-    assert world.accept(fleet, third).status == "succeeded"  # this shows that truck and driver are free
+    assert world.accept(fleet, third).status == "succeeded"  # succeeds only if truck and driver are free
 
 
 def test_WAYS_01_a_customer_cancels_one_truck_while_others_are_under_way(world: World) -> None:
@@ -686,7 +686,7 @@ def test_WAYS_01_a_truck_that_does_not_set_out_is_given_back_after_a_reminder(wo
     assert world.events_of(driver, "pickup_reminder") == []
     world.tick(60)
     assert [len(world.events_of(user, "pickup_reminder")) for user in (driver, fleet.id)] == [1, 1]
-    world.tick(2_640)  # 3,550 s after the driver accepted
+    world.tick(2_640)  # now it is 3,550 s after the driver accepted
     assert world.assignments(broadcast)[0].status == "driver_accepted"
     world.tick(60)
     assert assignment_of(world, broadcast, fleet).status == "given_back"
