@@ -50,8 +50,8 @@ def test_POLI_01_every_process_takes_a_new_version_at_once_and_a_broadcast_keeps
 ) -> None:
     admin = system.client(Role.ADMIN, uuid4())
     scope = f"sea-{uuid4().hex[:8]}"
-    # With `minOffersPerStep=1` a ring without fleets would be followed by the next one at once, so the steps would not
-    # show the version's `radiusStepSeconds`.
+    # No fleet is near this pickup. With `minOffersPerStep=0` the next ring is searched only after `radiusStepSeconds`,
+    # although the ring before it brought no offer. So the times of the steps show which version a broadcast uses.
     at_first = put(admin, scope, radiusStepsKm=[1, 2, 3], radiusStepSeconds=2, minOffersPerStep=0)
     old = booked(system)
     assert old["policy"] == {"scope": scope, "version": at_first["version"]}
@@ -66,7 +66,7 @@ def test_POLI_01_every_process_takes_a_new_version_at_once_and_a_broadcast_keeps
     between = [(steps[1][1] - steps[0][1]).total_seconds() for steps in (slow, quick)]
     assert between[0] >= 1.9, "the broadcast keeps the ring time with which it began"
     assert 0.4 <= between[1] < 1.9
-    # Restarted processes use the same version as those that ran before.
+    # A worker that was restarted uses the same version of the policy as the killed one.
     system.kill("broadcasts")
     again = booked(system)
     assert again["policy"] == {"scope": scope, "version": second["version"]}
@@ -75,7 +75,7 @@ def test_POLI_01_every_process_takes_a_new_version_at_once_and_a_broadcast_keeps
 
 def test_POLI_01_an_app_repeats_a_request_after_a_pause_with_the_same_key(system: System) -> None:
     admin = system.client(Role.ADMIN, uuid4())
-    scope = f"a-sea-{uuid4().hex[:8]}"  # if two areas are equally large, the first one by name is chosen
+    scope = f"a-sea-{uuid4().hex[:8]}"  # "a-": of two areas of the same size, the alphabetically first one applies
     put(admin, scope, holdSeconds=20)
     admin.pause_policy(scope, True, REASON)
     try:

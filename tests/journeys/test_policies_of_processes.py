@@ -1,4 +1,4 @@
-"""Real worker processes with different environments, started before and after a change, use the same policy."""
+"""All workers use the same policy, whatever their environments, and whether they started before or after a change."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OF_ENVIRONMENT = (10, 25, 50, 75)
 
 
 def put(admin: WeeloClient, scope: str, radii: tuple[int, ...]) -> int:
-    """Store a version with these radii, whose timers come too late to matter. Return its number."""
+    """Store a version of the policy with these radii, and return its number. Its timers are due only after the test."""
     values: Any = {
         "radiusStepsKm": list(radii),
         "radiusStepSeconds": 600,
@@ -44,7 +44,7 @@ def put(admin: WeeloClient, scope: str, radii: tuple[int, ...]) -> int:
 
 
 class Request:
-    """A booking, and what an operator sees and does of it."""
+    """A booking, with what an operator sees of it and the operator's commands for it."""
 
     def __init__(self, system: System) -> None:
         pickup: Any = {**CENTER, "address": "A ship"}
@@ -54,7 +54,7 @@ class Request:
         self.id = self.view["id"]
 
     def widen(self) -> None:
-        """Make the next step now. A worker of the queue `broadcasts` executes it."""
+        """Let the operator widen the search: a worker of the queue `broadcasts` makes the next step at once."""
         self.admin.widen_broadcast(self.id, REASON)
 
     @property
@@ -105,16 +105,16 @@ def test_POLI_01_workers_from_before_and_after_a_change_and_one_killed_use_the_s
     reference = {"scope": scope, "version": second}
     with another_worker(system, tmp_path) as worker:
         with suspended(system.pids("broadcasts")):
-            # Only the worker that was started after the change runs.
+            # The other workers are suspended, so the worker that was started after the change executes these commands.
             new = Request(system)
             old.widen()
         with suspended(with_children(worker.pid)):
-            # Only the worker that was started before the change runs.
+            # The worker that was started before the change executes these commands.
             old.widen()
             new.widen()
             newest = Request(system)
             system.kill("broadcasts")
-            # Only the worker that was started again runs.
+            # The worker that the supervisor has started again executes these commands.
             old.widen()
             last = Request(system)
         newest.widen()
@@ -141,7 +141,8 @@ def test_POLI_01_rows_of_a_version_without_policies_and_new_ones_are_processed_s
             ),
             {"id": UUID(without.id)},
         )
-        # Written by a version that does not know these two values, and knows one that this version does not know.
+        # These settings look as if another version of the program had stored them: two values are missing, and this
+        # version does not know `newValue`.
         connection.execute(
             text(
                 "UPDATE broadcasts SET policy_settings ="
@@ -152,7 +153,8 @@ def test_POLI_01_rows_of_a_version_without_policies_and_new_ones_are_processed_s
     for each in (without, partly, new):
         each.widen()
     later = Request(system)
-    # By the environment, rings without a new offer are followed by the next one at once, up to the step without a radius.
+    # `without` uses the policy of the environment, whose `minOffersPerStep` is 1: after a ring without a new offer the
+    # next one follows at once. So all its steps were made, up to the last one, which has no radius.
     assert without.radii == [SECOND[0], *OF_ENVIRONMENT[1:], None]
     assert partly.radii == new.radii == list(SECOND[:2])
     assert without.admin.get(f"/broadcasts/{without.id}")["policy"] == {"scope": "default", "version": 0}
@@ -163,7 +165,7 @@ def test_POLI_01_rows_of_a_version_without_policies_and_new_ones_are_processed_s
 
 def test_POLI_01_every_API_process_knows_a_pause_and_a_new_version_after_the_answer(system: System) -> None:
     admin = system.client(Role.ADMIN, uuid4())
-    scope = f"a-ocean-{uuid4().hex[:8]}"  # of equal areas the first one by name is chosen
+    scope = f"a-ocean-{uuid4().hex[:8]}"  # "a-": of two areas of the same size, the alphabetically first one applies
     put(admin, scope, FIRST)
     assert len(system.api_processes()) > 1
 

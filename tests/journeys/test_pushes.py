@@ -15,7 +15,8 @@ from weelo_workers.contracts.statuses import Role
 
 pytestmark = pytest.mark.xdist_group("system")
 
-# No other test requests these kinds. Otherwise requests of earlier tests would cause pushes to these phones.
+# No other test requests trucks of these two kinds. Otherwise the requests of other tests would cause pushes to these
+# phones.
 KIND, ANOTHER_KIND = ("container", "20 Feet"), ("container", "32 Feet")
 
 

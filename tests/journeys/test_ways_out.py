@@ -18,7 +18,7 @@ OFFERED_WITHIN_SECONDS = 1.0
 
 
 def post(system: System, role: Role, user: UUID, path: str, **body: Any) -> dict[str, Any]:
-    """Post a command with bare HTTP and wait for its outcome."""
+    """Post a command over HTTP, without the reference client, and wait for its outcome."""
     answer = system.http(role, user).post(path, json=body, headers={"Prefer": "wait=10"})
     assert answer.status_code == 200, answer.text
     result: dict[str, Any] = answer.json()

@@ -109,7 +109,7 @@ def deliveries(owner: httpx.Client, path: str, status: str) -> list[dict[str, An
 
 @pytest.fixture
 def second_worker(system: System, tmp_path: Path) -> Iterator[int]:
-    """Yield the pid of a second worker of the queue."""
+    """Yield the pid of a second worker of the queue `webhooks`."""
     argv = ["-P", "-m", "weelo_workers", "--quiet", "worker", "--queues=webhooks", "--hostname=second@%h"]
     options = ["--pool=threads", "--concurrency=2", "--without-mingle", "--without-gossip", "--loglevel=INFO"]
     printed = tmp_path / "second.log"

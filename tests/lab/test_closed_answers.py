@@ -61,7 +61,7 @@ def test_LABS_01_two_identical_policies_differ_by_exactly_nothing(lab: Servers) 
     compared = Comparison(runs)
     for figure in FIGURES:
         if figure.name == PROCESSOR:
-            continue  # Of the real clock, so it differs from time to time.
+            continue  # This figure is measured with the real clock, so it differs between runs.
         assert not any(compared.difference("again", figure.name).values), figure.name
 
 
@@ -83,7 +83,7 @@ def test_a_customer_whose_truck_does_not_set_out_cancels_and_the_truck_is_lost(l
 
 
 def test_fleets_accept_usual_prices_and_refuse_those_below_half_of_it(lab: Servers) -> None:
-    """The elasticity is 10: at the usual price a fleet always accepts, and at half of it once in a thousand times."""
+    """The elasticity is 10: a fleet accepts the usual price always, and half of that price once in a thousand times."""
     fleet = {"count": 8, "towns": ["here"], "trucks": {1: 1}, "answers": {**CERTAIN, "price": 10}}
     values = {"requests": 6, "fleets": [fleet], "price": {"spread": 1.5}}
     demand = parse({**values, "hours": 0.1, "trucks_wanted": {1: 1}, "towns": [PICKUP, YARD]})

@@ -88,7 +88,7 @@ def test_figures() -> None:
 def test_the_interval_of_a_mean_is_that_of_Student() -> None:
     found = estimate([1.0, 2.0, 3.0, 4.0])
     assert found.mean == 2.5
-    # half the width of the interval: quantile × standard deviation / √n = 3.182 × 1.2910 / √4
+    # 2.0540 = 3.182 × 1.2910 / √4: quantile of Student's distribution × standard deviation / √(number of values)
     assert found.high == pytest.approx(2.5 + 2.0540, abs=0.0005)
     assert estimate([1.0]).low is None
     assert estimate([]).mean is None

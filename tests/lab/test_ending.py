@@ -1,4 +1,4 @@
-"""A lab that is ended leaves no server and no file."""
+"""If a run of the lab is ended by a signal, none of its servers keeps running and none of its files is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`weelo lab fit`: from the answers of known people it returns their values."""
+"""`weelo lab fit` estimates how people answer. Given answers drawn from known values, it finds these values again."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ KNOWN = Answers(
 
 
 def drawn(count: int, known: Answers = KNOWN) -> list[Observed]:
-    """Return offers that end at random times, with the answers of known people."""
+    """Return offers that end at random times, each with an answer that is drawn from the values in `known`."""
     dice, offers = random.Random("fit"), []
     for _ in range(count):
         km, busy, hour = dice.uniform(0, 50), dice.choice((0.0, 0.0, 0.5, 1.0)), dice.randrange(24)
@@ -89,7 +89,7 @@ def test_the_usual_price_is_found() -> None:
 
 def test_equations_and_intervals() -> None:
     assert solve([[0.0, 2.0], [1.0, 1.0]], [4.0, 5.0]) == pytest.approx([3.0, 2.0])
-    # Wilson 1927: 1 of 10.
+    # Wilson's interval (1927) for one success in ten trials.
     assert wilson(0.1, 10) == pytest.approx((0.0179, 0.4042), abs=0.0005)
 
 
@@ -97,7 +97,7 @@ def test_equations_and_intervals() -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.xdist_group("lab")
 def test_the_people_of_a_run_are_found_in_its_database(lab: Servers, tmp_path: Path) -> None:
-    """The tolerances are those of about 2,000 offers."""
+    """The run has about 2,000 offers. More offers would allow smaller tolerances."""
     people = {**KNOWN.model_dump(), "driver_accepts": 0.8, "driver_seconds": 9.0}
     demand = parse(
         {
@@ -118,7 +118,8 @@ def test_the_people_of_a_run_are_found_in_its_database(lab: Servers, tmp_path: P
     answers, price = found["answers"], found["price"]
     assert answers["seconds"] == pytest.approx(30, rel=0.2)
     assert answers["spread"] == pytest.approx(0.6, rel=0.2)
-    # 10 km from the pickup. The probability at the pickup and the distance that halves it are known less well than this.
+    # The probability at a distance of 10 km is compared. It can be estimated better than the two values from which it
+    # follows: the probability at the pickup, and the distance at which it is halved.
     willing = answers["sees"] * Answers.model_validate(answers).willingness(10, 0, 1, 12)
     assert willing == pytest.approx(KNOWN.sees * KNOWN.willingness(10, 0, 1, 12), rel=0.3)
     assert answers["price"] == pytest.approx(1.5, abs=0.7)

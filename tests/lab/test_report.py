@@ -48,7 +48,7 @@ def test_run_writes_the_report_and_the_figures(out: Path) -> None:
     page = (out / "report.html").read_text()
     assert "What the lab does not know" in page
     assert all(figure.label in page for figure in FIGURES)
-    assert "http" not in page  # It loads nothing.
+    assert "http" not in page  # The page loads nothing from a server.
     assert "<svg xmlns" in (out / "trade.svg").read_text()
 
 

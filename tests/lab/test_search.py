@@ -1,4 +1,4 @@
-"""LABS-01: the search for faults plays scripts from seeds, finds disabled mechanisms, and shrinks what fails."""
+"""LABS-01: the search for faults plays scripts from seeds, finds disabled mechanisms, and shortens a failing script."""
 
 from __future__ import annotations
 
@@ -102,7 +102,11 @@ def test_no_seed_violates_an_invariant(lab: Servers) -> None:
 
 
 def test_the_hash_of_a_script_depends_on_nothing_else(lab: Servers, tmp_path: Path) -> None:
-    """Play a script in a process that played another one before, and in one with other hashes, time zone and language."""
+    """The script is played by two processes, and both runs have the same hash.
+
+    The first process has played another script before. The second one has another seed for Python's hashes, another
+    time zone and another language.
+    """
     path = tmp_path / "script.json"
     path.write_text(script.text(draw(5)))
     with player(lab) as plays:

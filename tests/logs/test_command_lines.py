@@ -45,7 +45,8 @@ class Lines:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lines]:
-    # `label_records` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
+    # `label_records` replaces logging's record factory. This `setattr` changes nothing, but lets monkeypatch restore
+    # the present factory after the test.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     with caplog.at_level(logging.INFO, "weelo_workers"):
@@ -164,7 +165,8 @@ def test_the_line_of_a_command_costs_less_than_fifty_microseconds(
     outcome = {"status": row.status, "error": None, "replayed": False}
     root = logging.getLogger()
     handlers_before, level = root.handlers[:], root.level
-    # `configure` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
+    # `configure` replaces logging's record factory. This `setattr` changes nothing, but lets monkeypatch restore
+    # the present factory after the test.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     written: list[str] = []
     try:

@@ -21,7 +21,8 @@ OFFERS = Origin("worker", "offers")
 
 @pytest.fixture
 def labelled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    # `label_records` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
+    # `label_records` replaces logging's record factory. This `setattr` changes nothing, but lets monkeypatch restore
+    # the present factory after the test.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     yield

@@ -23,7 +23,7 @@ WORKER = ("weelo_workers", "--quiet", "worker", "--queues=offers", "--pool=solo"
 
 
 class Hanging:
-    """A server that ends each connection at once. `attempts`: the number of connections so far."""
+    """A server that accepts connections and closes each one at once. `attempts`: the number of connections so far."""
 
     def __init__(self) -> None:
         self.attempts = 0

@@ -29,7 +29,8 @@ PRIVATE = "a-token-in-the-path"
 
 @pytest.fixture
 def app(migrated: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Flask]:
-    # `label_records` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
+    # `label_records` replaces logging's record factory. This `setattr` changes nothing, but lets monkeypatch restore
+    # the present factory after the test.
     monkeypatch.setattr(logging, "_logRecordFactory", logging.getLogRecordFactory())
     context.label_records()
     app = create_app()

@@ -1,4 +1,7 @@
-"""A request, its command in a worker and the frames share one trace. A timer begins a new trace with a link to that one."""
+"""A request, its command in a worker and the resulting frames share one trace.
+
+A timer begins a new trace, with a link to the trace of the command that set the timer.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A day at the market: requests of many kinds, and all ways in which a slot is won, lost or cancelled, or expires.
 
-The commands run through the real handlers, in this process. Every story leaves its own trace in the figures.
+The commands run through the real handlers, in this process. Every story changes the market figures in its own way.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def a_hold_is_confirmed_and_another_runs_out(day: Day) -> None:
 
 
 def an_accept_is_refused_after_it_has_ended_an_overdue_hold(day: Day) -> None:
-    """The handler rejects after it has written rows. They are rolled back, and a second transaction stores the rejection."""
+    """The handler rejects after writing rows. Its transaction is rolled back, and another one stores the rejection."""
     holder, rival = day.world.fleet(2), day.world.fleet(3)
     request = day.world.broadcast(2)
     day.world.hold(holder, request, 2)

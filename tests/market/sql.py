@@ -141,7 +141,7 @@ class ByHand:
 
 
 def percentile(values: Sequence[float], part: float) -> float | None:
-    """Return the value below which this part of the sorted values lies, interpolated."""
+    """Return an interpolated percentile of sorted values; None without values. `part`: 0 to 1; 0.5 is the median."""
     if not values:
         return None
     place = part * (len(values) - 1)

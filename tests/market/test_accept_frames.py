@@ -1,4 +1,4 @@
-"""Which frames are timed for the objective `accept_to_frame`."""
+"""The objective `accept_to_frame` only measures outcomes of accepts that were sent while the socket was open."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def settled(command: str, received_at: datetime) -> dict[str, Any]:
         ("offers.accept", 0.1, True),
         ("offers.confirm_hold", 0.1, True),
         ("offers.decline", 0.1, False),
-        # The accept was received before the socket was opened. Such an outcome is late because the client was not
-        # connected, so it is not timed.
+        # The API received the accept before the socket was opened. The outcome had to wait for the client to connect,
+        # so its delay says nothing about the server and is not measured.
         ("offers.accept", -5.0, False),
     ],
 )

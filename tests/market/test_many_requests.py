@@ -1,4 +1,4 @@
-"""The market figures of 100,000 requests in the window, beside older ones."""
+"""The market figures are right and fast with 100,000 requests in their window of time, and older requests before it."""
 
 from __future__ import annotations
 

@@ -38,7 +38,8 @@ def by(samples: Samples, name: str, *labels: str, vehicle_type: str | None) -> C
     for (sample, given), value in samples.items():
         values = dict(given)
         if sample == f"weelo_market_{name}" and vehicle_type in (None, values["vehicle_type"]):
-            # Earlier tests in this process may have left counters of other areas. These must not have changed.
+            # Earlier tests in this process may have left counters of other areas. During this test those must not
+            # change.
             assert values["area"] == "default" or not value
             key = tuple(values[label] for label in labels)
             found[key[0] if len(key) == 1 else key] += value
@@ -158,7 +159,7 @@ def test_endpoint_and_counters_agree_with_sql_by_hand_over_a_played_day(world: W
     now = datetime.now(UTC)
     _move_some_to_the_day_before_yesterday(world)
     with world.engine.begin() as connection:
-        # Without the ring the rows look like those of an earlier version, which stored none.
+        # An earlier version of the program stored no ring in assignments. Some rows are made to look like that.
         connection.execute(
             text("UPDATE assignments SET ring = NULL WHERE id IN (SELECT id FROM assignments LIMIT 9)")
         )

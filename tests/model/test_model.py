@@ -47,7 +47,8 @@ ACTS = (
 )
 REACHED = ("pending", "driver_accepted", "driver_accepted", "en_route_pickup", "at_pickup", "in_transit")
 SECONDS = (1, 16, 46, 91, 0, 121)
-# Seconds by which `hours_pass` moves the time: a little more than the timers that watch trucks, and the wait at the pickup.
+# Seconds by which `hours_pass` moves the time. They are a little longer than the delays of the timers that watch trucks
+# and than the required wait at the pickup.
 LONG = (1_801, 901, 3_601, 2_701, 0, 21_601)
 
 # When a timer fires, it may set another one. For example: a driver does not answer, so the search begins again, and then
@@ -162,7 +163,7 @@ class Dispatch(RuleBasedStateMachine):
             assert (outcome.status == "succeeded") == (trip.status in {*possible, "given_back"}), outcome
 
     def replaces(self, which: int, truck: int, what: int, same_truck: bool) -> None:
-        """Replace the driver, the vehicle or both by those of one of the fleet's trucks. This truck may be busy."""
+        """Replace the driver or the vehicle, or both, by those of another truck of the fleet, which may be busy."""
         if found := self._assignments():
             trip = _nth(found, which)
             fleet = next(fleet for fleet in self.fleets if fleet.id == trip.transporter_id)

@@ -154,7 +154,10 @@ class Towns:
         self.open_before = still_open
 
     def _nobody_with_room_was_left_out(self, rows: list[Any]) -> None:
-        """Assert that every transporter within an open request's ring has an offer of it, or has CAP that are as near."""
+        """Assert that every transporter within an open request's ring has an offer of this request.
+
+        The only exception: the transporter has CAP other open offers that are as near or nearer.
+        """
         offered = {(row.broadcast_id, row.transporter_id) for row in rows}
         broadcasts = self.world.rows(
             "SELECT * FROM broadcasts WHERE status = ANY(:open) AND radius_step > 0",

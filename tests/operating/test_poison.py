@@ -167,9 +167,8 @@ def test_a_command_that_kills_its_process_is_counted_and_parked_while_everybody_
         assert row.crashes == 5 and "may have crashed" in row.last_error
     [goes_on] = standing(timer)
     assert goes_on.parked_at is None and goes_on.crashes >= 3 and goes_on.retry_at > goes_on.now
-    # The timer crashes beat twice. A worker may also restart so slowly that two wake-ups before the first counted crash
-    # have no effect. Then beat executes the command itself and crashes once more, so one more restart is
-    # permitted.
+    # The timer crashes beat twice. One more crash is permitted: if a worker restarts slowly, two wake-ups may have no
+    # effect before its first crash is counted. Beat then executes the command itself, and crashes.
     assert len(beats) <= 6, "beat must leave commands that may crash it to the workers"
     eventually(lambda: standing(behind)[0].settled_at, within=30)
     rows("DELETE FROM mailbox WHERE id = ANY(CAST(:ids AS uuid[]))", ids=poison)

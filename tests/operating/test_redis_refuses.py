@@ -95,7 +95,7 @@ def full(redis: Redis) -> None:
 
 def full_and_restarted(redis: Redis) -> None:
     full(redis)
-    # workers connect again, as after a restart of Redis; kombu then tries to write a key, which fails
+    # All workers lose their connections, as in a restart of Redis. When they connect again, kombu fails to write a key.
     kick(redis)
 
 

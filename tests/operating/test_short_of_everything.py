@@ -121,7 +121,7 @@ def test_after_a_failover_connections_to_the_new_standby_are_dropped(world: Worl
 
 @pytest.fixture
 def leftovers(world: World) -> None:
-    """Make the mailbox's files larger than the small disk, because earlier tests may leave such files too."""
+    """Make the mailbox's files larger than the small disk, as earlier tests may do. `small_disk` must still work."""
     customer = uuid4()
     world.post(world.booking(customer), customer, Role.CUSTOMER)
     columns = "name, queue, payload, due_at, wake_at"
@@ -133,7 +133,7 @@ def leftovers(world: World) -> None:
 
 @pytest.fixture
 def small_disk(world: World, leftovers: None) -> Iterator[SmallDisk]:
-    """Empty the tables of MOVED, move them into a tablespace on a small disk, and yield the disk."""
+    """Empty the tables in MOVED, move them into a tablespace on a small disk, and yield the disk."""
     home = Path(world.value("SHOW data_directory"))
     if os.geteuid() != 0 or not home.exists():
         pytest.skip("needs root, on PostgreSQL's own machine, to mount a disk")

@@ -92,7 +92,7 @@ def test_a_stopped_worker_and_stopped_children_of_another_are_named(operated: Sy
 
 def test_beat_that_is_stopped_is_named_by_other_processes(operated: System, rows: Rows) -> None:
     with suspended(operated.pids("beat")):
-        time.sleep(0.5)  # time for PostgreSQL to write a heartbeat that beat has already sent
+        time.sleep(0.5)  # Beat may have sent a heartbeat just before. PostgreSQL needs time to write it.
         # Instead of waiting, the test moves the last heartbeat into the past. Beat is suspended, so it writes no new one.
         rows(f"UPDATE beat_heartbeats SET swept_at = swept_at - interval '{late_after_seconds()} s'")
         eventually(lambda: is_failing(operated, "beat-not-sweeping"), within=5)

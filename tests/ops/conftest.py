@@ -46,7 +46,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         )
         engine = connect(url)
         try:
-            # On earlier days nearly all slots were filled. An alert compares the present share of filled slots with these.
+            # An alert compares the present share of filled slots with that of earlier days. There it was 0.95.
             history = {'weelo:fill_ratio:1h{area="default"}': 0.95}
             target = {"weelo-api": system.url.removeprefix("http://")}
             (folder / "prometheus").mkdir()

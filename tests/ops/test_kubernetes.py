@@ -1,4 +1,4 @@
-"""The Kubernetes manifests: valid for several versions, complete for every program, and without a secret."""
+"""The Kubernetes manifests are valid for several versions of Kubernetes, run every program, and contain no secret."""
 
 from __future__ import annotations
 
@@ -65,7 +65,10 @@ def test_the_check_finds_a_misspelt_field() -> None:
 
 @pytest.mark.parametrize("name", [name for name in MANIFESTS if name.startswith("keda/")])
 def test_every_resource_of_keda_is_valid(name: str) -> None:
-    """The models are generated from KEDA's own schemas. A model drops unknown fields, so its output would differ."""
+    """Each manifest is parsed by a model that is generated from KEDA's own schema, and must come out unchanged.
+
+    A model drops fields that it does not know, so a misspelt field would be missing from its output.
+    """
     manifest = MANIFESTS[name]
     model = KEDA[manifest["kind"]].model_validate(manifest)
     assert model.model_dump(mode="json", by_alias=True, exclude_unset=True) == manifest

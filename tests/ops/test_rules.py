@@ -1,4 +1,4 @@
-"""The rules with promtool: each alert fires on the series of its fault, and is quiet on those of an ordinary day."""
+"""The alert rules, checked by promtool: each alert fires on the series of its fault, and not on an ordinary day's."""
 
 from __future__ import annotations
 
@@ -267,7 +267,8 @@ def test_alerts_fire_when_they_should(step: str, tmp_path: Path) -> None:
     cases = {
         "rule_files": [str(RULES)],
         "evaluation_interval": step,
-        # By default promtool evaluates groups in any order. An alert could then miss values that are recorded at its time.
+        # Some alerts read values that rules of another group record. By default promtool evaluates groups in any order,
+        # so an alert could be evaluated before the values of the same moment are recorded.
         "group_eval_order": groups,
         "tests": tests,
     }

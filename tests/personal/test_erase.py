@@ -173,7 +173,7 @@ def test_it_is_refused_while_something_is_under_way(world: World, role: str, ste
     person = getattr(scene, role)
     row = scene.erase(person.id)
     if step == "open" and role != "customer":
-        assert row.status == "succeeded"  # an open request only prevents the erasure of its customer
+        assert row.status == "succeeded"  # an open request prevents the erasure of its customer only
         return
     assert (row.status, row.error["code"]) == ("rejected", "INVALID_TRANSITION")
     thing = scene.broadcast if step == "open" else world.assignments(scene.broadcast)[0].id
@@ -329,7 +329,8 @@ def test_while_redis_is_away_it_waits_and_the_rows_are_erased(
         for _ in range(3):
             scene.world.bus.execute(command)
     assert scene.world.value("SELECT status FROM mailbox WHERE id = :id", id=command) == "pending"
-    # Until its end, an erasure stores the request ids of the person's apps, which may contain anything.
+    # Until an erasure has ended, its row contains the request ids that the person's apps sent. An app may have put
+    # personal texts into them, as those of the scene do.
     assert set(where(scene, *scene.customer.secrets)) == {"redis", "erasures"}
     scene.world.tick(6)
     assert scene.world.value("SELECT status FROM mailbox WHERE id = :id", id=command) == "succeeded"

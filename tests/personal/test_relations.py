@@ -1,4 +1,7 @@
-"""An export has the person's own relations, and not those that the other side has set; an erasure keeps blocks."""
+"""An export has the relations that the person has set, without those that the other side has set.
+
+An erasure keeps blocks.
+"""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def _reach(km: float | None) -> Reach:
 
 @pytest.mark.parametrize("centre", CENTRES, ids=str)
 def test_searches_agree_with_a_matcher_that_looks_at_everybody(centre: Point) -> None:
-    """Make 170 fleets and 170 searches around this place. For all six places together, these are a thousand of each."""
+    """For each of six places 170 fleets are made and 170 searches compared: about a thousand of each in total."""
     dice = random.Random(f"{centre}")
     fleets: dict[UUID, tuple[list[str], Point]] = {}
     for _ in range(170):
@@ -83,7 +83,8 @@ def test_PRES_02_who_is_silent_for_one_ttl_is_found_by_nobody_and_named_as_silen
     redis().zincrby("weelo:presence:seen", -TTL - 1, str(transporter_id))
     reach = presence.search([KINDS[0]], CENTRES[0], Reach.within(10))
     assert reach == presence.SearchResult({}, frozenset({transporter_id}))
-    # After the answer UNKNOWN the caller reads the fleet's rows and writes them to presence.
+    # UNKNOWN tells the caller to read the fleet's rows and to write them to presence. Until then no search finds the
+    # fleet.
     assert presence.heartbeat(transporter_id, CENTRES[0]) is presence.Absent.UNKNOWN
     assert presence.search([KINDS[0]], CENTRES[0], Reach.within(10)).near == {}
 

@@ -107,7 +107,7 @@ def test_a_message_that_has_arrived_is_not_sent_again_because_another_has_not(
 def test_a_batch_ends_in_time_though_FCM_says_a_byte_now_and_then(
     server: FcmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send(message())  # opens the connection, so that the messages below do not need time for it
+    send(message())  # opens the connection, so that the timed messages below need not wait for it
     monkeypatch.setattr(fcm, "BATCH_SECONDS", 1.5)
     slow, quick = message(), message()
     server.answers[slow.token] = "drip"

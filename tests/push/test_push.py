@@ -160,7 +160,7 @@ def test_FCM_is_not_asked_again_after_the_end(world: World, server: FcmServer) -
     world.tick(200)
     offers = [each for _, each in server.asked if each == token]
     # The offer and the withdrawal were each sent once. The offer is not sent again, because the request has ended. The
-    # withdrawal may only be sent again 119 s after FCM refused it, which is later than the 200 s of this test.
+    # withdrawal may be sent again only 119 s after FCM refused it. That time is not reached in this test.
     assert len(offers) == 2
 
 

@@ -1,4 +1,7 @@
-"""A list of offers gets room while another broadcast passes its transporter over: the transporter still gets the offer."""
+"""A new broadcast passes over a transporter whose list of offers is full, while an accept is about to end one of these.
+
+After the accept the list has room again, so the transporter gets the offer of the new broadcast.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from weelo_workers.contracts.statuses import Role
 def test_a_broadcast_that_finds_a_full_list_while_the_last_accept_waits_for_its_truck_is_offered_afterwards(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # No step follows at once, so only the accept can cause the offer.
+    # With `min_offers_per_step=0` the next step does not follow at once. So only the end of the accept can cause the
+    # offer.
     with_settings(monkeypatch, max_open_offers=1, min_offers_per_step=0)
     winner, other = world.fleet(), world.fleet()
     first = world.broadcast(1)

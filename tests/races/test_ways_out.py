@@ -383,7 +383,7 @@ def _waited_for_the_customer(world: World, assignment: Any) -> None:
 
 
 def _stall_timer(world: World, assignment: Any) -> UUID:
-    """Execute the timer of this truck's reminder. Make the timer that gives the truck back due, and return its id."""
+    """Execute the truck's timer `trips.remind_to_start`. Make `trips.give_back_stalled` due, and return its id."""
     pending = (
         "UPDATE mailbox SET due_at = clock_timestamp() WHERE name = %s AND settled_at IS NULL"
         " AND payload->>'assignment_id' = %s RETURNING id"

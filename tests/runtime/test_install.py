@@ -108,7 +108,8 @@ def test_an_environment_is_rebuilt_exactly_when_it_cannot_work(checkout: Path, t
     assert runs(copied) == str(copied / "small.py")
     assert runs(checkout) == str(checkout / "small.py")
 
-    # The environment's Python and its command no longer exist, as after an upgrade of the system.
+    # The files in the environment's `bin` are removed and its Python links to nothing, as after an upgrade of the
+    # system.
     for link in (copied / ".venv/bin").glob("*"):
         link.unlink()
     (copied / ".venv/bin/python").symlink_to("/no/such/python")

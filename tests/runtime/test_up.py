@@ -290,8 +290,8 @@ def test_the_description_of_a_run_that_is_over_is_not_read_as_a_running_one(tmp_
     }
     data.announce(Running(pid=ended.pid, born=time.time(), **facts))
     assert data.running() is None
-    # A later process may get the pid of an ended `weelo up`. This test's process stands for it: its pid exists, but it did
-    # not begin at the announced time.
+    # After a `weelo up` has ended, another process may get its pid. Here that process is the test's own: its pid is
+    # announced, but with another time of its start.
     data.announce(Running(pid=os.getpid(), born=1.0, **facts))
     assert data.running() is None
     data.withdraw_if_dead()

@@ -54,7 +54,7 @@ def has_changed_nothing(sandbox: Sandbox) -> bool:
 
 @pytest.fixture
 def moved(sandbox: Sandbox) -> Sandbox:
-    """Return a sandbox whose clock was moved by 10 s. If the clock is still ahead after a test, there was no reset."""
+    """Return a sandbox whose clock was moved by 10 s. A request that resets the sandbox would set the clock back."""
     sandbox.advance(10)
     return sandbox
 
@@ -81,7 +81,7 @@ def test_a_field_of_another_type_is_400(moved: Sandbox, path: str, field: str) -
 @pytest.mark.parametrize(("path", "field"), FIELDS)
 def test_sql_and_odd_characters_are_texts(moved: Sandbox, path: str, field: str) -> None:
     for text in (*SQL, *ODD.values(), "a\0b", "\ud800", "x" * 10_000):
-        # The body is made by `json.dumps`, which writes "\ud800" as an ASCII escape: UTF-8 has no bytes for it.
+        # A lone surrogate such as "\ud800" has no bytes in UTF-8. `json.dumps` writes it as an ASCII escape.
         answer = send(moved, path, json.dumps({**BODIES[path], field: text}))
         if answer.status_code == 201 and field in FREE_TEXT:
             assert answer.json()[field] == FLEET[field], "the spelling of the catalogue"

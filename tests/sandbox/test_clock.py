@@ -140,7 +140,7 @@ def test_a_token_works_for_its_user_also_after_an_advance(sandbox: Sandbox) -> N
     assert sandbox.post("/tokens", {"role": "admin"}).json()["userId"] != user_id
 
 
-# Prints the commands that are not registered after the imports of the sandbox's process.
+# A program that imports what the sandbox's process imports, and prints the commands that are not registered by this.
 UNKNOWN = """
 from weelo_api.sandbox import loop
 from weelo_workers.contracts.command import REGISTRY

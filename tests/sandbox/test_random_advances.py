@@ -22,7 +22,8 @@ ADVANCES = rounds(15, 100)
 LENGTHS = (0.1, 1, 4, 14.9, 16, 44, 46, 61, 121, 121, 400)
 
 WAITS = (7, 13, 40)
-# Two fleets whose drivers decline would win the same slot in turn without end.
+# A test begins with one fleet whose drivers decline. No other one is added, because two such fleets would win the same
+# slot in turn, without end.
 REPLACEMENTS = [each for each in Behaviour if each is not Behaviour.ACCEPTS_DRIVER_DECLINES]
 
 # A reset does not reset the numbers of logs, so the first `seq` of a log may be greater than 1.

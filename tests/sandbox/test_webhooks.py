@@ -1,4 +1,4 @@
-"""HOOK-01 in a sandbox: its clock is moved, so the retries of hours and the expiry of certificates take seconds.
+"""HOOK-01 in a sandbox. Its clock is moved, so retries over hours and the expiry of certificates are tested in seconds.
 
 Assertions need not wait after the clock was moved: the API answers only when every message that is due has been posted.
 """

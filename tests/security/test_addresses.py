@@ -106,7 +106,7 @@ BROKEN = {"no UTF-8": "%ff", "half a character": "%E0%A4", "a surrogate": "%ED%A
 @pytest.mark.parametrize("value", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("path", ["/api/v1/admin/broadcasts", "/api/v1/bookings", "/console/broadcasts"])
 def test_a_query_that_is_not_in_UTF_8_is_400(path: str, value: str) -> None:
-    """Werkzeug would decode `%FF` to the text "%FF", so the API would search for another text than the client meant."""
+    """Werkzeug would keep `%FF` as three characters, so the API would search for a text that the client never sent."""
     for query in (f"q={value}", f"{value}=1", f"limit=5&q=a{value}"):
         answer = app().test_client().get(f"{path}?{query}")
         assert (answer.status_code, answer.get_json()["code"]) == (400, "VALIDATION_ERROR"), query

@@ -1,4 +1,7 @@
-"""Firebase ID tokens beside our own, over HTTP and on the socket, with keys made here and no network."""
+"""The API accepts Firebase ID tokens as well as our own tokens, over HTTP and on sockets.
+
+The tests make Firebase's keys themselves and need no network.
+"""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def addresses() -> list[str]:
     )
 
 
-# Valid values of the path arguments whose values users choose.
+# Users choose the values of these path arguments. The patterns describe the valid values.
 CHOSEN = {"<token>": r"[\x21-\x7e]{8,4096}", "<vehicleNumber>": r"[A-Za-z0-9][A-Za-z0-9 \-]{2,19}"}
 
 

@@ -150,7 +150,8 @@ def test_the_lines_of_a_worker_about_a_command_name_its_request(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     factory = logging.getLogRecordFactory()
-    # `label_records` replaces the factory. `setattr` sets no new value here, but makes monkeypatch restore the old one.
+    # `label_records` replaces logging's record factory. This `setattr` changes nothing, but lets monkeypatch restore
+    # the present factory after the test.
     monkeypatch.setattr(logging, "_logRecordFactory", factory)
     label_records()
 

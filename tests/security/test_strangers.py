@@ -39,8 +39,8 @@ BODIES: dict[str, Any] = {
     "POST /webhooks/<id>/resend": {"fromSeq": 1, "toSeq": 1},
 }
 
-# The path arguments of the routes in TAKEN and OWNER_NOT_REVEALED are values that users choose, so a value of another user
-# is not answered with 404. The routes in TAKEN answer 409 with the code given here.
+# Users choose the values of the path arguments of the routes in TAKEN and OWNER_NOT_REVEALED. For a value that another
+# user has chosen, these routes do not answer 404. The routes in TAKEN answer 409 with the code given here.
 TAKEN = {"PUT /vehicles/<vehicleNumber>": "VEHICLE_EXISTS", "PUT /drivers/<driverId>": "DRIVER_EXISTS"}
 # The paths of these routes name another user on purpose: the caller blocks or prefers this user. So they answer 200.
 ABOUT_OTHERS = {
@@ -210,8 +210,8 @@ def test_no_body_puts_a_truck_or_driver_of_another_fleet_on_a_slot(
     before = scene.as_its_people_see_it()
     for number in (0, 1):  # truck 0 has an assignment, truck 1 is free
         other = scene.fleet.truck(number)
-        # A `partial` body names our own truck first. So its second truck has both vehicle and driver of the other fleet:
-        # our own vehicle or driver would be named twice, and the body would be rejected for this repetition.
+        # A `partial` body names our own truck first, and a body must not name a vehicle or driver twice. So the second
+        # truck has both the vehicle and the driver of the other fleet.
         foreign = other if way == "partial" else {**own, field: other[field]}
         bodies = {"partial": {"trucks": [own, foreign], "partial": True}, "hold": {"assignments": [foreign]}}
         answer = http.post(path, json=bodies.get(way, foreign))

@@ -109,8 +109,8 @@ def answer_and_close_code(api: Api, **changed: Any) -> tuple[int, int | None]:
     return events(api, {"Authorization": f"Bearer {good}"}).status_code, None
 
 
-# Times of claims in seconds from now. The leeway is 30 s, of which some seconds are left for a slow machine. `iat` has no
-# limit.
+# Times of claims in seconds from now. The leeway is 30 s; at most 20 s of it are used, because a slow machine takes
+# some seconds. `iat` may be any time, because it is not checked.
 WITHIN_THE_LEEWAY = [
     {"nbf": 20},
     {"exp": -10},

@@ -1,4 +1,4 @@
-"""How sockets authenticate, and for how long."""
+"""Sockets authenticate by a header or by their first frame, and are closed when their token expires."""
 
 from __future__ import annotations
 

@@ -140,8 +140,8 @@ def test_a_stream_that_begins_anew_with_an_earlier_clock_is_read_again(
     assert client.seqs(1) == [1]
     redis().delete(live_stream.STREAM_KEY)
     redis().xadd(live_stream.STREAM_KEY, {"items": "[]"}, id="5-1")
-    # The next line is not published, so the session finds it in the log. Until then the stream reader has noticed that the
-    # stream was replaced, so the line after that arrives through the new stream.
+    # Line 2 is not published, so the session reads it from the log some time later. By then the stream reader has
+    # noticed that the stream was replaced, so line 3 arrives through the new stream.
     log_writer.write(someone)
     assert client.seqs(1, within=HEALED_WITHIN_SECONDS) == [2]
     log_writer.write_and_publish(someone)

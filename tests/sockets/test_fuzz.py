@@ -32,7 +32,7 @@ from weelo_workers.redis_client import redis
 SEED = int(os.environ.get("FUZZ_SEED", "16"))
 SECONDS = float(os.environ.get("FUZZ_SECONDS", str(rounds(8, 20))))
 ATTACKERS = 8
-CROWD = rounds(300, 1_002)  # a multiple of the number of HALVES, so that all are tried equally often
+CROWD = rounds(300, 1_002)  # a multiple of the length of HALVES, so that each half is sent equally often
 # The server closes a connection at once if the client has closed its sending direction. It closes others at its time
 # limits: 5 s to authenticate, 10 s for the head of a request.
 LET_GO_SECONDS = 10.0

@@ -168,7 +168,8 @@ def test_a_reconnecting_client_misses_nothing(api: Api, log_writer: LogWriter, s
         client.send(op="resume", after=len(received))
         until = min(len(received) + 17, 150)
         while len(received) < until:
-            # Live frames that were sent before the server read `resume` are ignored: it sends their lines again, in order.
+            # The test ignores live frames that the server sent before it read `resume`. The server sends these lines
+            # again.
             if (seq := client.frame()["seq"]) == len(received) + 1:
                 received.append(seq)
         client.disconnect()

@@ -21,7 +21,7 @@ from weelo_workers.redis_client import redis
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Iterator[SessionRegistry]:
-    """Yield a registry that, for a minute, writes to Redis only after a change."""
+    """Yield a registry that writes to Redis only after a change, because its next regular write is due in a minute."""
     monkeypatch.setattr(session_registry, "EVERY_SECONDS", 60.0)
     here, stopped = SessionRegistry(list[SessionRecord]), threading.Event()
     thread = threading.Thread(target=here.run, args=(stopped,))

@@ -30,8 +30,8 @@ def _named(_session: Session, envelope: EventEnvelope) -> Mapping[UUID, Own]:
     return {UUID(reader): own for reader, own in envelope.to.items()}
 
 
-# The recipients of the test event are those in its envelope. The event is worth a push, so its delivery queries the
-# devices of the recipients, as the delivery of an offer does.
+# The test event goes to the users in its envelope. Its route has a push condition (`always`), so that its delivery
+# queries the recipients' devices, as the delivery of an offer does.
 EVENT = "Tested"
 BY_NAME[EVENT] = Route("tested", (_named,), pushed=always)
 STAND_INS.add("tested")

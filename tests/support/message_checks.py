@@ -120,7 +120,7 @@ def finish() -> int:
 
 def _keep(check: Callable[[Any], list[str]], message: Any) -> None:
     _kept.append((check, message))
-    if len(_kept) >= MAX_KEPT:  # only long runs with faults reach this number
+    if len(_kept) >= MAX_KEPT:  # this limits the memory; only long runs with faults store so many messages
         finish()
 
 
@@ -191,8 +191,8 @@ def _is_scripted(socket: websocket.WebSocket) -> bool:
 def _on_received(socket: websocket.WebSocket, opcode: int, payload: bytes) -> None:
     if opcode == ABNF.OPCODE_TEXT:
         check_frame(payload)
-        # A refusal does not name the message that it answers. So it counts as expected if the test has sent any undocumented
-        # message on this socket.
+        # A refusal does not name the message that it answers. So a refusal is accepted if the test has sent any
+        # undocumented message on this socket.
         if b'"VALIDATION_ERROR"' in payload[:100] and socket not in _sent_another:
             deviations.record(f"the server refused a documented op: {payload!r}")
     elif opcode == ABNF.OPCODE_CLOSE and len(payload) >= 2:

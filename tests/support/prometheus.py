@@ -117,7 +117,11 @@ def _configuration(pace: Pace, targets: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _write_history(folder: Path, history: Mapping[str, float]) -> None:
-    """Store a value per minute for the half hour around this time of the day one, two, three and seven days ago."""
+    """Store values of earlier days: of one, two, three and seven days ago.
+
+    On each of these days a series has one value per minute, from 10 minutes before this time of the day to 20 minutes
+    after it.
+    """
     now = int(time.time())
     lines = []
     for series, value in history.items():

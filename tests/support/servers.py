@@ -20,10 +20,10 @@ JOURNEYS, DEMO, OPERATED, DRAINED, TLS, DOCTOR, REDIS_REFUSES = 20, 21, 25, 26, 
 CLIENTS, CONSOLE, LOGS = 34, 35, 36
 SANDBOX, SHORT_SANDBOX, NO_SANDBOX_SHARED = 40, 41, 42
 ON_RABBITMQ, BEHIND_PGBOUNCER, VERSIONS, RESTORED, SECRETS, REFUSED_BY_PGBOUNCER = 50, 51, 52, 53, 54, 55
-# The first of the four numbers 56 to 59. Each xdist worker uses one of them; with more than four workers, some use the same.
+# Each xdist worker uses one of the numbers 56 to 59. With more than four workers, some workers share a number.
 NO_SANDBOX = 56
-# Each of these numbers begins a range with one number per xdist worker. The ranges are used in PostgreSQL only, because
-# Redis has no more than 64 databases.
+# Each of these is the first number of a range, in which each xdist worker has a number of its own. Only PostgreSQL has
+# databases with these numbers, because Redis has no more than 64 databases.
 ROLES, REPLICAS, FOREIGN, MIGRATIONS = 60, 80, 100, 120
 
 _stop_servers: list[Callable[[], None]] = []

@@ -49,7 +49,7 @@ def syntax(path: Path) -> ast.Module:
 
 
 def python_files(*places: str) -> Iterator[Path]:
-    """Yield the Python files of these places: a folder's files, or the file itself."""
+    """Yield Python files. Each of `places` is the path of a file, or of a folder whose files are yielded."""
     for place in places:
         path = ROOT / place
         yield from [path] if path.is_file() else sorted(path.rglob("*.py"))

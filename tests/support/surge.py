@@ -1,4 +1,4 @@
-"""Inserts many open requests in one town. Their last step offers them to every matching transporter online."""
+"""Inserts many open requests in one town, all in the last step: it offers them to every matching transporter online."""
 
 from __future__ import annotations
 

@@ -46,8 +46,8 @@ def eventually(
 def pid_of(server: EmbeddedServer, within: float = 20.0) -> int:
     """Return the server's pid as soon as it runs. Raises AssertionError with the end of its log if it does not.
 
-    For tests that send signals to the server. On a busy machine the restart of a killed server takes time, and a signal
-    to the pid 0 would reach the tests themselves.
+    Tests that send signals to the server use this function. On a busy machine the restart of a killed server takes
+    time, and a signal to the pid 0 would reach the tests themselves.
     """
 
     def running() -> int:

@@ -103,7 +103,7 @@ def place(km_north: float = 0.0) -> Place:
 
 
 def ordering(customer: UUID, *kinds: tuple[str, int], keyed: bool = False) -> CreateOrder:
-    """Return an order of these kinds of open trucks, each with its number of trucks."""
+    """Return an order of trucks of the type `open`. `kinds`: pairs of a subtype and the number of its trucks."""
     rows = [
         VehicleRequirement(vehicle_type="open", vehicle_subtype=kind, quantity=count) for kind, count in kinds
     ]

@@ -1,4 +1,4 @@
-"""What robots do after each event, as a table."""
+"""The table of behaviours: each one determines what a robot does after an event."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalog refuses routes that read fields that their events lack. `publish` refuses undeclared recipients."""
+"""The catalog refuses a route that reads a field which its event lacks. `publish` refuses undeclared recipients."""
 
 from __future__ import annotations
 

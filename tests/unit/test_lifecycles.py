@@ -1,4 +1,4 @@
-"""A lifecycle returns its transitions as arrows and as a diagram. A trip passes its statuses in one order."""
+"""A lifecycle returns its transitions as a list of arrows and as a diagram. A trip's statuses have a fixed order."""
 
 from __future__ import annotations
 

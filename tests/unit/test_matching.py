@@ -1,4 +1,4 @@
-"""The reach of a broadcast, the kinds that it still searches, and the candidates that wait for the next step."""
+"""Matching: how far a step reaches, which kinds of truck it searches, and which candidates wait for the next step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reason codes: which exist, which each actor may give in each stage, and that requests refuse those of other actors."""
+"""Which reason codes exist, and which ones each actor may give in each stage. Requests refuse codes of other actors."""
 
 from __future__ import annotations
 

@@ -129,9 +129,9 @@ def test_WAYS_02_a_slot_that_came_back_by_a_new_round_is_one_that_was_given_back
 
 # --- losing a truck whose slot is not offered again -----------------------------------------------------
 
-# Columns: the status of the broadcast, the number of open slots, the number of filled slots besides the lost truck's,
-# whether another truck has set out, and what becomes of the lost truck's slot. The last two: the transition that the
-# broadcast makes, and its new status.
+# The first five columns describe the loss: the status of the broadcast, the number of open slots, the number of filled
+# slots (without the lost truck's), whether another truck has set out, and the new status of the lost truck's slot. The
+# last two columns are the result: the transition that the broadcast makes, and its new status.
 AFTER_LOSS = """
 partially_filled  1  0  no   expired    lose_only_truck_while_open  active
 partially_filled  1  0  no   cancelled  lose_only_truck_while_open  active

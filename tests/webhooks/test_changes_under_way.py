@@ -32,7 +32,7 @@ def change_at_the_first_message(
 
 
 def test_lines_after_a_change_of_the_url_go_to_the_new_one(hooks: Hooks, receiver: WebhookReceiver) -> None:
-    """When the URL changes, the sender has already read all lines."""
+    """The URL changes when the sender has already read all lines. Those that are not posted yet go to the new URL."""
     change_at_the_first_message(receiver, hooks, url=receiver.url + "/new")
     webhook = hooks.create(receiver.url)
     for _ in range(4):
@@ -97,7 +97,7 @@ def test_a_change_of_events_concerns_later_lines_only(hooks: Hooks, receiver: We
 
 
 def test_lines_that_wait_are_posted_after_a_change_of_events(hooks: Hooks, receiver: WebhookReceiver) -> None:
-    """The webhook was subscribed to the events of these lines when they were written, and still is."""
+    """The waiting lines are of events to which the webhook is subscribed both before and after the change."""
     receiver.status = 500
     webhook = hooks.create(receiver.url, "command_settled")
     hooks.world.drain()

@@ -165,7 +165,7 @@ def test_a_user_without_webhooks_costs_no_further_statement(hooks: Hooks) -> Non
     statements: list[str] = []
 
     def note(_: object, __: object, ___: str, ____: object, context: Any, _____: bool) -> None:
-        # For a prepared statement, the argument contains only EXECUTE; the context contains its SQL.
+        # For a prepared statement, the argument `statement` contains only EXECUTE. The context contains the SQL.
         statements.append(context.statement)
 
     event.listen(hooks.world.engine, "after_cursor_execute", note)
@@ -173,7 +173,7 @@ def test_a_user_without_webhooks_costs_no_further_statement(hooks: Hooks) -> Non
         hooks.write()
     finally:
         event.remove(hooks.world.engine, "after_cursor_execute", note)
-    # Only the statement that writes the lines looks for webhooks.
+    # The statement that writes the lines also finds the user's webhooks. No other statement reads this table.
     assert len([each for each in statements if "webhooks" in each]) == 1
 
 

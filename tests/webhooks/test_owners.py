@@ -102,7 +102,10 @@ def test_a_test_that_succeeds_ends_the_pause_of_a_failing_webhook(
 def test_pauses_that_tests_have_ended_leave_one_command_behind(
     hooks: Hooks, receiver: WebhookReceiver
 ) -> None:
-    """The endpoint accepts only test events. So each test ends a pause, the next attempt fails, and a longer pause begins."""
+    """The endpoint accepts test events and refuses all others.
+
+    So each test event ends the pause after a failure. The next attempt fails, and a longer pause begins.
+    """
     receiver.answer = lambda message: 200 if message.frame["seq"] is None else 500
     webhook = hooks.create(receiver.url)
     hooks.world.drain()
