@@ -38,7 +38,7 @@ class Place(Part):
 
 
 class Town(Place):
-    """Where requests begin and fleets stand. `spread_km`: how far around this position; 0 for the position itself."""
+    """A town where requests begin and fleets stand: within `spread_km` around this position."""
 
     name: str
     weight: Weight = 1.0
@@ -55,7 +55,7 @@ class TownsAround(Place):
 
 
 class Kind(Part):
-    """A kind of truck, and how often customers want it and fleets have it."""
+    """A kind of truck. `weight`: how often customers request it and fleets have it, compared with other kinds."""
 
     type: str = "open"
     subtype: str = "17 Feet"
@@ -186,7 +186,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml_text.load(path.read_text(encoding="utf-8"))
     except OSError as problem:
         raise FileError(f"{path}: {problem.strerror}") from None
-    except ValueError as problem:  # also that the file is not UTF-8
+    except ValueError as problem:  # raised also if the file is not UTF-8
         raise FileError(f"{path}: {problem}") from None
     if values is None:
         return {}
