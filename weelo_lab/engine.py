@@ -137,7 +137,7 @@ class Engine:
         self._scheduler.at(max(micros, self.micros), act)
 
     def write_time(self) -> None:
-        """Set the clocks of PostgreSQL and Redis to the time of the run. Other classes call this before using either."""
+        """Set the clocks of PostgreSQL and Redis to the time of the run. Others call this before they use either."""
         self._clock.write()
 
     def flush_redis(self) -> None:
@@ -304,7 +304,7 @@ class Engine:
                 self._receive(frame)
 
     def _frames(self, event: dict[str, Any]) -> list[Frame]:
-        """Add an event and its lines to the event log of the run, and return the frames for the users of these lines."""
+        """Add an event and its lines to the event log of the run, and return the frames for the lines' users."""
         self._position = event["position"]
         lines, data = event["lines"] or (), event["data"]
         if lines:

@@ -20,7 +20,7 @@ class FaultPlan(Protocol):
         """Return by how many seconds each delivery of this wake-up is late: `[0.0]` without a fault, `[]` if it is lost."""
 
     def crashes(self, command: str) -> bool:
-        """Return whether the process ends just after this command's commit: it sends no wake-up and updates no presence."""
+        """Return whether the process ends just after this command's commit, before its wake-ups are sent."""
 
     def sweeps(self, micros: int) -> bool:
         """Return whether beat is running at this time."""

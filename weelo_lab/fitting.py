@@ -48,7 +48,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The fitted model. `answers`: its values. Those that offers do not show are the values with which the fit began."""
+    """The fitted model. `answers`: its values. A value that offers do not show is the one with which the fit began."""
 
     answers: Answers
     parameters: tuple[Parameter, ...]
@@ -234,7 +234,7 @@ def _factors(offers: Sequence[Observed], model: Answers) -> list[float]:
     for each in offers:
         willing = model.willingness(each.km, each.busy, each.price_ratio, each.hour)
         if each.answer == NOTHING:
-            # No answer arrived before the broadcast ended. This adds the probability that an accept would have followed.
+            # No answer arrived before the broadcast ended. This adds the probability that an accept would have come.
             hidden = model.sees * willing * (1 - arrived(model, each.km, each.seconds))
             by_then = arrived(model, each.km, each.seconds)
             answers = model.sees * (willing + (1 - willing) * model.declines)

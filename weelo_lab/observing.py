@@ -26,8 +26,8 @@ from weelo_workers.lifecycles.assignment import LIVE
 MOST_OFFERS = 6_000
 """More offers make the fit slower, not better: their differences are then smaller than those between a model and people."""
 
-# An offer is shown until all slots have a truck, or until the broadcast ends. Offers that a block withdrew are left out,
-# because the fleet could not answer them.
+# An offer is shown until all slots have a truck, or until the broadcast ends. Offers that a block withdrew are left
+# out, because the fleet could not answer them.
 _OFFERS = """
     SELECT o.broadcast_id, o.transporter_id, o.distance_km AS km,
            COALESCE(o.first_offered_at, o.offered_at) AS at,

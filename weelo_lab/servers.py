@@ -70,7 +70,7 @@ class Servers:
 
     @contextmanager
     def run_environment(self) -> Iterator[dict[str, str]]:
-        """Yield the environment of one run: a database of its own, which is deleted afterwards, and a Redis database."""
+        """Yield the environment of one run: its own database, which is deleted afterwards, and a Redis database."""
         self._runs += 1
         name, number = f"run_{self._runs}", 1 + self._runs % 60
         self._sql(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY FILE_COPY")

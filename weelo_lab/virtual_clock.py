@@ -127,9 +127,9 @@ class VirtualClock:
     def write(self, *, again: bool = False) -> None:
         """Set the clocks of PostgreSQL and Redis to the time of the run, unless they have this time already.
 
-        The caller calls this before it uses PostgreSQL or Redis. `move` does not set these clocks, because that costs two
-        round trips, and most functions that a scheduler runs use neither server.
-        `again`: set them in any case, because Redis has lost its data.
+        The caller calls this before it uses PostgreSQL or Redis. `move` does not set these clocks, because that costs
+        two round trips, and most functions that a scheduler runs use neither server. `again`: set them in any case,
+        because Redis has lost its data.
         """
         if self._written == self.micros and not again:
             return

@@ -30,7 +30,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A drawing: its size, the ends of its axis, the axis marks as (x, text), the end of the ring, and the fleets' dots."""
+    """A drawing: its size, the ends of its axis, its marks as (x, text), the end of the ring, and the fleets' dots."""
 
     width: int
     height: int

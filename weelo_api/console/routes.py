@@ -87,8 +87,8 @@ def _admit() -> Response | None:
     if request.endpoint == "console.asset":
         return None
     if "Authorization" in request.headers:
-        # Pages require a session, so a request with a token is redirected to the sign-in. But if the token's role is not
-        # admin, the response is 403.
+        # Pages require a session, so a request that has only a token is redirected to the sign-in. But if the token's
+        # role is not admin, the response is 403.
         _refuse_other_roles(request.headers["Authorization"])
     g.console_session = sessions.find(request)
     if request.method not in ("GET", "HEAD", "OPTIONS"):

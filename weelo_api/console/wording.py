@@ -93,7 +93,7 @@ def since(value: datetime | str | None, now: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TimelineWords:
-    """An entry of a timeline as words. `from_status`: None if the status did not change. `actor`: None if there is none."""
+    """An entry of a timeline as words. `from_status`: None if it is the same status. `actor`: None if there is none."""
 
     subject: str
     transition: str

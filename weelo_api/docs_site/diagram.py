@@ -167,8 +167,8 @@ def _order(arrow: _Arrow, end: Literal["start", "end"]) -> tuple[int, int]:
     own, other = (arrow.start, arrow.end) if end == "start" else (arrow.end, arrow.start)
     if arrow.between_columns:
         return other.number, 0
-    # Of two arrows within a column, the shorter one runs in a lane nearer to the boxes. If both lead up, the shorter one
-    # is attached above the longer one; if both lead down, below it. Otherwise the two would cross.
+    # Of two arrows within a column, the shorter one runs in a lane nearer to the boxes. If both lead up, the shorter
+    # one is attached above the longer one; if both lead down, below it. Otherwise the two would cross.
     distance = other.number - own.number
     return (0, -distance) if distance < 0 else (1, -distance)
 

@@ -53,8 +53,8 @@ _STATE = text(f"""
 _FIRST = (
     select(ADVANCES).where(ADVANCES.c.ended_at.is_(None)).order_by(ADVANCES.c.position).limit(1)
 ).with_for_update()
-# `due_at` and `received_at` of a command without a delay come from two readings of the clock, so they differ slightly. A
-# difference of less than 10 ms is no delay.
+# `due_at` and `received_at` of a command without a delay come from two readings of the clock, so they differ slightly.
+# A difference of less than 10 ms is no delay.
 _DELAYED = "due_at > received_at + interval '10 milliseconds'"
 _EXECUTED = text(f"SELECT count(*) FROM mailbox WHERE settled_at >= :began_at AND {_DELAYED}")
 _NEWLY_DUE = select(MAILBOX.c.id, MAILBOX.c.name, MAILBOX.c.due_at, MAILBOX.c.retry_at).where(

@@ -1,9 +1,10 @@
 """Interrupts a transaction between two statements: its process is killed, or another worker executes a command.
 
-The other worker's transaction runs in the same process while the first transaction is paused. This needs no threads, and
-happens in the same way each time. The second transaction does not wait for locks: if it would have to wait, it is rolled
-back, and its command is executed after the first transaction. So scripts can produce every order of two transactions in
-which neither waits, and find a missing lock. The tests of races cover deadlocks, and more than two transactions.
+The other worker's transaction runs in the same process while the first transaction is paused. This needs no threads,
+and happens in the same way each time. The second transaction does not wait for locks: if it would have to wait, it is
+rolled back, and its command is executed after the first transaction. So scripts can produce every order of two
+transactions in which neither waits, and find a missing lock. The tests of races cover deadlocks, and more than two
+transactions.
 """
 
 from __future__ import annotations
@@ -39,10 +40,10 @@ class Interruption:
     """An interruption of the next execution of a command, before a statement of its transaction.
 
     `statement`: the number of this statement, counted from 1 (the claim). If the transaction has fewer statements, the
-    interruption is before the commit. `kills`: whether the process is killed. `delivered_again`: whether the broker then
-    delivers the message again. `same`: whether the other worker gets the same message, or that of another command that is
-    due. `post`: a function that posts a command for the other worker at this moment. It returns the command's wake-up, or
-    None if it posted no command.
+    interruption is before the commit. `kills`: whether the process is killed. `delivered_again`: whether the broker
+    then delivers the message again. `same`: whether the other worker gets the same message, or that of another command
+    that is due. `post`: a function that posts a command for the other worker at this moment. It returns the command's
+    wake-up, or None if it posted no command.
     """
 
     command: str

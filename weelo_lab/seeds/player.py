@@ -17,7 +17,7 @@ MOST_SCRIPTS = 100
 
 
 class Player:
-    """Plays scripts one after another. The first takes longest, because later ones reuse the plans of its statements."""
+    """Plays scripts one after another. The first takes longest, as later ones reuse the plans of its statements."""
 
     def __init__(self, on: servers.Servers) -> None:
         self._on = on

@@ -1,10 +1,10 @@
 """Scripts: lists of steps, as JSON and as readable lines. When a script is played, nothing is drawn at random.
 
 A step is a JSON object: `at`, the time in seconds after the beginning; `do`, its kind; and the values of its kind, such as
-`{"at": 2.5, "do": "accept", "fleet": 0, "request": 1, "trucks": 1, "partial": true}`. Its values are numbers that do not
-change when other steps are left out. Fleets and customers are counted from 0. A request has the number `request` of the
-step that creates it. The trucks of a request are counted from 0, live and new ones first. A step about an object that does
-not exist does nothing. So any part of a script is a valid script.
+`{"at": 2.5, "do": "accept", "fleet": 0, "request": 1, "trucks": 1, "partial": true}`. Its values are numbers that do
+not change when other steps are left out. Fleets and customers are counted from 0. A request has the number `request` of
+the step that creates it. The trucks of a request are counted from 0, live and new ones first. A step about an object
+that does not exist does nothing. So any part of a script is a valid script.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ Draw = Callable[[Random], Any]
 class Kind:
     """A kind of step.
 
-    `says`: the format string of the readable line, for the step's values. `weight`: how often this kind is drawn. `values`:
-    how each value is drawn. `commands`: the names of the commands that a step of this kind posts.
+    `says`: the format string of the readable line, for the step's values. `weight`: how often this kind is drawn.
+    `values`: how each value is drawn. `commands`: the names of the commands that a step of this kind posts.
     """
 
     name: str

@@ -30,8 +30,8 @@ from weelo_workers.contracts.wire import Place
 from weelo_workers.models.engine import autocommit_engine
 
 KINDS_OF_TRUCKS = ("17 Feet", "32 Feet Multi Axle")
-# Delhi. Of FLEETS, the first two are in the first ring around the pickup, and the third is in the second ring. The fourth
-# has trucks of the other kind.
+# Delhi. Of FLEETS, the first two are in the first ring around the pickup, and the third is in the second ring. The
+# fourth has trucks of the other kind.
 PICKUP = presence.Point(28.6315, 77.2167)
 DEGREES_PER_KM = 1 / 111.0
 FLEETS = ((2, 0, 1.0), (1, 0, 3.0), (2, 0, 20.0), (2, 1, 2.0))
@@ -167,7 +167,7 @@ class Stage:
         return found[0] if found else None
 
     def truck(self, request: int, number: int, first: str = "") -> Row[Any] | None:
-        """Return the truck `number` of a request, or None if it has no truck. Those in the status `first` come first."""
+        """Return the assignment `number` of a request, or None if it has none. Those in the status `first` come first."""
         broadcast = self.broadcast(request)
         if broadcast is None:
             return None

@@ -43,8 +43,8 @@ _RESTART_SEQUENCES = text("SELECT setval(oid, 1, false) FROM pg_class WHERE relk
 class Verdict:
     """What a trial has shown.
 
-    `broken`: the violated invariants with the rows that violate them. `steps`: how many steps were played before the trial
-    ended. `hash`: the hash of the event log. `processor_seconds`: the processor time of the trial's process.
+    `broken`: the violated invariants with the rows that violate them. `steps`: how many steps were played before the
+    trial ended. `hash`: the hash of the event log. `processor_seconds`: the processor time of the trial's process.
     """
 
     broken: dict[str, list[dict[str, Any]]]
