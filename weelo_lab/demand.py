@@ -123,14 +123,14 @@ class Demand(Part):
         return self.model_copy(update={"towns": self.all_towns(), "towns_around": None})
 
     def with_people(self, people: PeopleFile) -> Demand:
-        """Return this demand with the people of a file: all fleets answer as it says."""
+        """Return this demand with the people of a people file: all fleets answer as the file describes."""
         fleets = tuple(group.model_copy(update={"answers": people.answers}) for group in self.fleets)
         given = {"customers": people.customers, "price": people.price}
         named = {name: value for name, value in given.items() if value is not None}
         return self.model_copy(update={"fleets": fleets, **named})
 
     def all_towns(self) -> tuple[Town, ...]:
-        """Return the towns of the file, and those of GeoNames that it asks for."""
+        """Return the towns that the demand names, and those of GeoNames around `towns_around`."""
         around = self.towns_around
         if around is None:
             return self.towns
@@ -200,7 +200,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRequest:
-    """A request of a run. Numbers count from 1 in the order of their times."""
+    """A request of a run. `number`: counted from 1, in the order of the requests' times."""
 
     number: int
     micros: int

@@ -29,7 +29,7 @@ WARM_UP = 300 * SECOND
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The result of a run. `seconds`, `processor_seconds`: real time, so they differ between repetitions of a run."""
+    """The result of a run. `seconds` and `processor_seconds` are measured, so repetitions of a run differ in them."""
 
     seed: int
     hash: str

@@ -109,7 +109,8 @@ def running() -> Iterator[Servers]:
 def processes(count: int, functions: int | None = 1) -> ProcessPoolExecutor:
     """Return a pool of processes.
 
-    `functions`: how many each executes; None: any number. By default one, so that no state is left over from an earlier run.
+    `functions`: how many functions each process executes; None: any number. By default a process executes one, so that
+    no function finds state of an earlier one.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["weelo_lab.run"])

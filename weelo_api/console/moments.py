@@ -51,7 +51,7 @@ def scale_of(moment: Moment) -> Scale:
     farthest = max([10.0, moment.radius_km or 0.0, *(each.distance_km or 0.0 for each in known)])
 
     def x(km: float) -> float:
-        # The square root draws near fleets farther apart, because they are offered the broadcast first.
+        # The square root gives more space to short distances, because near fleets are offered the broadcast first.
         return round(LEFT + (RIGHT - LEFT) * math.sqrt(km / (farthest * 1.05)), 1)
 
     stacked: Counter[int] = Counter()

@@ -25,7 +25,7 @@ class RequestHeader:
 
 @dataclass(frozen=True, slots=True)
 class AnswerHeader:
-    """A header of responses. `when`: whether a response of a route and status has it: ALWAYS, SOMETIMES or None."""
+    """A header of responses. `when`: returns whether a response has it: ALWAYS, SOMETIMES or None (never)."""
 
     name: str
     description: str

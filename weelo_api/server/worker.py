@@ -263,7 +263,8 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
             self._end_lingering(self._lingering.popleft()[1])
         for conn, until in list(self._read_until.items()):
             if until <= now:
-                # Only receiving ends: the thread that reads the body gets end-of-file, and can still write a response.
+                # This ends receiving, but not sending: the thread that reads the body gets end-of-file, and can still
+                # write a response.
                 with suppress(OSError):
                     conn.sock.shutdown(socket.SHUT_RD)
                 self._read_until.pop(conn, None)

@@ -32,7 +32,7 @@ _OTHER = text("""
 
 
 class Killed(BaseException):
-    """The process that executes a command was killed. It is no Exception, because a killed process handles nothing."""
+    """The process that executes a command was killed. It is no Exception, so that no `except Exception` catches it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The fault plan of a script: faults wait for the next message or commit of a command, and draw nothing."""
+"""The fault plan of a script: its steps prepare faults, each for the next message or commit of a command."""
 
 from __future__ import annotations
 

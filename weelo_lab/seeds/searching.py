@@ -59,7 +59,7 @@ class Limits:
     seeds: int | None = None
 
     def reached(self, tried: Tried, started: int) -> bool:
-        """Return whether no further seed is started. `started`: how many have been."""
+        """Return whether a limit is reached, so that no further seed is started. `started`: how many were started."""
         return (
             (self.seconds is not None and tried.seconds >= self.seconds)
             or (self.processor_seconds is not None and tried.processor_seconds >= self.processor_seconds)

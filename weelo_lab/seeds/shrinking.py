@@ -34,7 +34,7 @@ def _leave_out(steps: list[Step], fails: Fails) -> list[Step]:
 def _without_one_part(steps: list[Step], size: int, fails: Fails) -> list[Step] | None:
     """Return the script without as many parts of this size as possible; None if each part is needed.
 
-    Later parts come first, because most steps after the violated one are not needed.
+    The last parts are tried first, because they are needed least often.
     """
     shorter = False
     end = len(steps)

@@ -167,7 +167,7 @@ class Stage:
         return found[0] if found else None
 
     def truck(self, request: int, number: int, first: str = "") -> Row[Any] | None:
-        """Return the assignment `number` of a request, or None if it has none. Those in the status `first` come first."""
+        """Return the assignment `number` of a request, None if it has none. Those in the status `first` come first."""
         broadcast = self.broadcast(request)
         if broadcast is None:
             return None
