@@ -10,7 +10,7 @@ from weelo_workers.settings import ConfigurationError, settings
 try:
     settings()
 except ConfigurationError as unusable:
-    raise SystemExit(f"weelo: {unusable}") from None  # prints one line instead of a traceback of ninety lines
+    raise SystemExit(f"weelo: {unusable}") from None  # other exceptions print a traceback of ninety lines
 
 _on_rabbitmq = rabbitmq_url.is_rabbitmq(settings().broker_url)
 _broker = (
@@ -21,9 +21,9 @@ _broker = (
 broker_url = _broker["broker_url"]
 broker_use_ssl = _broker["broker_use_ssl"]
 broker_connection_retry_on_startup = True
-broker_connection_max_retries = None  # a worker waits for the broker for as long as necessary
+broker_connection_max_retries = None  # a worker tries to connect for as long as the broker is unavailable
 broker_channel_error_retry = (
-    True  # also retry if Redis refuses commands, because it is a replica, is full, or its ACL forbids them
+    True  # also retry if Redis is connected but refuses commands: it is a replica, is full, or has an ACL
 )
 worker_consumer = "weelo_workers.app:BackoffConsumer"
 broker_transport_options = {
@@ -40,7 +40,7 @@ broker_transport_options = {
 }
 if _on_rabbitmq:
     broker_connection_timeout = 2
-    # A lost connection is found within 20 s, during which the sweep executes the commands.
+    # Heartbeats every 10 s detect a lost connection within 20 s. Until then the sweep executes the commands.
     broker_heartbeat = 10
     # `confirm_publish`: otherwise a message to a RabbitMQ that hangs would count as sent.
     broker_transport_options = {"read_timeout": 5, "write_timeout": 5, "confirm_publish": True}
@@ -53,12 +53,12 @@ task_serializer = "json"
 accept_content = ["json"]
 task_ignore_result = True  # the outcome is stored in the mailbox row
 task_acks_late = True
-task_reject_on_worker_lost = True  # if false, the message of a killed child process is acknowledged and lost
+task_reject_on_worker_lost = True  # if false, the message of a killed process would be acknowledged and lost
 task_store_errors_even_if_ignored = False
 worker_prefetch_multiplier = 1
-# These limits end a handler that hangs outside the database (the database's own limits are shorter). Then the child
-# process is replaced, and the row remains. These limits cannot end the notifier's threads. There only a request to FCM
-# can hang, and it has a time limit of 10 s.
+# This limit ends a handler that hangs outside the database; the database's own limits are shorter. The child process is
+# then replaced, and the command's row stays in the mailbox. The limit does not apply to the threads of the notifier. In
+# these threads only a request to FCM can hang, and such a request has a time limit of 10 s.
 task_time_limit = 60
 worker_cancel_long_running_tasks_on_connection_loss = False
 worker_proc_alive_timeout = 30

@@ -55,10 +55,10 @@ STAGES = (
     Stage(cost.SETTINGS, {}, (cost.cost,)),
     Stage(
         {
-            # No request of `thousand_pending` expires before all thousand are created.
+            # So long that no request of `thousand_pending` expires before all thousand are created.
             "BROADCAST_TIMEOUT_SECONDS": "90",
             "MAX_OPEN_OFFERS": "10000",
-            # Transporters stay online, although they send only one heartbeat per benchmark.
+            # So long that transporters stay online, although they send only one heartbeat per benchmark.
             "PRESENCE_TTL_SECONDS": "3600",
         },
         {"BROADCAST_TIMEOUT_SECONDS": "10"},

@@ -30,8 +30,8 @@ def idle(run: Run) -> list[Figure]:
         outcome = _tap(truck, fleet, booking)
         heard = time.time()
         tapped.append(heard - began)
-        # `settledAt` and `heard` are times of one clock. `settledAt` is taken before the commit, so this figure is
-        # slightly too large.
+        # Both times are read from the clock of this machine. `settledAt` is read before the commit, so the difference
+        # is slightly longer than the time from the commit to the frame.
         settled.append(heard - datetime.fromisoformat(outcome["settledAt"]).timestamp())
         customer.cancel_booking(booking)
         fleet.until("booking_cancelled", broadcastId=booking)

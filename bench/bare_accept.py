@@ -1,7 +1,7 @@
-"""The SQL that an accept of one truck needs at least, executed by psycopg2 on one connection.
+"""The least SQL with which one truck can be accepted, executed by psycopg2 on one connection.
 
 Each accept is one transaction. It locks the broadcast, takes the slot if it is open, inserts the assignment, and
-advances the broadcast. It writes the history, a timer, a follow-up command, and one event for one reader. At last it
+advances the broadcast. It writes the history, a timer, a follow-up command, and one event for one reader. Finally it
 records the outcome of the accept. It does not check whether the truck is free, because a partial unique index of
 `assignments` would reject a busy truck.
 """

@@ -73,7 +73,7 @@ def read_all(sockets: Sequence[socket.socket]) -> list[float]:
                 if not received:
                     raise ConnectionError("the server closed a connection")
                 if len(received) < PADDING:
-                    continue  # a short frame is a ping
+                    continue  # a frame this short is a ping
                 received_at.append(time.perf_counter())
                 waiting.unregister(key.fileobj)
     return received_at

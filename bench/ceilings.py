@@ -31,7 +31,7 @@ from weelo_workers.runtime.ports import free_port
 CLIENTS = 8
 ONLINE, HITS, RADIUS_KM = 10_000, 250, 10.0
 PLACE = (77.22, 28.63)
-TASKS = ("bare", "unacked")  # keys in Redis that exist as long as a task waits or runs
+TASKS = ("bare", "unacked")  # at least one of these keys exists in Redis while a task waits or runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from weelo_workers.models import MailboxRow, Offer
 from weelo_workers.models.mailbox import due
 
 SETTINGS: Mapping[str, str] = {
-    # No deadline passes, and no presence expires, while operations are measured.
+    # So long that no deadline passes and no presence expires while operations are measured.
     "BROADCAST_TIMEOUT_SECONDS": "3600",
     "DRIVER_ACCEPT_SECONDS": "3600",
     "PRESENCE_TTL_SECONDS": "3600",

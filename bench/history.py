@@ -27,7 +27,7 @@ NO_REDIS = "redis://127.0.0.1:1/0"  # no server listens on this port, so connect
 def history(run: Run) -> list[Figure]:
     """Measure commands, reads and purging on a database with a million finished broadcasts and on an empty one."""
     broadcasts, warm_up, rounds = run.size(1_000_000, 2_000), run.size(20, 1), run.size(300, 3)
-    # There are no wake-ups and no presence, because only PostgreSQL is measured.
+    # Redis is not used, because only PostgreSQL is measured. So there are no wake-ups and no presence.
     use(database_url=Postgres(run.data).url("weelo"), redis_url=NO_REDIS)
     logging.getLogger("weelo_workers").setLevel(logging.CRITICAL)
     began = time.monotonic()

@@ -184,7 +184,7 @@ def _recovered(system: System) -> float:
     def quick() -> bool:
         began = time.monotonic()
         answer = asks.post("/bookings", json=BOOKING, headers={"Prefer": "wait=1"})
-        # A new customer each time, because a customer may have only one open booking.
+        # Each request comes from a new customer, because a customer may have only one open booking.
         asks.headers["Authorization"] = f"Bearer {token(Role.CUSTOMER, uuid4())}"
         return answer.status_code == 201 and time.monotonic() - began < 1
 

@@ -25,7 +25,7 @@ from weelo_workers.contracts.statuses import Role
 
 API = "gunicorn"
 OTHERS = 20
-FLOOD_BYTES = 16 * 1024  # a hundred of these fill all buffers between server and client
+FLOOD_BYTES = 16 * 1024  # a hundred messages of this size fill all buffers between server and client
 
 
 class Reader:
@@ -92,7 +92,7 @@ def a_thousand_readers(run: Run) -> list[Figure]:
 def idle_sockets(run: Run) -> list[Figure]:
     """Measure the memory of 2,000 idle sockets in a fresh API process."""
     system, count = run.system, run.size(2_000, 100)
-    # Measured in a new process, because in an old one sockets would reuse memory that earlier sockets have freed.
+    # The API is restarted first, because in an old process sockets would reuse memory that earlier sockets have freed.
     system.kill(API)
     eventually(lambda: len(system.pids(API)) >= 3 and _ready(system), within=30)
     before = _memory(system)

@@ -27,7 +27,7 @@ def surge(run: Run) -> list[Figure]:
         for round_number in range(rounds):
             for number, (where, phone) in enumerate(zip(towns, sockets, strict=True)):
                 moving: Future[None] | None = None
-                if round_number < 3:  # not more, because the API allows ten changes in five minutes
+                if round_number < 3:  # the API allows only ten changes of availability in five minutes
                     other = trucks[(number + 1) % len(trucks)]
                     moving = pool.submit(other.comes_and_goes)
                 customer = system.client(Role.CUSTOMER, uuid4())

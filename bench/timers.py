@@ -38,7 +38,7 @@ def thousand_pending(run: Run) -> list[Figure]:
     ):
         mark = {"mark": connection.execute(text("SELECT clock_timestamp()")).scalar_one()}
         began, created = time.monotonic(), 0
-        while created < many:  # if requests were answered with 503, new ones replace them
+        while created < many:  # a request that was answered with 503 is replaced by a new one
             statuses = [
                 answer.status for answer in closed_loop(run.system.port, _requests(many - created), CLIENTS)
             ]

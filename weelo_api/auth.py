@@ -52,7 +52,7 @@ def token_of(header: str | None) -> str:
 def authenticate(token: str, *, wait: bool = True) -> Identity:
     """Return the identity in a token. Raises Rejected(UNAUTHORIZED | TOKEN_EXPIRED | SERVICE_UNAVAILABLE).
 
-    `wait`: wait up to 2 s for Firebase's keys if the token's key is unknown and the keys are being fetched.
+    `wait`: whether to wait up to 2 s for Firebase's keys if they are being fetched and the token's key is unknown.
     """
     try:
         key_id = _firebase_key_id(token)

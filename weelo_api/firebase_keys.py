@@ -24,7 +24,7 @@ WAIT_SECONDS = 2.0
 """For this long a request waits for a fetch, counted from the start of the fetch."""
 READ_SECONDS = 2.0
 MAX_BYTES = 256 * 1024
-# Seconds between fetches. Without this pause every token with an invented key id would cause one.
+# Seconds between fetches. Without this pause every token with an invented key id would cause a fetch.
 PAUSE_SECONDS = 60.0
 PAUSE_WITHOUT_KEYS_SECONDS = 5.0
 MIN_AGE_SECONDS, USUAL_AGE_SECONDS, MAX_AGE_SECONDS = 60, 3_600, 86_400
@@ -101,7 +101,8 @@ def _fetch(url: str) -> tuple[dict[str, RSAPublicKey], float]:
     deadline = time.monotonic() + READ_SECONDS
     body = b""
     with urlopen(url, timeout=READ_SECONDS) as response:  # noqa: S310 (the settings accept http and https only)
-        # The time-out limits single reads only, and a server may send a byte now and then, hence the deadline.
+        # The deadline is needed because the time-out limits each read separately: a server that sends single bytes
+        # slowly would never exceed the time-out.
         while part := response.read1(MAX_BYTES):
             body += part
             if len(body) > MAX_BYTES:

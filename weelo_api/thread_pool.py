@@ -12,9 +12,9 @@ log.addFilter(RateLimitFilter())
 
 
 class ThreadPool(ThreadPoolExecutor):
-    """A pool whose work waits for a running thread if no further one can be started.
+    """A pool that goes on with its running threads if the system does not let it start another one.
 
-    A thread cannot be started at a limit of threads: `ulimit -u`, or that of a container.
+    The system refuses another thread at a limit: `ulimit -u`, or the container's limit.
     """
 
     def start(self) -> None:

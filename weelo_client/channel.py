@@ -117,14 +117,14 @@ class Channel:
         """Acknowledge the received frames and close the channel. These frames can still be read."""
         self._ack()
         self._closing.set()
-        connection = self._socket  # a copy, because the reading thread may set `_socket` to None meanwhile
+        connection = self._socket  # the reading thread may set `_socket` to None in the meantime
         if connection is not None:
             with suppress(OSError, websocket.WebSocketException):
                 connection.send_close(1000)
             wire = connection.sock
             if wire is not None:
                 with suppress(OSError):
-                    wire.shutdown(socket.SHUT_RD)  # wakes the reading thread
+                    wire.shutdown(socket.SHUT_RD)  # ends the read for which the reading thread waits
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout=2.0)
         self._received.end(ChannelEnded("closed"))
@@ -155,7 +155,8 @@ class Channel:
                 raise
             finally:
                 self._socket = None
-            # `connected` alone is no success: a channel that is accepted and closed at once must back off.
+            # The frame `connected` alone does not end the back-off, because the server may accept a socket and close it
+            # at once.
             steady = time.monotonic() - began > STEADY_SECONDS or self._last_seq != seq_before
             attempt = 0 if steady else attempt + 1
             if not self._closing.is_set():

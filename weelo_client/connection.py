@@ -29,7 +29,8 @@ FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 2.0
 
 # A response with one of these codes, or without a code (from a proxy), means that nothing is stored under the key.
 # Other responses with 429 or 503, such as ACCEPT_RETRY_EXHAUSTED, are stored outcomes: a retry with the same key would
-# only return them again. Every outcome has the header Preference-Applied, even RATE_LIMITED of a webhook's test.
+# only return them again. The header Preference-Applied marks a stored outcome. It is needed for RATE_LIMITED, which
+# may also be the stored outcome of a webhook's test.
 _UNRECORDED = {"SERVICE_UNAVAILABLE", "RATE_LIMITED", ""}
 
 

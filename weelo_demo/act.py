@@ -209,7 +209,7 @@ class Act:
         after: Frame | None = None,
         **data: object,
     ) -> Frame:
-        """Return a frame that this person receives later than `after`. Waits for `within` seconds at most."""
+        """Return this person's first frame of this event after the frame `after`. Wait for at most `within` seconds."""
         last = -1 if after is None else after.seq or 0
 
         def wanted(frame: Frame) -> bool:

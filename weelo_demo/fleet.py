@@ -68,7 +68,8 @@ class Fleet:
             self._online.append(transporter)
             each_done(transporter)
 
-        # Heartbeats start before the sign-on. Otherwise, on a busy machine, the first presences would expire during it.
+        # Heartbeats start before the sign-on. On a busy machine the sign-on takes so long that without heartbeats the
+        # presence of the first transporters would expire.
         self._beating.start()
         _all(self.transporters, Transporter.sign_on, online)
 

@@ -21,7 +21,7 @@ from weelo_demo.chart import Chart
 from weelo_demo.fleet import SCATTER_KM, WITHIN_KM, Fleet
 from weelo_demo.people import Transporter
 
-PLAIN_WIDTH = 150  # the width of the output to logs and pipes, which have none of their own
+PLAIN_WIDTH = 150  # columns of the output to a log or a pipe, which has no width of its own
 PICTURES_PER_SECOND = 8
 INDENT = 4
 HEADING_INDENT = 6  # columns for the mark and the letter, each with a space after it

@@ -33,7 +33,7 @@ DEFAULTS = NamedPolicy("defaults")
 def job(
     seed: int, demand: Path | None, policy: Path | None, people: Path | None = None, *, faults: bool = False
 ) -> Job:
-    """Return the run that these options name. Raises CommandError."""
+    """Return the run that these options describe. Raises CommandError."""
     try:
         chosen = policies.read(policy) if policy is not None else DEFAULTS
         return Job(read(demand, people), chosen, seed, ROUGH if faults else NO_FAULTS)

@@ -96,11 +96,11 @@ class Comparison:
         return run.processor_seconds if figure == PROCESSOR else run.figures[figure]
 
     def of(self, policy: str, figure: str) -> Estimate:
-        """Return a figure under a policy. Seeds without a value are left out."""
+        """Return the mean of a figure under a policy. Seeds for which the figure has no value are left out."""
         return estimate([value for value in self._values(policy, figure) if value is not None])
 
     def difference(self, policy: str, figure: str) -> Estimate:
-        """Return how much a figure is larger than under the first policy, on the same seeds."""
+        """Return the mean of the differences to the first policy, seed by seed; positive if this figure is larger."""
         pairs = zip(self._values(self.policies[0], figure), self._values(policy, figure), strict=True)
         return estimate(
             [after - before for before, after in pairs if before is not None and after is not None]

@@ -33,7 +33,7 @@ _STATUS = (
 
 @dataclass(slots=True)
 class Asked:
-    """A request of the run, as it is now. `has_truck`: a truck has been won for it, now or before."""
+    """A request and its present state. `has_truck`: whether a truck was ever won for it, even if it was lost again."""
 
     plan: PlannedRequest
     broadcast_id: UUID | None = None
@@ -59,7 +59,7 @@ class Customers:
         return self._by_broadcast.get(broadcast_id)
 
     def has_truck(self, broadcast_id: UUID) -> None:
-        """Plan what the customer does if no truck sets out. To be called whenever a truck is won; the first one counts."""
+        """Plan what the customer does if no truck sets out. Called for each won truck; only the first has an effect."""
         asked = self.of_broadcast(broadcast_id)
         if asked is None or asked.has_truck:
             return

@@ -38,7 +38,7 @@ class Place(Part):
 
 
 class Town(Place):
-    """Where requests begin and fleets stand. `spread_km`: how far around this position; 0 for the position itself."""
+    """A town where requests begin and fleets stand: within `spread_km` around this position."""
 
     name: str
     weight: Weight = 1.0
@@ -55,7 +55,7 @@ class TownsAround(Place):
 
 
 class Kind(Part):
-    """A kind of truck, and how often customers want it and fleets have it."""
+    """A kind of truck. `weight`: how often customers request it and fleets have it, compared with other kinds."""
 
     type: str = "open"
     subtype: str = "17 Feet"
@@ -123,14 +123,14 @@ class Demand(Part):
         return self.model_copy(update={"towns": self.all_towns(), "towns_around": None})
 
     def with_people(self, people: PeopleFile) -> Demand:
-        """Return this demand with the people of a file: all fleets answer as it says."""
+        """Return this demand with the people of a people file: all fleets answer as the file describes."""
         fleets = tuple(group.model_copy(update={"answers": people.answers}) for group in self.fleets)
         given = {"customers": people.customers, "price": people.price}
         named = {name: value for name, value in given.items() if value is not None}
         return self.model_copy(update={"fleets": fleets, **named})
 
     def all_towns(self) -> tuple[Town, ...]:
-        """Return the towns of the file, and those of GeoNames that it asks for."""
+        """Return the towns that the demand names, and those of GeoNames around `towns_around`."""
         around = self.towns_around
         if around is None:
             return self.towns
@@ -186,7 +186,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml_text.load(path.read_text(encoding="utf-8"))
     except OSError as problem:
         raise FileError(f"{path}: {problem.strerror}") from None
-    except ValueError as problem:  # also that the file is not UTF-8
+    except ValueError as problem:  # raised also if the file is not UTF-8
         raise FileError(f"{path}: {problem}") from None
     if values is None:
         return {}
@@ -200,7 +200,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class PlannedRequest:
-    """A request of a run. Numbers count from 1 in the order of their times."""
+    """A request of a run. `number`: counted from 1, in the order of the requests' times."""
 
     number: int
     micros: int

@@ -32,7 +32,7 @@ class Drivers:
         self._fleets[driver_id] = fleet
 
     def on_trip(self, driver_id: UUID, assignment: dict[str, Any]) -> None:
-        """Answer a trip as this driver, and drive. Other users of the id are left out."""
+        """Answer a trip as this driver, and drive. Do nothing if no driver of the run has this id."""
         fleet = self._fleets.get(driver_id)
         if fleet is None:
             return
@@ -109,11 +109,12 @@ class Drivers:
 
         def reported(outcome: Outcome) -> None:
             if outcome.status != "succeeded":
-                return  # The trip has ended in another way.
+                return  # The trip has ended in another way, so no other status is reported.
             if rest:
                 self._drive(fleet, driver_id, trip_id, rest, asked)
             elif fleet.plan.trucks == 1:
-                fleet.at = asked.plan.drop  # Larger fleets go back to their yard.
+                # A single truck stays at the drop. Trucks of larger fleets return to their yard.
+                fleet.at = asked.plan.drop
 
         caller = Caller(driver_id, Role.DRIVER)
         self._lab.after(round(seconds, 3), partial(self._lab.post, command, caller, reported))

@@ -62,7 +62,7 @@ NEVER = 1e12
 
 
 class LabError(Exception):
-    """A run cannot be used: a command failed, or the machine was too slow for a time limit of the real clock."""
+    """The result of a run cannot be used: a command failed, or the machine was too slow for a limit in real time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,8 @@ class Engine:
         """Begin at the time 0. The process's database has to be that of a run, without rows."""
         load_handlers()
         randomness.use_seed(f"{seed} ids")
-        # Both limits count real time. A statement's plan, and so the order of its rows, could then depend on the real
-        # time at which the statement was planned.
+        # Both intervals are real time, so they are made endless. Otherwise the machine's speed would decide when a
+        # statement is planned, and so the plan and the order of the rows.
         prepared.KEPT_SECONDS = NEVER
         sweep.TIMERS_EVERY_SECONDS = NEVER
         self.log = log or EventLog()
@@ -137,7 +137,7 @@ class Engine:
         self._scheduler.at(max(micros, self.micros), act)
 
     def write_time(self) -> None:
-        """Make PostgreSQL and Redis show the time of the run. To be called before either is used outside of this class."""
+        """Set the clocks of PostgreSQL and Redis to the time of the run. Others call this before they use either."""
         self._clock.write()
 
     def flush_redis(self) -> None:
@@ -205,7 +205,7 @@ class Engine:
         return command_id
 
     def wake(self, wake_up: WakeUp) -> None:
-        """Deliver a wake-up when its countdown ends, unless a fault happens to it."""
+        """Deliver a wake-up when its countdown ends. A fault may lose, repeat or delay it."""
         due = self.micros + round(wake_up.countdown * SECOND)
         deliveries = self._faults.deliveries(wake_up)
         if not deliveries:
@@ -214,7 +214,7 @@ class Engine:
             self._scheduler.at(due + round(late * SECOND), partial(self.deliver, wake_up))
 
     def deliver(self, wake_up: WakeUp) -> None:
-        """Execute the command of this wake-up now, as a worker that has received it."""
+        """Execute the command of this wake-up now, as a worker does when it receives the wake-up."""
         self.commands += 1
         self.write_time()
         self._executing = wake_up.name
@@ -224,7 +224,7 @@ class Engine:
         self._beat_soon()
 
     def new_bus(self) -> Bus:
-        """Return the bus of another process."""
+        """Return a new bus, such as another process would have."""
         return Bus(engine(), _Waker(self), after_commit_executor=self._after_commit)
 
     def _after_commit(self, act: Callable[[], None]) -> None:
@@ -268,7 +268,7 @@ class Engine:
             self._beat_for_what_was_lost()
 
     def _beat_for_what_was_lost(self) -> None:
-        """Sweep again when the next row is overdue, because its wake-up may have been lost."""
+        """Plan a sweep for when the next row is overdue, because the wake-up of this row may have been lost."""
         with autocommit_engine().connect() as connection:
             wake_at = connection.execute(_NEXT_SWEEP).scalar()
         if wake_at is not None:
@@ -304,7 +304,7 @@ class Engine:
                 self._receive(frame)
 
     def _frames(self, event: dict[str, Any]) -> list[Frame]:
-        """Log an event and its lines, and return what their readers receive."""
+        """Add an event and its lines to the event log of the run, and return the frames for the lines' users."""
         self._position = event["position"]
         lines, data = event["lines"] or (), event["data"]
         if lines:
@@ -321,7 +321,7 @@ class Engine:
 
 
 def _retries() -> float:
-    """Return how many transactions of this process were repeated: each draws new ids."""
+    """Return how many transactions were repeated. A repetition draws new ids, so another run would differ."""
     [metric] = counters.SERIALIZATION_RETRIES.collect()
     return sum(sample.value for sample in metric.samples if sample.name.endswith("_total"))
 
@@ -339,7 +339,7 @@ class _Waker:
 
 
 class _Troubles(logging.Handler):
-    """Records warnings of outages. Limits on real time cause them, so they may be missing if the run is repeated."""
+    """Records warnings about outages. Limits in real time cause them, so a repetition of the run may lack them."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)

@@ -24,7 +24,7 @@ class EventLog:
         self.lines = 0
 
     def add(self, micros: int, kind: str, **about: Any) -> None:
-        """Add an event: its time in seconds after the beginning, its kind, and what it is about."""
+        """Add an event: its time after the beginning of the run, its kind, and further values (`about`)."""
         at = f"{micros // SECOND}.{micros % SECOND:06}"
         line = json.dumps({"at": at, "kind": kind, **about}, separators=(",", ":"), default=str) + "\n"
         self._sum.update(line.encode())

@@ -20,13 +20,13 @@ class FaultPlan(Protocol):
         """Return by how many seconds each delivery of this wake-up is late: `[0.0]` without a fault, `[]` if it is lost."""
 
     def crashes(self, command: str) -> bool:
-        """Return whether the process ends after the commit of this command, before its wake-ups and presence follow."""
+        """Return whether the process ends just after this command's commit, before its wake-ups are sent."""
 
     def sweeps(self, micros: int) -> bool:
-        """Return whether beat works at this time."""
+        """Return whether beat is running at this time."""
 
     def stale_seconds(self) -> float:
-        """Return how long the next frame is under way to its reader."""
+        """Return by how many seconds the next frame is delayed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Faults:
     """How often each fault happens, as a probability between 0 and 1.
 
     `lost`: a wake-up is not delivered. `doubled`: it is delivered twice. `late`: it is delivered up to `late_seconds` later.
-    `crashed`: the process ends between a commit and the actions after the commit, so neither wake-ups nor presence follow.
+    `crashed`: the process ends just after a commit, before it sends wake-ups and updates presence.
     `stale`: a frame reaches its reader up to `stale_seconds` later, as with a socket that was cut off.
     """
 

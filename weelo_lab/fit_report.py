@@ -79,7 +79,7 @@ def _plots(fit: Fit, offers: Sequence[Observed]) -> Iterator[str]:
 
 
 def _bins(offers: Sequence[Observed], of: Callable[[Observed], float]) -> list[list[Observed]]:
-    """Return the offers in groups of about the same size, in the order of the value. The same value is in one group."""
+    """Return the offers in groups of about the same size, sorted by the value `of`. Equal values are in one group."""
     ordered = sorted(offers, key=of)
     size, groups = max(1, math.ceil(len(ordered) / BINS)), list[list[Observed]]()
     for each in ordered:
@@ -101,7 +101,7 @@ def _point(
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share of `count` (Wilson 1927)."""
+    """Return the 95 % confidence interval of a share that was observed in `count` cases (Wilson 1927)."""
     z = 1.96
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
@@ -109,7 +109,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 
 
 def _answered_by(fit: Fit, offers: Sequence[Observed], seconds: float) -> float:
-    """Return the share of the offers whose answer the model expects by then, while they are shown."""
+    """Return the share of the offers that, by the model, get an answer within `seconds`, while they are shown."""
     model, sample = fit.answers, offers[:1_000]
     expected = 0.0
     for each in sample:

@@ -21,9 +21,10 @@ OFFERS_OF_AN_HOUR = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """An offer and its answer. `seconds`: until the answer; without an answer, until the offer was no longer shown.
+    """An offer and its answer.
 
-    `shown_seconds`: until the offer was no longer shown, also if there was an answer.
+    `shown_seconds`: the time for which the offer was shown. `seconds`: the time from the offer to the answer, or
+    `shown_seconds` if there was no answer.
     """
 
     km: float
@@ -47,7 +48,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """The fitted model. `answers`: its values, with those of `start` that offers do not show."""
+    """The fitted model. `answers`: its values. A value that offers do not show is the one with which the fit began."""
 
     answers: Answers
     parameters: tuple[Parameter, ...]
@@ -56,7 +57,11 @@ class Fit:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """A parameter on the whole line. `start` and `doubt`: the mean and standard deviation of a weak prior on that line."""
+    """A parameter, converted to a scale without limits for the fit.
+
+    `inwards` converts a value to this scale, and `outwards` converts it back. `doubt`: the standard deviation of a weak
+    prior on this scale, whose mean is the value with which the fit begins.
+    """
 
     name: str
     inwards: Callable[[float], float]
@@ -108,7 +113,7 @@ def fit(offers: Sequence[Observed], start: Answers | None = None) -> Fit:
     theta = [scale.inwards(float(getattr(begin, scale.name))) for scale in _SCALES]
     prior = list(theta)
     spreads: list[float] = []
-    # The factors of the hours need the model, and the model needs the factors.
+    # The hours' factors are computed from the model, and the model from the factors, so both are computed in turn.
     for _ in range(2):
         theta, spreads = _climb(offers, theta, prior, by_hour)
         by_hour = _factors(offers, _answers(theta, begin, None))
@@ -127,7 +132,7 @@ def fit(offers: Sequence[Observed], start: Answers | None = None) -> Fit:
 
 
 def arrived(answers: Answers, km: float, seconds: float) -> float:
-    """Return the probability that the answer of a fleet that does answer has arrived by then."""
+    """Return the probability that an answer arrives within `seconds`, if the fleet answers at all."""
     return _lognormal(seconds, answers.median_seconds(km), max(answers.spread, 1e-3))[0]
 
 
@@ -140,7 +145,7 @@ def _answers(theta: Sequence[float], begin: Answers, by_hour: tuple[float, ...] 
 
 
 def _lognormal(seconds: float, median: float, spread: float) -> tuple[float, float]:
-    """Return the distribution function and the density at this time."""
+    """Return the lognormal distribution function and its density at `seconds`."""
     if seconds <= 0:
         return 0.0, TINY
     z = (math.log(seconds) - math.log(max(median, 1e-6))) / spread
@@ -149,7 +154,7 @@ def _lognormal(seconds: float, median: float, spread: float) -> tuple[float, flo
 
 
 def _likelihood(theta: Sequence[float], offer: Observed, factor: float) -> float:
-    """Return the logarithm of the probability of this answer."""
+    """Return the logarithm of the probability of this offer's answer, for the parameters `theta`."""
     sees, accepts, declines = _share(theta[0]), _share(theta[1]), _share(theta[5])
     half, load, price = _exp(theta[2]), _share(theta[3]), theta[4]
     asked = accepts * 0.5 ** (offer.km / half) * (1 - load * offer.busy) * factor
@@ -221,12 +226,15 @@ def _add_products(
 
 
 def _factors(offers: Sequence[Observed], model: Answers) -> list[float]:
-    """Return the factor of each hour: observed by expected accepts of a model without factors, drawn to 1 if they are few."""
+    """Return the factor of each hour: the observed accepts divided by those that a model without factors expects.
+
+    The factor of an hour with few offers is moved towards 1.
+    """
     seen, expected = [0.0] * HOURS_OF_A_DAY, [0.0] * HOURS_OF_A_DAY
     for each in offers:
         willing = model.willingness(each.km, each.busy, each.price_ratio, each.hour)
         if each.answer == NOTHING:
-            # The probability of an accept that the end of the broadcast hid, given that nothing arrived.
+            # No answer arrived before the broadcast ended. This adds the probability that an accept would have come.
             hidden = model.sees * willing * (1 - arrived(model, each.km, each.seconds))
             by_then = arrived(model, each.km, each.seconds)
             answers = model.sees * (willing + (1 - willing) * model.declines)

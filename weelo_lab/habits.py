@@ -22,7 +22,8 @@ class Part(BaseModel):
 class Answers(Part):
     """How a fleet and its drivers answer.
 
-    A fleet that sees an offer decides after a while whether it accepts. `willingness` is the probability.
+    A fleet that sees an offer decides after a while whether it accepts. `willingness` returns the probability of an
+    accept.
     """
 
     sees: Share = 0.9
@@ -58,8 +59,8 @@ class Answers(Part):
     def willingness(self, km: float, busy: float, price_ratio: float, hour: int) -> float:
         """Return the probability that a fleet that has seen an offer accepts it.
 
-        `km`: to the pickup. `busy`: the share of the fleet's trucks on the road. `price_ratio`: price / usual price of such a
-        trip; 1 without a price. `hour`: of the day, 0 to 23.
+        `km`: the distance to the pickup. `busy`: the share of the fleet's trucks that are on the road. `price_ratio`:
+        price / usual price of such a trip; 1 without a price. `hour`: the hour of the day, 0 to 23.
         """
         of_hour = self.by_hour[hour] if self.by_hour is not None else 1.0
         asked = self.accepts * 0.5 ** (km / self.half_km) * (1 - self.load * busy)
@@ -100,7 +101,7 @@ class Price(Part):
 
 
 class Driving(Part):
-    """How trips go."""
+    """How long the parts of a trip take, and how fast drivers drive."""
 
     sets_out_seconds: Seconds = 300.0
     kmh: Annotated[float, Field(gt=0, le=200)] = 28.0
@@ -109,7 +110,7 @@ class Driving(Part):
 
 
 class PeopleFile(Part):
-    """A people file, which `weelo lab fit` writes. What it names replaces the same part of a demand file."""
+    """A people file, which `weelo lab fit` writes. Its parts replace the parts of a demand file with the same names."""
 
     name: str = "people"
     answers: Answers

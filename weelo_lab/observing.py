@@ -26,7 +26,8 @@ from weelo_workers.lifecycles.assignment import LIVE
 MOST_OFFERS = 6_000
 """More offers make the fit slower, not better: their differences are then smaller than those between a model and people."""
 
-# An offer is shown until all slots have a truck, or until the broadcast ends. Offers that a block withdrew say nothing.
+# An offer is shown until all slots have a truck, or until the broadcast ends. Offers that a block withdrew are left
+# out, because the fleet could not answer them.
 _OFFERS = """
     SELECT o.broadcast_id, o.transporter_id, o.distance_km AS km,
            COALESCE(o.first_offered_at, o.offered_at) AS at,
@@ -66,7 +67,7 @@ BEGIN_OF_TIME = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 
 @dataclass(frozen=True, slots=True)
 class Observations:
-    """What a database shows. `price`: fitted to the requests with a price; None if there are too few."""
+    """What was observed in a database. `price`: fitted to the requests with a price; None if there are too few."""
 
     offers: tuple[Observed, ...]
     price: Price | None
@@ -76,7 +77,7 @@ class Observations:
 
 
 def observe(database_url: str, zone: ZoneInfo, since: datetime = BEGIN_OF_TIME) -> Observations:
-    """Return the offers since this time. `zone`: of the hours of the day. Raises psycopg2.Error."""
+    """Return the offers since this time. `zone`: the time zone of the hours of the day. Raises psycopg2.Error."""
     connection = psycopg2.connect(database_url, connect_timeout=10, cursor_factory=NamedTupleCursor)
     try:
         connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
@@ -122,7 +123,7 @@ def _observed(rows: Sequence[Any], loads: _Loads, price: Price | None, zone: Zon
             for at, answer in ((row.won_at, ACCEPT), (row.lost_at, ACCEPT), (row.declined_at, DECLINE))
             if at is not None and at > row.at
         ]
-        # What is decided just before the end arrives after it.
+        # An answer arrives `tap` seconds after its decision, so it may arrive after the end of the broadcast.
         shown = (row.until - row.at).total_seconds() + tap
         at, answer = min(answers, default=(row.until, NOTHING))
         seconds = (at - row.at).total_seconds()
@@ -130,7 +131,7 @@ def _observed(rows: Sequence[Any], loads: _Loads, price: Price | None, zone: Zon
             answer, seconds = NOTHING, shown
         busy = min(1.0, max(0, loads.at(row.transporter_id, at)) / row.trucks) if row.trucks else 0.0
         if busy >= 1 and answer != ACCEPT:
-            continue  # Without a free truck a fleet cannot accept, so its silence says nothing.
+            continue  # A fleet without a free truck cannot accept, so this offer does not show what it wanted.
         usual = price.usual(row.trip_km) if price and row.price and row.trip_km else 0.0
         ratio = row.price / usual if usual > 0 else 1.0
         yield Observed(row.km, busy, ratio, at.astimezone(zone).hour, answer, seconds, shown)

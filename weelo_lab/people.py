@@ -186,7 +186,7 @@ class People:
         declines: float,
         tap: float,
     ) -> None:
-        """Decide by what the app shows, and send the answer `tap` seconds later."""
+        """Decide now by what the app shows, and send the answer `tap` seconds later."""
         if offer["broadcastId"] in fleet.over or offer["broadcastId"] in fleet.won_of:
             return
         answers, broadcast_id = fleet.plan.group.answers, UUID(offer["broadcastId"])
@@ -208,7 +208,7 @@ class People:
             self._lab.after(tap, partial(self._lab.post, command, caller))
 
     def _hour(self) -> int:
-        """Return the hour of the day of the demand, 0 to 23."""
+        """Return the present hour of the day in the run, 0 to 23."""
         hours = (self._lab.micros - self._begin_micros) / (HOUR * SECOND)
         return int(self._demand.begins_at_hour + hours) % 24
 

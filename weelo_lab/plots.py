@@ -270,7 +270,7 @@ def verdict_of(found: Estimate, better: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A share in the data with its interval, and what the model says for the same cases."""
+    """A share that was observed, with the ends of its interval, and the share that the model predicts (`model`)."""
 
     x: float
     y: float
@@ -280,7 +280,7 @@ class Point:
 
 
 def model_and_data(points: Sequence[Point], labels: tuple[str, str], title: str) -> str:
-    """Return dots with intervals for the data, and a line for the model."""
+    """Return a plot: dots with intervals for the data, and a line for the model."""
     if not points:
         return '<p class="none">There are no offers.</p>'
     top = max(max(each.high, each.model) for each in points)
@@ -298,7 +298,10 @@ def model_and_data(points: Sequence[Point], labels: tuple[str, str], title: str)
 
 
 def times(seconds: Sequence[float], model: Callable[[float], float], title: str, of: int = 0) -> str:
-    """Return the share of `of` cases that have ended after so many seconds, as steps, and a model of it as dashes."""
+    """Return a plot of the share of cases that have ended by each time: steps for the data, dashes for the model.
+
+    `seconds`: the times at which cases ended. `of`: the number of all cases; 0 if all have ended.
+    """
     if not seconds:
         return '<p class="none">There are no answers.</p>'
     ordered = sorted(seconds)

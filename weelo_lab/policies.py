@@ -18,7 +18,7 @@ NAMES = tuple(field.name for field in fields(Policy))
 class NamedPolicy:
     """The values of a policy file. Names that are missing have the defaults of Weelo's settings.
 
-    `name`: that of the file, without its ending, or the value of `name` in it.
+    `name`: the value of `name` in the file, or the name of the file without its ending.
     """
 
     name: str

@@ -32,7 +32,7 @@ def spawn(folder: Path) -> subprocess.Popen[bytes]:
 def main() -> None:
     folder = Path(sys.argv[1])
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # These signals are meant for the lab. The reaper waits for its end.
+        # These signals are meant for the lab. The reaper ignores them, because it acts only when the lab has ended.
         signal.signal(signum, signal.SIG_IGN)
     sys.stdin.buffer.read()
     for server in (Postgres(folder), Valkey(folder)):

@@ -29,7 +29,7 @@ WARM_UP = 300 * SECOND
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """The result of a run. `seconds`, `processor_seconds`: real time, so they differ between repetitions of a run."""
+    """The result of a run. `seconds` and `processor_seconds` are measured, so repetitions of a run differ in them."""
 
     seed: int
     hash: str
@@ -86,7 +86,7 @@ def play(
 
 
 def play_to_the_end(demand: Demand, seed: int, faults: Faults, file: IO[str] | None) -> Played:
-    """Play one run. The caller calls `lab.finish`."""
+    """Play one run and leave its connections open. The caller closes them by `lab.finish`."""
     log = EventLog(file)
     name = f"lab {seed}"
     lab = Engine(name, FaultDice(name, faults), log)
@@ -104,7 +104,7 @@ def end_of(demand: Demand) -> int:
 
 
 def session_seconds() -> float:
-    """Return the processor time of this database's sessions so far. PostgreSQL runs on this machine; 0 without /proc."""
+    """Return the processor seconds that this database's PostgreSQL sessions have used so far; 0 without /proc."""
     with autocommit_engine().connect() as connection:
         sessions = connection.execute(_SESSIONS).scalars().all()
     ticks = 0

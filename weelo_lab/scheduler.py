@@ -1,4 +1,4 @@
-"""The scheduler: a heap of what happens next, ordered by time, then by a number drawn from the seed."""
+"""The scheduler: a heap of functions to run, ordered by time, and at equal times by a number drawn from the seed."""
 
 from __future__ import annotations
 

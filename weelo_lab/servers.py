@@ -27,14 +27,14 @@ _POSTGRES = {
     "synchronous_commit": "off",
     "wal_level": "minimal",
     "max_wal_senders": "0",
-    # The moments at which autovacuum runs would decide which plans and which free pages later statements find.
+    # Autovacuum runs at moments that differ between runs, and it changes plans and the order in which pages are used.
     "autovacuum": "off",
     # With sequential scans a plan would depend on how large a table was when the statement was planned.
     "enable_seqscan": "off",
 }
 # A busy machine must not end a statement.
 _NO_LIMITS = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0"
-# The settings of a run come from its policy. Those of this shell are left out.
+# A run gets only these variables of the shell, because its settings come from its policy.
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH")
 
 
@@ -70,7 +70,7 @@ class Servers:
 
     @contextmanager
     def run_environment(self) -> Iterator[dict[str, str]]:
-        """Yield the environment of one run, with a database and a Redis database of its own. They are deleted afterwards."""
+        """Yield the environment of one run: its own database, which is deleted afterwards, and a Redis database."""
         self._runs += 1
         name, number = f"run_{self._runs}", 1 + self._runs % 60
         self._sql(f"CREATE DATABASE {name} TEMPLATE {_TEMPLATE} STRATEGY FILE_COPY")
@@ -109,7 +109,8 @@ def running() -> Iterator[Servers]:
 def processes(count: int, functions: int | None = 1) -> ProcessPoolExecutor:
     """Return a pool of processes.
 
-    `functions`: how many each executes; None: any number. By default one, so that no state is left over from an earlier run.
+    `functions`: how many functions each process executes; None: any number. By default a process executes one, so that
+    no function finds state of an earlier one.
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["weelo_lab.run"])
@@ -119,7 +120,7 @@ def processes(count: int, functions: int | None = 1) -> ProcessPoolExecutor:
 
 
 def _end_with_parent() -> None:
-    """End this process if its parent was killed. The pool does not, and would wait for the next function for ever."""
+    """End this process if its parent is killed. Otherwise it would wait for the next function of the pool for ever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

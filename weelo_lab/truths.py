@@ -42,7 +42,10 @@ def _awaits(timer: str, key: str, of: str, condition: str = "true") -> str:
 
 
 def _watched_by(timers: str, settled: str) -> str:
-    """Return the SQL condition that one of these timers watches the assignment `a` in its present status."""
+    """Return an SQL condition: one of these timers watches the assignment `a` in its present status.
+
+    `timers`: their names, as a list in SQL. `settled`: a condition on the timer's row `m`.
+    """
     return (
         f"EXISTS (SELECT 1 FROM mailbox m WHERE m.name IN ({timers}) AND {settled}"
         f" AND m.payload->>'assignment_id' = a.id::text"
@@ -256,8 +259,8 @@ EFFECTS = {
     "a command that was refused or replays an earlier outcome has no effect": """
         SELECT DISTINCT m.id, m.name FROM mailbox m JOIN transitions x ON x.command_id = m.id
          WHERE m.status = 'rejected' OR m.replayed""",
-    # Equal transitions of different steps are allowed: one `broadcasts.widen` makes several steps if rings match no
-    # transporter.
+    # A command may make the same transition in several steps: one `broadcasts.widen` makes further steps while rings
+    # match no transporter.
     "no command takes effect twice": """
         SELECT cause, command_id, subject_id, name FROM transitions
          GROUP BY 1, 2, 3, 4, details->>'step' HAVING count(*) > 1""",

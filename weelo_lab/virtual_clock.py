@@ -30,7 +30,7 @@ _FUNCTION = """
 CREATE OR REPLACE FUNCTION sandbox.{name}() RETURNS timestamptz LANGUAGE sql {volatility} PARALLEL SAFE
 AS 'SELECT at FROM sandbox.lab_clock'
 """
-# Statements call gen_random_uuid() without a schema, so this function hides the random one of pg_catalog.
+# Statements call gen_random_uuid() without a schema, so they use this function instead of the random one in pg_catalog.
 _IDS = """
 CREATE SEQUENCE IF NOT EXISTS sandbox.lab_ids;
 CREATE OR REPLACE FUNCTION sandbox.gen_random_uuid() RETURNS uuid LANGUAGE sql VOLATILE
@@ -97,7 +97,7 @@ def time_at(micros: int) -> datetime:
 
 
 def install(connection: Connection) -> None:
-    """Replace the clock of a sandbox's database by that of a run. New ids of SQL statements are counted from then on."""
+    """Replace the clock of a sandbox's database by that of a run, and random ids in SQL by ids from a sequence."""
     connection.execute(text(_TABLE))
     connection.execute(text("INSERT INTO sandbox.lab_clock VALUES (CAST(:at AS timestamptz))"), {"at": BEGIN})
     for name, volatility in CLOCK_FUNCTIONS.items():
@@ -125,10 +125,11 @@ class VirtualClock:
         self.micros = max(self.micros, micros)
 
     def write(self, *, again: bool = False) -> None:
-        """Set the clocks of PostgreSQL and Redis, unless they have this time already.
+        """Set the clocks of PostgreSQL and Redis to the time of the run, unless they have this time already.
 
-        It has to be called before either is used. Most of what a scheduler runs uses neither, and this costs two round trips.
-        `again`: set them in any case, because Redis has lost its data.
+        The caller calls this before it uses PostgreSQL or Redis. `move` does not set these clocks, because that costs
+        two round trips, and most functions that a scheduler runs use neither server. `again`: set them in any case,
+        because Redis has lost its data.
         """
         if self._written == self.micros and not again:
             return

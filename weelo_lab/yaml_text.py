@@ -1,4 +1,4 @@
-"""Reads YAML without names that occur twice, and describes errors in one line."""
+"""Reads YAML, refuses mappings with a repeated name, and describes errors in one line."""
 
 from __future__ import annotations
 

@@ -122,8 +122,8 @@ def _processes(pace: Pace) -> Iterator[Alert]:
         "Restart the worker of this queue. `weelo doctor` prints what is known about it.",
     )
     window = pace.duration(900)
-    # The counter of a restarted container begins with 1 again, which is no increase. So the rule compares the time of
-    # the start, which changes.
+    # If a container restarts, its counter begins with 1 again, and `increase` does not count this. So the rule also
+    # counts the changes of the start time.
     yield Alert(
         "WeeloProcessesRestarting",
         "ticket",

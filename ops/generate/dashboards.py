@@ -29,7 +29,7 @@ RATE = "$__rate_interval"
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query, and the name of its lines: `{{queue}}` is the label's value."""
+    """A query, and the legend of its lines, in which `{{queue}}` stands for the value of the label `queue`."""
 
     expr: str
     legend: str = ""

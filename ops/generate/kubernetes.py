@@ -115,7 +115,8 @@ def _worker(queue: Queue) -> Iterator[Manifest]:
         container["volumeMounts"].append({"name": "fcm", "mountPath": FCM_FOLDER, "readOnly": True})
         key = {"key": "firebase.json", "path": "firebase.json"}
         volumes = [{"name": "fcm", "secret": {"secretName": FCM_SECRET, "optional": True, "items": [key]}}]
-    # `replicas` is not set, because every `kubectl apply` would undo KEDA's number. Without KEDA it is 1.
+    # `replicas` is not set, because every `kubectl apply` would reset the number of pods that KEDA has chosen. Without
+    # KEDA there is one pod.
     yield _deployment(queue, container, port=METRICS_PORT, volumes=volumes)
     yield _disruption_budget(queue)
 
@@ -220,7 +221,7 @@ def _deployment(
         "spec": _pod(container, name, volumes),
     }
     spec = {"selector": {"matchLabels": _labels(name)}, "template": template}
-    # The old pod goes on until the new one is ready.
+    # An old pod is stopped only after a new one has become ready.
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     number = {} if replicas is None else {"replicas": replicas}
     return {
@@ -319,8 +320,8 @@ def _fixed_settings() -> Manifest:
 
 
 def _disruption_budget(component: str) -> Manifest:
-    # At most one pod at a time is moved to another node. A minimum number of pods would prevent moving the only pod of
-    # a queue. While that pod is moved, beat executes the commands of the queue.
+    # Kubernetes may move one pod at a time to another node. It could not move the only pod of a queue if a minimum
+    # number of pods were required. While the only pod is being moved, beat executes the commands of the queue.
     return {
         "apiVersion": "policy/v1",
         "kind": "PodDisruptionBudget",

@@ -111,7 +111,7 @@ def record(
     wait: float,
     admission: Admission | None = None,
 ) -> CommandOutcome:
-    """Store a command that did not come by a route of the API, and return its outcome.
+    """Store a command that was not sent to a route of the API, such as one from the console, and return its outcome.
 
     The outcome is `pending` if the command is not settled within `wait` seconds. The limits are those of `submit`.
     Storing the same id again returns the first outcome. Raises Rejected.
@@ -176,8 +176,9 @@ def _post(
 ) -> mailbox.Posted:
     """Store the command and return its row.
 
-    If the connection breaks, the row may exist, and a 503 ("nothing was accepted") could be false. So the idempotent
-    insert is repeated. Raises Rejected(INTERNAL_ERROR) after IN_DOUBT_SECONDS, and the rejection by `admission`.
+    If the connection breaks, the row may have been inserted. A 503 would mean that nothing was stored, which could be
+    false, so the insert is repeated: it is idempotent. Raises Rejected(INTERNAL_ERROR) if this fails for
+    IN_DOUBT_SECONDS, or the rejection that `admission` returns.
     """
     in_doubt_until: float | None = None
     while True:
@@ -245,7 +246,7 @@ def _answer(outcome: CommandOutcome, wait: int, *, replayed: bool) -> Response:
 
 
 def _accepted(outcome: CommandOutcome, *, replayed: bool) -> Response:
-    """Return the 202 for a stored command. For a repeated request it includes what is known of the outcome."""
+    """Return the 202 for a stored command. For a repeated request it includes the outcome, if that is known."""
     body: dict[str, Any] = {
         "commandId": str(outcome.command_id),
         "command": outcome.command,

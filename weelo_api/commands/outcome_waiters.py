@@ -19,7 +19,8 @@ from weelo_workers.notifications.live_stream import STREAM_KEY
 class Waiting:
     """A request that waits. `outcome`: the outcome that the live stream announced.
 
-    `outcome` is None until the announcement, and stays None if this version cannot read the announcement.
+    `outcome` is None until the announcement. It stays None if another version of the program sent the announcement and
+    this process cannot read it.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class Waiting:
         return self._arrived.wait(seconds)
 
     def arrive(self, outcome: CommandOutcome | None) -> None:
-        """End the wait, because the outcome was announced."""
+        """End the wait. `outcome`: the announced outcome, or None if this process cannot read it."""
         self.outcome = outcome
         self._arrived.set()
 
@@ -79,7 +80,7 @@ class OutcomeWaiters:
         try:
             outcome = CommandOutcome.model_validate(settled, strict=False, extra="ignore")
         except ValidationError:
-            # Another version announced it with other fields; the waiting request reads the row instead.
+            # Another version of the program announced the outcome with other fields. The waiting request reads the row.
             outcome = None
         for each in waiting:
             each.arrive(outcome)

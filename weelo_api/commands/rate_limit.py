@@ -83,7 +83,7 @@ class TokenBuckets:
         return math.floor(left), math.ceil((self._most - left) / self._per_second)
 
     def _drop_full_buckets(self, now: float) -> None:
-        """Delete the buckets that are full again. A caller without a bucket gets a new one, which is full, too."""
+        """Delete the buckets that are full again. No limit changes, because a new bucket begins full."""
         self._forgot_at = now
         full_after = self._most / self._per_second
         self._left = {caller_id: seen for caller_id, seen in self._left.items() if now - seen[1] < full_after}

@@ -24,7 +24,7 @@ RELATIONS_SHOWN = 100
 
 @api.get("/customers")
 def find_customer() -> Response:
-    """Lead to the customer whose id, its beginning or telephone number is `?q=`."""
+    """Redirect to the customer that matches `?q=`: an id, the beginning of an id, or a telephone number."""
     with replica_session() as session:
         found = find_customers(session, request.args.get("q", "").strip()[:100])
     if len(found) != 1:

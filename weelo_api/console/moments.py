@@ -14,7 +14,8 @@ from weelo_workers.presence import Point
 from weelo_workers.queries.past_moments import FleetAtMoment, FleetState, Moment
 
 WIDTH, LEFT, RIGHT = 560, 16, 544
-_ROW = 11  # pixels between two dots at the same distance
+# Dots are stacked. This is the width of a stack, and the distance between the dots of a stack, in pixels.
+_ROW = 11
 _MAX_STACKED = 8
 _HEIGHT = 132
 _AXIS = 100
@@ -29,7 +30,7 @@ class Dot:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """A drawing: its size, the ends of its axis, marks as (x, text), where the ring ends, and a dot for each fleet."""
+    """A drawing: its size, the ends of its axis, its marks as (x, text), the end of the ring, and the fleets' dots."""
 
     width: int
     height: int
@@ -50,7 +51,7 @@ def scale_of(moment: Moment) -> Scale:
     farthest = max([10.0, moment.radius_km or 0.0, *(each.distance_km or 0.0 for each in known)])
 
     def x(km: float) -> float:
-        # The square root draws near fleets farther apart, because they are offered the broadcast first.
+        # The square root gives more space to short distances, because near fleets are offered the broadcast first.
         return round(LEFT + (RIGHT - LEFT) * math.sqrt(km / (farthest * 1.05)), 1)
 
     stacked: Counter[int] = Counter()
@@ -77,7 +78,7 @@ def scale_of(moment: Moment) -> Scale:
 
 
 def _marks(farthest: float) -> list[float]:
-    """Return distances whose marks are far enough apart on the scale."""
+    """Return the distances in km to mark on the axis. They are so far apart that their texts do not overlap."""
     marks = [0.0]
     for each in (1, 2, 5, 10, 25, 50, 75, 100, 150, 250, 500, 750, 1_000, 1_500, 2_000, 3_000, 5_000, 10_000):
         if each <= farthest and math.sqrt(each / farthest) - math.sqrt(marks[-1] / farthest) > 0.12:

@@ -100,7 +100,7 @@ def _with_earlier(newest_first: list[Any]) -> list[tuple[Any, Any]]:
 def _differences(before: dict[str, Any] | None, after: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     """Yield the name, the old and the new value of everything that this version has changed.
 
-    None: the value is not set.
+    A value that is not set is None.
     """
     earlier = before or {"area": None, "vehicleTypes": None, "settings": {}}
     for name in ("area", "vehicleTypes"):
@@ -161,7 +161,7 @@ def _scope(text: str) -> str:
 
 
 def _body() -> dict[str, Any]:
-    """Return the form as a body of the API's route. It lacks the empty fields, so the version does not set them."""
+    """Return the form as a body of the API's route. Empty fields are left out, so the new version does not set them."""
     given = {name: text.strip() for name, text in request.form.items() if text.strip()}
     body: dict[str, Any] = {
         "settings": {name: _value(name, given[name]) for name in _NAMES if name in given},

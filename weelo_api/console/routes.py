@@ -27,7 +27,7 @@ api = Blueprint("console", __name__, url_prefix="/console", template_folder="tem
 SIGN_IN = "/console/sign-in"
 START = "/console"
 
-# Attempts to sign in, for each address that connects: ten at once, one a second in the long run.
+# Limits attempts to sign in from one network address: ten at once, and one a second in the long run.
 sign_in_attempts = PerProcess(lambda: TokenBuckets(1.0))
 _ADDRESSES = uuid5(sessions.NAMESPACE, "addresses")
 
@@ -87,8 +87,8 @@ def _admit() -> Response | None:
     if request.endpoint == "console.asset":
         return None
     if "Authorization" in request.headers:
-        # Only a session opens pages; a token does not. Even so, a request with a token of another role gets 403 instead
-        # of the redirection to the sign-in.
+        # Pages require a session, so a request that has only a token is redirected to the sign-in. But if the token's
+        # role is not admin, the response is 403.
         _refuse_other_roles(request.headers["Authorization"])
     g.console_session = sessions.find(request)
     if request.method not in ("GET", "HEAD", "OPTIONS"):
@@ -123,7 +123,8 @@ def _refuse_forgery() -> None:
 
 
 def _to_sign_in() -> Response:
-    # An address with a token is not repeated in the redirect, so that the token gets into no further logs.
+    # If the address contains a token, the redirect does not contain the address. Otherwise the token would be logged
+    # again when the browser follows the redirect.
     is_page = request.method == "GET" and "token" not in request.args
     where = request.full_path.rstrip("?") if is_page else START
     address = f"{SIGN_IN}?next={quote(where)}"
@@ -173,7 +174,7 @@ def _unavailable(error: Exception) -> Response:
     if not (is_outage(error) or is_contention(error)):
         return _unexpected(error)
     server_errors.log_unavailable_database(error)
-    g.console_session = None  # not read again, because reading it may be what failed
+    g.console_session = None  # reading the session may have caused this error, so it is not read again
     detail = "The database does not answer. Load the page again in a moment."
     # The code's own title is about a command that was not accepted, which would mislead the reader of a page.
     title = "Not available at the moment" if request.method in ("GET", "HEAD") else None

@@ -93,7 +93,7 @@ def since(value: datetime | str | None, now: datetime) -> str:
 
 @dataclass(frozen=True, slots=True)
 class TimelineWords:
-    """An entry of a timeline as words. `from_status`: None if the status stayed. `actor`: None without one."""
+    """An entry of a timeline as words. `from_status`: None if it is the same status. `actor`: None if there is none."""
 
     subject: str
     transition: str
@@ -105,7 +105,7 @@ class TimelineWords:
 
 
 def timeline_entry(entry: Mapping[str, Any], names: Mapping[str, str]) -> TimelineWords:
-    """Return the words of an entry of a broadcast's timeline. `names`: of actors, by their ids."""
+    """Return the words of an entry of a broadcast's timeline. `names`: the actors' names by their ids."""
     before, after, actor_id = entry["fromStatus"], entry["toStatus"], entry["actorId"]
     return TimelineWords(
         plain(entry["subject"]),

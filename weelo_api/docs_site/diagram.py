@@ -23,8 +23,8 @@ SEVERAL = "several"
 # Lengths are pixels at the drawing's natural size.
 _CHARACTER = 7.9  # the width of a character in a box
 _BOX_HEIGHT = 30
-_GAP = 34  # the distance between the boxes of the left column
-_BETWEEN = 210  # the distance between the columns
+_GAP = 34  # the vertical distance between two boxes of the left column
+_BETWEEN = 210  # the horizontal distance between the two columns
 _PORT = 7  # the distance between two arrows at one side of a box
 _TOP = 54  # the room above the first box, for the arrow that creates it
 _LANE = 13  # the distance between two arrows that run beside a column
@@ -57,7 +57,7 @@ class _Box:
         return self.x + self.width / 2
 
     def height_of(self, end: _End) -> float:
-        """Return the y at which this end of an arrow touches the box."""
+        """Return the y coordinate at which this end of an arrow touches the box."""
         ends = self.left if end in self.left else self.right
         return self.y + self.height / 2 + (ends.index(end) - (len(ends) - 1) / 2) * _PORT
 
@@ -153,7 +153,8 @@ def _arrows(lifecycle: Lifecycle[Any], boxes: dict[str, _Box]) -> list[_Arrow]:
             continue
         ends: tuple[tuple[_Box, _End], ...] = ((arrow.start, (arrow, "start")), (arrow.end, (arrow, "end")))
         for box, end in ends:
-            # Arrows between the columns are on the inner sides, arrows within a column on its outer side.
+            # Arrows between the columns touch the inner side of a box, which faces the other column. Arrows within a
+            # column touch the outer side.
             (box.left if box.is_final == arrow.between_columns else box.right).append(end)
     for box in boxes.values():
         for side in (box.left, box.right):
@@ -166,8 +167,8 @@ def _order(arrow: _Arrow, end: Literal["start", "end"]) -> tuple[int, int]:
     own, other = (arrow.start, arrow.end) if end == "start" else (arrow.end, arrow.start)
     if arrow.between_columns:
         return other.number, 0
-    # The shorter of two arrows runs in a lane nearer to the boxes. If both lead up, it is attached above the longer
-    # one, and if both lead down, below it. Otherwise the two would cross.
+    # Of two arrows within a column, the shorter one runs in a lane nearer to the boxes. If both lead up, the shorter
+    # one is attached above the longer one; if both lead down, below it. Otherwise the two would cross.
     distance = other.number - own.number
     return (0, -distance) if distance < 0 else (1, -distance)
 

@@ -109,9 +109,9 @@ def _message(document: Document, key: str) -> Message:
 
 
 def _topic(key: str, properties: Mapping[str, Any], names: set[str], about: bool) -> str:
-    """Return the anchor of a message's topic.
+    """Return the anchor of the topic under which a message is listed.
 
-    `names`: the names of its fields. `about`: whether it is about a broadcast.
+    `names`: the names of the message's fields. `about`: whether the message is about a broadcast.
     """
     if "event" not in properties:
         return "ops" if "op" in properties else "pushes"

@@ -46,7 +46,8 @@ def docs(name: str = "") -> Response:
         abort(404)
     answer = Response(_html(page, is_sandbox=settings().is_sandbox), content_type="text/html; charset=utf-8")
     answer.headers["Content-Security-Policy"] = _WITH_VIEWER if page.has_viewer else _STRICT
-    # A browser must ask for changes: after an update of the server a stored page would load files that are gone.
+    # A browser must revalidate a stored page before each use. Otherwise, after an update of the server, the page would
+    # load files that no longer exist.
     answer.headers["Cache-Control"] = "no-cache"
     answer.add_etag(weak=True)
     answer.make_conditional(request)

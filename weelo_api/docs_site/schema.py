@@ -33,7 +33,10 @@ def resolve(document: Document, node: Any) -> Any:
 
 
 def fields(document: Document, schema: Schema, *, within: tuple[str, ...] = ()) -> tuple[Field, ...]:
-    """Return the fields of an object, or of the items of a list. `within`: the references that led here, to end recursion."""
+    """Return the fields of an object, or of the items of a list.
+
+    `within`: the references that led to this schema. They are not followed again, so the recursion ends.
+    """
     if (reference := schema.get("$ref")) is not None:
         if reference in within:
             return ()

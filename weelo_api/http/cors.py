@@ -60,7 +60,7 @@ def register(app: Flask) -> None:
             response.vary.add("Origin")
             origin = request.headers.get("Origin")
             if origin is not None and is_allowed(origin):
-                # Without Access-Control-Allow-Credentials: callers are known by their tokens, never by cookies.
+                # Access-Control-Allow-Credentials is not sent: it allows cookies, and callers are identified by tokens.
                 response.headers["Access-Control-Allow-Origin"] = origin
                 response.headers["Access-Control-Expose-Headers"] = _EXPOSED
         return response

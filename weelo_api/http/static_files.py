@@ -27,10 +27,10 @@ class StaticFile:
 
 @dataclass(frozen=True)
 class StaticFiles:
-    """The files of one package. `below`: the beginning that the paths of their addresses share.
+    """The files of one package. `below`: the path with which the addresses of all files begin.
 
-    `files`: the path in the package and the content type of each file, by the name in its address. A path that ends with
-    `.gz` is stored compressed.
+    `files`: the path in the package and the content type of each file, by the name in its address. A file whose path
+    ends with `.gz` is stored compressed.
     """
 
     package: str

@@ -105,7 +105,7 @@ def _rows() -> _Rows:
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """What one scrape reads from Redis. `online`: None if Redis refuses to count."""
+    """What one scrape reads from Redis. `online`: how many transporters are online; None if Redis refuses the query."""
 
     consumption: Mapping[Queue, Consumption]
     online: int | None

@@ -170,8 +170,8 @@ class _Builder:
             content = {"schema": self._components.request(route.body), "examples": examples}
             operation["requestBody"] = {
                 "required": not _may_be_left_out(route.body),
-                # Without `examples` if BODIES has none, as for the bodies of the sandbox, whose schemas have the
-                # examples.
+                # If BODIES has no examples, `examples` is left out. This is so for the bodies of the sandbox, whose
+                # schemas contain the examples.
                 "content": {JSON: {name: value for name, value in content.items() if value}},
             }
         return {
@@ -258,7 +258,7 @@ class _Builder:
     def _headers_of(self, route: Route, status: int) -> dict[str, Any]:
         """Return references to the headers of a response.
 
-        There are two components per header: always present, or sometimes.
+        A header can have two components: one for responses that always have it, one for those that sometimes have it.
         """
         found = {}
         for each in ANSWER_HEADERS:

@@ -25,7 +25,7 @@ class RequestHeader:
 
 @dataclass(frozen=True, slots=True)
 class AnswerHeader:
-    """A header of responses. `when`: whether a response of a route and status has it: ALWAYS, SOMETIMES or None."""
+    """A header of responses. `when`: returns whether a response has it: ALWAYS, SOMETIMES or None (never)."""
 
     name: str
     description: str
@@ -92,8 +92,8 @@ def _of_commands(route: Route, status: int) -> str | None:
 def _rate_limit_policy(route: Route, status: int) -> str | None:
     if not route.is_command:
         return None
-    # Without a route there is no header. An id with a slash leads to no route (404), and a request that is no valid
-    # HTTP does not reach the application (400).
+    # The header is missing if a request reached no route: an id with a slash matches no route (404), and a request that
+    # is no valid HTTP does not reach the application (400).
     without_route = status == 400 or Code.NOT_FOUND in rejections(route).get(status, [])
     return SOMETIMES if without_route else ALWAYS
 

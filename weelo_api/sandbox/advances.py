@@ -38,11 +38,11 @@ def clock() -> ClockState:
 
 
 def advance(advance_id: UUID, seconds: float) -> int | None:
-    """Store a request to move the clock unless it is stored, wait for its end, and return how many timers were executed.
+    """Store a request to move the clock, wait for its end, and return how many timers were executed.
 
-    Return None if it is not finished after WAIT_SECONDS. Raises Rejected(IDEMPOTENCY_CONFLICT) if a request with this
-    id but another number of seconds is stored, and Rejected(SERVICE_UNAVAILABLE) if a reset has deleted the request
-    meanwhile.
+    A request that is stored already is not stored again. Return None if the request is not finished after WAIT_SECONDS.
+    Raises Rejected(IDEMPOTENCY_CONFLICT) if a request with this id but another number of seconds is stored, and
+    Rejected(SERVICE_UNAVAILABLE) if a reset has deleted the request meanwhile.
     """
     with autocommit_engine().connect() as connection:
         connection.execute(insert(ADVANCES).values(id=advance_id, seconds=seconds).on_conflict_do_nothing())

@@ -14,7 +14,7 @@ from weelo_workers.models.engine import DATABASE_ERRORS, autocommit_engine, engi
 log = logging.getLogger(__name__)
 log.addFilter(RateLimitFilter())
 
-# The lock ends with its transaction, and so with the connection of a killed process.
+# The lock ends with its transaction. If the process is killed, its connection closes, which ends the transaction.
 _ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended('weelo sandbox', 0))")
 # One query looks for all kinds of work, because most turns find nothing to do.
 _TO_DO = text(f"""

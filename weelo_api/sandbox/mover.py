@@ -36,13 +36,13 @@ IN_FLIGHT = {
     "a robot has not read its log to the end": """
         SELECT FROM sandbox.robots JOIN log_heads USING (user_id) WHERE seq > seen_seq""",
     "a fleet is being set up": "SELECT FROM sandbox.fleets WHERE ready_at IS NULL",
-    # A lease ends by the real time. After a sender was killed, the clock makes no step until its lease ends.
+    # The end of a lease is a real time. If a sender was killed, the clock makes no step until the sender's lease ends.
     "a message is being posted to a webhook": """
         SELECT FROM webhooks WHERE lease_until > pg_catalog.statement_timestamp()""",
 }
 """Queries that return a row while work without a due time is going on. The clock makes no step meanwhile."""
 
-# One statement reads everything, so that no work is missed that moves from one table to another meanwhile.
+# One statement reads all tables. Several statements could miss work that moves from one table to another between them.
 _STATE = text(f"""
     SELECT clock_offset, resets, pg_catalog.clock_timestamp() AS plain,
            LEAST({", ".join(f"({query})" for query in NEXT_DUE.values())}) AS next_due,
@@ -53,8 +53,8 @@ _STATE = text(f"""
 _FIRST = (
     select(ADVANCES).where(ADVANCES.c.ended_at.is_(None)).order_by(ADVANCES.c.position).limit(1)
 ).with_for_update()
-# The two times of a command without a delay come from two readings of the clock. Less than 10 ms between them is no
-# delay.
+# `due_at` and `received_at` of a command without a delay come from two readings of the clock, so they differ slightly.
+# A difference of less than 10 ms is no delay.
 _DELAYED = "due_at > received_at + interval '10 milliseconds'"
 _EXECUTED = text(f"SELECT count(*) FROM mailbox WHERE settled_at >= :began_at AND {_DELAYED}")
 _NEWLY_DUE = select(MAILBOX.c.id, MAILBOX.c.name, MAILBOX.c.due_at, MAILBOX.c.retry_at).where(
@@ -68,7 +68,7 @@ _NEWLY_DUE = select(MAILBOX.c.id, MAILBOX.c.name, MAILBOX.c.due_at, MAILBOX.c.re
 class Heartbeats(Protocol):
     """Returns when the robots send their next heartbeats.
 
-    The clock stops there, because a heartbeat may lead to an offer.
+    No step of the clock goes past this time, because a heartbeat may lead to an offer.
     """
 
     def next_at(self) -> datetime | None: ...

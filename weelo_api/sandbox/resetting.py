@@ -14,7 +14,8 @@ from weelo_workers.models.sandbox import CLOCK
 
 
 @retry(
-    # A deadlock is possible: a command under way locks rows in another order than the reset locks tables.
+    # A deadlock is possible, because a command that is being executed locks rows in another order than the reset locks
+    # tables. The reset is then repeated.
     retry=retry_if_exception(is_contention),
     stop=stop_after_attempt(8),
     wait=wait_random_exponential(multiplier=0.05, max=0.5),

@@ -75,7 +75,8 @@ def _act(row: Row[Any]) -> Command | None:
     """Replace the reaction by its command, in one transaction. Return the command, or None if nothing was stored."""
     with engine().begin() as connection:
         if row.action == Action.ACCEPT_OFFER and _is_accepting(connection, row.fleet_id):
-            return None  # Until the earlier accept is executed, its trucks still look free. The next turn tries again.
+            # The trucks of the earlier accept look free until it is executed, so the next turn tries again.
+            return None
         if connection.execute(delete(REACTIONS).where(REACTIONS.c.id == row.id)).rowcount == 0:
             return None
         command = _command_of(connection, row)

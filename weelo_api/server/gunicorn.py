@@ -48,7 +48,7 @@ forwarded_allow_ips = ""
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
-# If the system refuses the hard limit, these limits are tried in this order.
+# If the system refuses to set the hard limit, these limits of open files are tried in this order.
 FILE_LIMITS = (65_536, 24_576, 10_240)
 POLL_SECONDS = 0.1
 CLOSE_WITHIN_SECONDS = 3.0
@@ -56,7 +56,7 @@ CLOSE_WITHIN_SECONDS = 3.0
 
 def start() -> Flask:
     """Prepare the arbiter's process and return the application. gunicorn calls this once, before the first fork."""
-    # gunicorn would require every path to begin with the value of SCRIPT_NAME.
+    # If SCRIPT_NAME were set, gunicorn would require every path to begin with its value.
     os.environ.pop("SCRIPT_NAME", None)
     bootstrap.start_server("api", always_share_metrics=True)
     from weelo_api import create_app

@@ -73,7 +73,7 @@ def problem_of(error: Exception) -> dict[str, Any]:
     if not isinstance(error, errors.ParseException) or isinstance(error, _OUR_FAULT):
         return problem_body(Code.INTERNAL_ERROR, "It has been logged. Trying again is safe.")
     if isinstance(error, errors.InvalidHTTPVersion) and isinstance(error.version, str):
-        error = errors.InvalidRequestLine(error.version)  # the request line names no version at all
+        error = errors.InvalidRequestLine(error.version)  # the request line contains no HTTP version
     status, detail = _KNOWN.get(type(error), (400, str(error)))
     return problem_body(Code.VALIDATION_ERROR, detail, status=status, errors=[])
 

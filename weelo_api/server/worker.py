@@ -54,7 +54,7 @@ _head: ContextVar[bytes] = ContextVar("head", default=b"")
 
 @contextmanager
 def reporting_no_threads() -> Iterator[None]:
-    """Raise AppImportError if the block cannot start a thread. gunicorn then prints one line and exits."""
+    """Raise AppImportError if the `with` block cannot start a thread. gunicorn then prints one line and exits."""
     try:
         yield
     except RuntimeError as refusal:
@@ -207,8 +207,8 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
         if conn.sock.fileno() < 0:
-            # The socket was detached: it is a WebSocket now and belongs to the hub (see websocket/endpoint.py). So it
-            # is only counted out here, and not closed.
+            # The socket was detached: it is a WebSocket now and belongs to the hub (see websocket/endpoint.py). So the
+            # worker stops counting it, but does not close it.
             self.nr_conns -= 1
             return
         if fs.cancelled() or fs.exception() is not None:
@@ -263,7 +263,8 @@ class SlowClientSafeWorker(ThreadWorker):  # type: ignore[misc]
             self._end_lingering(self._lingering.popleft()[1])
         for conn, until in list(self._read_until.items()):
             if until <= now:
-                # Only receiving ends: the thread that reads the body gets end-of-file, and can still write a response.
+                # This ends receiving, but not sending: the thread that reads the body gets end-of-file, and can still
+                # write a response.
                 with suppress(OSError):
                     conn.sock.shutdown(socket.SHUT_RD)
                 self._read_until.pop(conn, None)
@@ -312,7 +313,7 @@ def _announcing_the_close(app: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Reader:
-    """Wraps gunicorn's body reader. Calls `at_its_end` when the body ends; raises BadRequest if it is malformed."""
+    """Wraps gunicorn's body reader. Calls `at_its_end` when the body ends. Raises BadRequest for a malformed body."""
 
     def __init__(self, reader: Any, at_its_end: Callable[[], object]) -> None:
         self.reader = reader

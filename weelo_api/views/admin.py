@@ -102,7 +102,7 @@ class AuditQuery(Period):
 
 
 def widen_command(broadcast_id: UUID, reason: str) -> WidenByOperator:
-    """Return the command that makes the search's next step. It names this step, so that the step is made only once."""
+    """Return the command for the search's next step. It contains the step's number, so a repetition has no effect."""
     with primary_session() as session:
         following = admin_broadcasts.next_step(session, broadcast_id)
     return WidenByOperator(

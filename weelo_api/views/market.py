@@ -37,6 +37,7 @@ def figures(query: MarketQuery) -> Response:
     with replica_session() as session:
         areas = policies.scopes(session) if query.area is not None else ()
     of = market.window(query.from_, query.to, query.area, now, areas)
-    # A new session, because the query sets the isolation level at the start of its transaction.
+    # The query needs a new session, because it sets the isolation level, which is possible only at the start of a
+    # transaction.
     with replica_session() as session:
         return jsonify(market.figures(session, of, now).json_dict())

@@ -242,7 +242,7 @@ class Hub:
 
 def _deliver(connection: SocketSession, item: dict[str, Any], seq: int | None, own: Own) -> None:
     if seq is None:
-        # The event is in no log. An example is a truck's position.
+        # Only an ephemeral event, such as a truck's position, has no `seq`.
         connection.send_ephemeral(ephemeral(item["event"], {**item["data"], **(own or {})}))
     else:
         connection.receive(seq, item, own)

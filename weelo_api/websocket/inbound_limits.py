@@ -9,8 +9,8 @@ from weelo_api.websocket.close_codes import CloseCode
 
 MAX_FRAME_BYTES = 8 * 1024
 MAX_FRAMES_PER_SECOND = 30
-# No client that keeps the limits on frames exceeds this: it is the size of MAX_FRAMES_PER_SECOND frames of the largest
-# size with their headers (16 bytes), and of as many control frames (140 bytes).
+# A client within the limits on frames cannot exceed this limit: it is the size of MAX_FRAMES_PER_SECOND frames of the
+# largest size with their headers (16 bytes), plus that of as many control frames (140 bytes).
 MAX_BYTES_PER_SECOND = MAX_FRAMES_PER_SECOND * (MAX_FRAME_BYTES + 16 + 140)
 
 

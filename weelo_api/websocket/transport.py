@@ -212,8 +212,8 @@ class WebSocketTransport(asyncio.BufferedProtocol):
                 self._limits.count_control()
                 self._answered = True
             case CloseConnection():
-                # If the state is still OPEN, wsproto has received an invalid frame and made this event, so we send the
-                # close frame.
+                # If the state is still OPEN, the client has sent an invalid frame, and this event is wsproto's reaction
+                # to it. So the client is sent a close frame.
                 if self._ws.state in (ConnectionState.REMOTE_CLOSING, ConnectionState.OPEN):
                     self._write(event.response())
                 self._transport.close()

@@ -95,7 +95,7 @@ def _is_not_offered_to(act: Act, fleet: Transporter, broken: Assignment) -> None
 
 
 def _was_told_nothing_more(act: Act, fleet: Transporter, booking: Broadcast) -> None:
-    """Check that the slot was not offered to the fleet again, up to the second `booking_fully_filled` in its log."""
+    """Check that the fleet got no other offer of the slot before the second `booking_fully_filled` in its log."""
     filled = act.hears(fleet, "booking_fully_filled", broadcastId=booking["id"])
     last = act.hears(fleet, "booking_fully_filled", after=filled, broadcastId=booking["id"])
     offers = [

@@ -14,7 +14,7 @@ TITLE = "The ring widens until it reaches a transporter"
 
 
 def play(act: Act) -> str:
-    """Check that the first rings reach no long trailer, as all are at least 30 km away, and that a later ring does."""
+    """Check that the first rings reach no long trailer, and a later ring does: all are at least 30 km away."""
     customer = act.customer()
     _, farthest = OUTSIDE_THE_CITY_KM
     fleets = act.transporters(TRAILER, CONNAUGHT_PLACE, 10, within_km=farthest, at_least=1)

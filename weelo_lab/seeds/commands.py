@@ -47,7 +47,7 @@ class _Progress:
 
 
 def find(first_seed: int, limits: Limits, at_once: int, out: Path) -> bool:
-    """Search, and print what was tried. A script that fails is written, shrunk and printed. Return whether one failed."""
+    """Search, and print how much was tried. If a script fails, write, shrink and print it. Return whether one did."""
     with servers.running() as on:
         progress = _Progress()
         tried, failure = search(on, first_seed, limits, at_once, lambda so_far: progress.show(str(so_far)))

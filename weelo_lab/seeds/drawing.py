@@ -14,11 +14,11 @@ FAULT_SHARE = 0.25
 MOST_KILLS = 3
 """A command that may have crashed more processes than this may be parked, which is no violation."""
 
-# Times of the defaults of policies among them, so that steps and timers meet.
+# In seconds. Some are the default durations of timers, so that a step is taken at the moment at which a timer is due.
 _PAUSES = (1, 15, 16, 30, 45, 46, 90, 91, 120, 121)
 _LONG = (901, 1_801, 2_701, 3_601, 21_601)
 
-# The order of KINDS depends on which module was imported first.
+# KINDS is sorted, because its order depends on which module was imported first.
 _SORTED = [KINDS[name] for name in sorted(KINDS)]
 _PEOPLE = [kind for kind in _SORTED if not kind.is_fault]
 _FAULTS = [kind for kind in _SORTED if kind.is_fault]
@@ -57,7 +57,7 @@ def draw(seed: int) -> list[Step]:
 
 
 class _Script:
-    """The script while it is drawn."""
+    """Draws the steps of one script."""
 
     def __init__(self, dice: Random) -> None:
         self.steps: list[Step] = []
@@ -82,7 +82,7 @@ class _Script:
         if kind.name != _INTERLEAVE:
             self._add(kind)
             return
-        # Two commands about the same request at the same time, of which the first to be executed is interrupted.
+        # Two commands about the same request follow at the same time. The one that is executed first is interrupted.
         self._add(kind, command=ANY)
         request = self._request()
         for name in self._dice.choice(_RIVALS):
@@ -110,7 +110,7 @@ def _pick(dice: Random, kinds: list[Kind]) -> Kind:
 
 
 def _pause(dice: Random) -> float:
-    """Return the seconds between two steps."""
+    """Return the seconds from one step to the next: often 0 or a few, seldom as long as a timer or hours."""
     chance = dice.random()
     if chance < 0.3:
         return 0.0

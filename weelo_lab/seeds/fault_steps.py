@@ -1,4 +1,4 @@
-"""The steps of faults: each prepares what happens to the next message, commit or execution of a command, or happens at once.
+"""The steps of faults. Each prepares a fault for a command's next message, commit or execution, or causes one at once.
 
 The functions are registered by their decorators; scripts call them by name.
 """
@@ -26,7 +26,7 @@ OFTEN = (
 )
 """The commands whose order matters most."""
 
-# They are listed, because the registry of commands has only those of modules that were imported before.
+# The names are listed here, because the registry of commands contains only commands of modules that are imported.
 OF_TIMERS = (
     *("broadcasts.expire", "broadcasts.widen", "offers.expire_hold", "trips.expire_assignment"),
     *("trips.give_back_stalled", "trips.remind_to_start", "trips.report_stalled"),

@@ -1,9 +1,10 @@
-"""What happens between two statements of a transaction: its process is killed, or another worker executes a command.
+"""Interrupts a transaction between two statements: its process is killed, or another worker executes a command.
 
-Two transactions of one process take turns, so this needs no threads and happens the same way each time. The second one
-waits for no lock: where it would have to wait, it is rolled back, and executed after the first. So every order of two
-transactions in which none waits is possible here, and a missing lock shows. More than two, and deadlocks, stay with the
-tests of races.
+The other worker's transaction runs in the same process while the first transaction is paused. This needs no threads,
+and happens in the same way each time. The second transaction does not wait for locks: if it would have to wait, it is
+rolled back, and its command is executed after the first transaction. So scripts can produce every order of two
+transactions in which neither waits, and find a missing lock. The tests of races cover deadlocks, and more than two
+transactions.
 """
 
 from __future__ import annotations
@@ -31,17 +32,18 @@ _OTHER = text("""
 
 
 class Killed(BaseException):
-    """The process that executes a command was killed. It is no Exception, because a killed process handles nothing."""
+    """The process that executes a command was killed. It is no Exception, so that no `except Exception` catches it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interruption:
     """An interruption of the next execution of a command, before a statement of its transaction.
 
-    `statement`: counted from 1, the claim; the commit, if the transaction has fewer. `kills`: whether the process is killed.
-    `delivered_again`: whether the broker then delivers the message again. `same`: whether the other worker has the same
-    message, rather than that of another command that is due. `post`: posts a command at this moment, which the other worker
-    executes, and returns its wake-up; None if it posted none.
+    `statement`: the number of this statement, counted from 1 (the claim). If the transaction has fewer statements, the
+    interruption is before the commit. `kills`: whether the process is killed. `delivered_again`: whether the broker
+    then delivers the message again. `same`: whether the other worker gets the same message, or that of another command
+    that is due. `post`: a function that posts a command for the other worker at this moment. It returns the command's
+    wake-up, or None if it posted no command.
     """
 
     command: str
@@ -140,7 +142,7 @@ class Interruptions:
             finished = self._lab.new_bus().execute(wake_up.id)
         finally:
             self._is_other = False
-        if not finished:  # It waits for a lock of the interrupted transaction.
+        if not finished:  # The interrupted transaction holds a lock that the other one needs.
             self._lab.after(0, lambda: self._lab.deliver(wake_up))
 
     def _begin(self, connection: Connection) -> None:

@@ -1,7 +1,8 @@
 """Mutants: copies of the program in which one mechanism is disabled.
 
-A check that finds nothing wrong proves something only if it fails on them: the fault suite (`make mutants`) and the search
-for faults (`weelo lab mutants`). A mutant is a small change to the source text, so the code needs no switches.
+Two kinds of tests have to fail on each mutant: the fault suite (`make mutants`) and the search for faults (`weelo lab
+mutants`). Otherwise their success would not prove that the mechanism works. A mutant is a small change to the source
+text, so the code needs no switches.
 """
 
 from __future__ import annotations

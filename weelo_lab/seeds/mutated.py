@@ -42,8 +42,8 @@ def run(mutant: Mutant, arguments: list[str], *, capture: bool = False) -> subpr
     """Run `weelo lab seeds` with these arguments on a mutated copy, in this folder."""
     with tree(mutant) as copy:
         return subprocess.run(
-            # -P: the current folder, which may be the unchanged tree, is not in the path. The copy is first in it, before the
-            # tree that is installed for development.
+            # `-P` keeps the current folder, which may contain the original program, out of `sys.path`. PYTHONPATH puts
+            # the copy before an original that is installed for development.
             [sys.executable, "-P", "-m", "weelo_workers.entry", "lab", "seeds", *arguments],
             env={**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"},
             stdout=subprocess.PIPE if capture else None,

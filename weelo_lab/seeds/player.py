@@ -17,7 +17,7 @@ MOST_SCRIPTS = 100
 
 
 class Player:
-    """Plays scripts one after another. The first one takes longest: later ones use the plans of its statements."""
+    """Plays scripts one after another. The first takes longest, as later ones reuse the plans of its statements."""
 
     def __init__(self, on: servers.Servers) -> None:
         self._on = on
@@ -25,7 +25,7 @@ class Player:
         self._played = MOST_SCRIPTS
 
     def start(self, steps: Sequence[Step]) -> Future[Verdict]:
-        """Begin to play a script. One has to be finished before the next is started."""
+        """Begin to play a script. It has to be finished before the next one is started."""
         if self._played >= MOST_SCRIPTS:
             self._begin_anew()
         self._played += 1

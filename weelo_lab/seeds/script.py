@@ -1,10 +1,10 @@
-"""Scripts: lists of steps that are played without drawing anything, as JSON and as readable lines.
+"""Scripts: lists of steps, as JSON and as readable lines. When a script is played, nothing is drawn at random.
 
 A step is a JSON object: `at`, the time in seconds after the beginning; `do`, its kind; and the values of its kind, such as
-`{"at": 2.5, "do": "accept", "fleet": 0, "request": 1, "trucks": 1, "partial": true}`. A step names what it is about by
-numbers that do not change when other steps are left out: fleets and customers from 0, requests by the number of the step
-that creates them, trucks of a request by their order, live and new ones first. If there is no such thing, the step does
-nothing. So any part of a script is a script.
+`{"at": 2.5, "do": "accept", "fleet": 0, "request": 1, "trucks": 1, "partial": true}`. Its values are numbers that do
+not change when other steps are left out. Fleets and customers are counted from 0. A request has the number `request` of
+the step that creates it. The trucks of a request are counted from 0, live and new ones first. A step about an object
+that does not exist does nothing. So any part of a script is a valid script.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ Draw = Callable[[Random], Any]
 class Kind:
     """A kind of step.
 
-    `says`: its line, a format string of its values. `weight`: how often it is drawn. `values`: how each value is drawn.
-    `commands`: the names of the commands that it posts.
+    `says`: the format string of the readable line, for the step's values. `weight`: how often this kind is drawn.
+    `values`: how each value is drawn. `commands`: the names of the commands that a step of this kind posts.
     """
 
     name: str
@@ -59,7 +59,7 @@ def step_kind(
 
 
 def take(stage: Stage, step: Step) -> None:
-    """Take one step of a script on this stage."""
+    """Perform one step of a script on this stage."""
     values = {name: value for name, value in step.items() if name not in ("at", "do")}
     KINDS[step["do"]].act(stage, **values)
 

@@ -1,4 +1,4 @@
-"""The fault plan of a script: faults wait for the next message or commit of a command, and draw nothing."""
+"""The fault plan of a script: its steps prepare faults, each for the next message or commit of a command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ScriptedFaults:
         self._no_sweep_until = 0
 
     def prepare_message(self, command: str, deliveries: list[float]) -> None:
-        """Deliver the next wake-up of this command this many times, each so many seconds late."""
+        """Deliver the next wake-up of this command once per item of `deliveries`, late by so many seconds."""
         self._messages.append((command, deliveries))
 
     def prepare_crash(self, command: str) -> None:
@@ -56,7 +56,7 @@ class ScriptedFaults:
         return micros >= self._no_sweep_until
 
     def stale_seconds(self) -> float:
-        """Return 0: people of a script do not act on frames. Steps that come too late stand for stale sockets."""
+        """Return 0, because people of a script do not act on frames. A late step has the effect of a late frame."""
         return 0.0
 
 

@@ -18,7 +18,7 @@ from weelo_lab.servers import Servers
 
 @dataclass(slots=True)
 class Tried:
-    """How much has been tried. `seconds`: of the real clock; `processor_seconds`: those of the players."""
+    """How much has been tried. `seconds`: the real time. `processor_seconds`: the processor time of the players."""
 
     seeds: int = 0
     steps: int = 0
@@ -43,7 +43,7 @@ class Tried:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A seed whose script violates invariants. `steps`: those of the script until then."""
+    """A seed whose script violates invariants. `steps`: the steps of the script up to the violation."""
 
     seed: int
     steps: list[Step]
@@ -59,7 +59,7 @@ class Limits:
     seeds: int | None = None
 
     def reached(self, tried: Tried, started: int) -> bool:
-        """Return whether no further seed is started. `started`: how many have been."""
+        """Return whether a limit is reached, so that no further seed is started. `started`: how many were started."""
         return (
             (self.seconds is not None and tried.seconds >= self.seconds)
             or (self.processor_seconds is not None and tried.processor_seconds >= self.processor_seconds)
@@ -107,8 +107,8 @@ def shrunk(
 ) -> tuple[list[Step], Verdict | None]:
     """Return the shortest script found that violates an invariant of this failure, and its verdict.
 
-    The verdict is None if the script did not fail when it was played again. `progress`: called with the number of steps
-    and of scripts that were played.
+    The verdict is None if the script did not fail when it was played again. `progress`: called for each shorter script
+    that fails, with the number of its steps and the number of scripts played so far.
     """
     truths = set(failure.verdict.broken)
     last: list[Verdict] = []

@@ -14,7 +14,7 @@ Fails = Callable[[Sequence[Step]], bool]
 
 
 def shrink(steps: Sequence[Step], fails: Fails) -> list[Step]:
-    """Return the shortest script found. `fails`: whether a script violates the invariant. This one has to."""
+    """Return the shortest script found. `steps`: a script that fails. `fails`: returns whether a script fails."""
     return _shorten_pauses(_leave_out(list(steps), fails), fails)
 
 
@@ -34,7 +34,7 @@ def _leave_out(steps: list[Step], fails: Fails) -> list[Step]:
 def _without_one_part(steps: list[Step], size: int, fails: Fails) -> list[Step] | None:
     """Return the script without as many parts of this size as possible; None if each part is needed.
 
-    Later parts come first, because most steps after the violated one are not needed.
+    The last parts are tried first, because they are needed least often.
     """
     shorter = False
     end = len(steps)
@@ -48,7 +48,7 @@ def _without_one_part(steps: list[Step], size: int, fails: Fails) -> list[Step] 
 
 
 def _shorten_pauses(steps: list[Step], fails: Fails) -> list[Step]:
-    """Return the script with each pause that is not needed left out, else in whole seconds where they suffice."""
+    """Return the script with each pause set to 0 s, to 1 s, or to whole seconds, if the script then still fails."""
     for number in range(1, len(steps)):
         pause = round(steps[number]["at"] - steps[number - 1]["at"], 3)
         for shorter in dict.fromkeys((0.0, 1.0, float(round(pause)))):

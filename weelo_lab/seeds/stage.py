@@ -30,7 +30,8 @@ from weelo_workers.contracts.wire import Place
 from weelo_workers.models.engine import autocommit_engine
 
 KINDS_OF_TRUCKS = ("17 Feet", "32 Feet Multi Axle")
-# Delhi. The first two fleets are in the first ring, the third in the second. The fourth has trucks of the other kind.
+# Delhi. Of FLEETS, the first two are in the first ring around the pickup, and the third is in the second ring. The
+# fourth has trucks of the other kind.
 PICKUP = presence.Point(28.6315, 77.2167)
 DEGREES_PER_KM = 1 / 111.0
 FLEETS = ((2, 0, 1.0), (1, 0, 3.0), (2, 0, 20.0), (2, 1, 2.0))
@@ -53,7 +54,7 @@ _LIVE_FIRST = """
 
 @dataclass(slots=True)
 class Fleet:
-    """A fleet of the stage. `is_open`: whether its app is open and sends heartbeats."""
+    """A fleet that takes part in a script. `is_open`: whether its app is open and sends heartbeats."""
 
     id: UUID
     km_north: float
@@ -63,7 +64,7 @@ class Fleet:
 
 @dataclass(slots=True)
 class Posted:
-    """A command that a person has sent, to be sent again."""
+    """A command that a person has sent, kept so that a later step can send it again."""
 
     command: Command
     caller: Caller
@@ -71,7 +72,7 @@ class Posted:
 
 
 class Stage:
-    """Where a script is played: the engine, the people, and the faults that wait for their command."""
+    """What a script is played with: the engine, the fleets and customers, and the prepared faults."""
 
     def __init__(self, lab: Engine, faults: ScriptedFaults, interruptions: Interruptions) -> None:
         self.lab, self.faults, self.interruptions = lab, faults, interruptions
@@ -143,7 +144,7 @@ class Stage:
     # --- reading ------------------------------------------------------------------------------------
 
     def rows(self, query: str, **parameters: Any) -> list[Row[Any]]:
-        """Return rows, as apps see them at this time."""
+        """Return the rows of this query at the present time of the run."""
         self.lab.write_time()
         with autocommit_engine().connect() as connection:
             return list(connection.execute(text(query), parameters).all())
@@ -166,7 +167,7 @@ class Stage:
         return found[0] if found else None
 
     def truck(self, request: int, number: int, first: str = "") -> Row[Any] | None:
-        """Return the assignment of this number of a request, None if it has none. `first`: a status that comes first."""
+        """Return the assignment `number` of a request, None if it has none. Those in the status `first` come first."""
         broadcast = self.broadcast(request)
         if broadcast is None:
             return None

@@ -43,8 +43,8 @@ _RESTART_SEQUENCES = text("SELECT setval(oid, 1, false) FROM pg_class WHERE relk
 class Verdict:
     """What a trial has shown.
 
-    `broken`: the violated invariants with the rows that violate them. `steps`: how many steps were taken until then.
-    `hash`: that of the event log. `processor_seconds`: those of its process.
+    `broken`: the violated invariants with the rows that violate them. `steps`: how many steps were played before the
+    trial ended. `hash`: the hash of the event log. `processor_seconds`: the processor time of the trial's process.
     """
 
     broken: dict[str, list[dict[str, Any]]]
@@ -68,7 +68,7 @@ def play(steps: list[Step]) -> Verdict:
     taken = 0
     for number, step in enumerate(steps):
         lab.run(max(SETTLED_BY + round(step["at"] * SECOND), lab.micros))
-        # Steps of the same time are taken before their commands are executed.
+        # All steps with the same time are played before any of their commands is executed.
         stage.heartbeats_if_due()
         script.take(stage, step)
         taken = number + 1
@@ -107,7 +107,7 @@ def _empty() -> None:
 
 
 def _check(truths: Mapping[str, str]) -> dict[str, list[dict[str, Any]]]:
-    """Return the violated truths. One prepared statement suffices if none is."""
+    """Return the violated invariants and their rows. If none is violated, one prepared statement suffices."""
     with autocommit_engine().connect() as connection:
         if not connection.execute(_any_violation(tuple(truths.items()))).scalar():
             return {}

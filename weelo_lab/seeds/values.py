@@ -25,7 +25,7 @@ def a_customer(dice: Random) -> int:
 
 
 def newest(_: Random) -> int:
-    """Stand for the number of a request, which `drawing` knows."""
+    """Mark a value as the number of a request. `drawing` recognises this function and draws the number itself."""
     raise NotImplementedError
 
 

@@ -68,7 +68,8 @@ const LONGEST_PAUSE_SECONDS = 2;
 
 // A response with one of these codes, or without a code (from a proxy), means that nothing is stored under the key.
 // Other responses with 429 or 503, such as ACCEPT_RETRY_EXHAUSTED, are stored outcomes: a retry with the same key would
-// only return them again. Every outcome has the header Preference-Applied, even RATE_LIMITED of a webhook's test.
+// only return them again. The header Preference-Applied marks a stored outcome. It is needed for RATE_LIMITED, which
+// may also be the stored outcome of a webhook's test.
 const UNRECORDED = new Set(["SERVICE_UNAVAILABLE", "RATE_LIMITED", undefined]);
 
 /** Return the address of an API, without a slash or `/api/v1` at its end. Throws a TypeError if it is no such address. */

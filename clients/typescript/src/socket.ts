@@ -162,7 +162,8 @@ export class WeeloSocket {
       // If the token has expired during the connection, a token function returns a new one, so reconnecting helps.
       const replaceable = code === EXPIRED && this.greeted && typeof this.token === "function";
       if (code !== undefined && FINAL_CODES.has(code) && !replaceable) return this.end(reason, code);
-      // `connected` alone is no success: a socket that is accepted and closed at once must back off.
+      // The frame `connected` alone does not end the back-off, because the server may accept a socket and close it at
+      // once.
       const steady = Date.now() - began > STEADY_SECONDS * 1000 || this.seq !== seqBefore;
       this.attempt = steady ? 0 : this.attempt + 1;
       this.reconnects += 1;

@@ -80,7 +80,7 @@ def _draft_7(schema: Any) -> Any:
 
 
 def _with_id_by_kind(schema: dict[str, Any]) -> None:
-    """Require `bookingId` of a booking and `orderId` of an order, and forbid the other, which is never sent."""
+    """Require `bookingId` for a booking and `orderId` for an order, and forbid the other, which is not sent then."""
     for name in ("bookingId", "orderId"):
         field = schema["properties"][name]
         if "anyOf" in field:  # the absent id is null in the model, and is left out of what the server sends
