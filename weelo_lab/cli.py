@@ -209,7 +209,7 @@ def seeds(
     help="How much processor time each search may use.",
 )
 def mutants(names: tuple[str, ...], processor_seconds: float) -> None:
-    """Search for faults in copies of the program in which one mechanism is disabled.
+    """Search copies in which one mechanism is disabled.
 
     Prints the seed that found each one, and the shortest script that fails. The exit code is 1 if one was not found.
     """
