@@ -156,8 +156,8 @@ class Show:
         height = self._console.height - 1
         begun = [act for act in acts if act.state is not State.WAITING]
         playing = [act for act in acts if act.state is State.PLAYING]
-        # If the terminal has few rows, parts are left out in this order: the lines of acts that are over, the empty
-        # lines, and the outcomes, which the final table shows.
+        # If the terminal has few rows, parts are left out in this order: the lines of scenarios that have ended, the
+        # empty lines, and the outcomes, which the final table shows.
         for shown, gap, outcome in (
             (begun, 1, True),
             (playing, 1, True),

@@ -155,7 +155,7 @@ class FileError(ValueError):
 def read(path: Path | None, people: Path | None = None) -> Demand:
     """Return the demand in a file; a small default demand if `path` is None.
 
-    `people`: a people file, which replaces the people of the demand. Raises FileError.
+    `people`: a file of `weelo lab fit`, whose customers and fleets replace those of the demand. Raises FileError.
     """
     demand = parse({} if path is None else read_yaml(path), str(path or "demand"))
     if people is None:

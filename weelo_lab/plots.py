@@ -300,7 +300,8 @@ def model_and_data(points: Sequence[Point], labels: tuple[str, str], title: str)
 def times(seconds: Sequence[float], model: Callable[[float], float], title: str, of: int = 0) -> str:
     """Return a plot of the share of cases that have ended by each time: steps for the data, dashes for the model.
 
-    `seconds`: the times at which cases ended. `of`: the number of all cases; 0 if all have ended.
+    `seconds`: the times at which cases ended. `of`: the number of all cases, ended or
+    not; 0 stands for `len(seconds)`, which means that all have ended.
     """
     if not seconds:
         return '<p class="none">There are no answers.</p>'

@@ -129,7 +129,7 @@ def test_a_killed_childs_message_is_redelivered_without_the_sweep(
 
 
 def test_workers_survive_a_kill_of_redis(fault_system: FaultSystem) -> None:
-    """The workers cannot return the messages of their countdowns to the dead broker. This must not end the workers."""
+    """A worker cannot return messages with a countdown to a broker that was killed. The worker must go on running."""
     eventually(lambda: len(fault_system.children()) == len(QUEUES) + 2, within=20)
     booked(fault_system)
     before = fault_system.children()

@@ -20,8 +20,8 @@ from weelo_workers.contracts.statuses import Role
 def test_a_broadcast_that_finds_a_full_list_while_the_last_accept_waits_for_its_truck_is_offered_afterwards(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # With `min_offers_per_step=0` the next step does not follow at once. So only the end of the accept can cause the
-    # offer.
+    # With `min_offers_per_step=0` the next step does not follow at once. So only the
+    # backfill after the accept can offer the broadcast to the transporter whose list was full.
     with_settings(monkeypatch, max_open_offers=1, min_offers_per_step=0)
     winner, other = world.fleet(), world.fleet()
     first = world.broadcast(1)

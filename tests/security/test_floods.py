@@ -271,7 +271,7 @@ def test_a_connection_that_is_kept_serves_again(api: Api) -> None:
 
 
 def test_more_connections_than_there_is_room_for_keep_nobody_out(migrated: None) -> None:
-    """The connection that has waited longest for its request is closed in favour of a new one."""
+    """For a new connection, the server closes the one that has been open longest without a complete request."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert soft > 1_000 or hard > 1_000
     api = Api(GUNICORN_CMD_ARGS=f"--worker-class={KEEPER} --worker-connections=160")

@@ -270,8 +270,8 @@ class WebhookView(Wire):
 class WebhookWithSecretView(WebhookView):
     """A webhook with its newest secret, which no other answer contains."""
 
-    # The secret is derived from the version and stored nowhere: neither the stored outcome nor the frame
-    # `command_settled` has it.
+    # The secret is stored nowhere, because it is derived from the server's key and the version of the webhook's secret.
+    # So neither the stored outcome nor the frame `command_settled` contains it.
     secret: Annotated[str, Field(examples=["whsec_bm90IGEgc2VjcmV0LCBvbmx5IGFuIGV4YW1wbGUuLi4="])]
     """The secret that verifies signatures: a fixed prefix and the Base64 of 32 bytes."""
 

@@ -324,7 +324,7 @@ PARTS: tuple[Part, ...] = (
         "audit",
         lambda row: row.subject_id == PERSON,
         called="audit of a person",
-        # Rows about exports and erasures are left out, because their reason does not name the person.
+        # Audit records of exports and erasures are not among these rows, because their column `reason` names no person.
         which=AuditRecord.command.not_like("person.%"),
     ),
     _part(

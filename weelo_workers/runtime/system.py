@@ -144,7 +144,7 @@ def _serve(
         # The first check deletes the records of an earlier run, so it is made before the workers start.
         readiness.check()
         supervisor.run(programs.workers(options), programs.env_for_role(environment, programs.WORKERS_ROLE))
-        # The API starts when every queue is consumed, so that its first commands are executed at once.
+        # The API starts only when every queue has a consumer, so that its first commands are executed at once.
         if not _wait_until_ready(readiness, supervisor, console_log, stopping):
             return
         supervisor.run(programs.api(options), programs.env_for_role(environment, programs.API_ROLE))

@@ -362,7 +362,7 @@ def test_a_slot_is_offered_again_to_fleets_whose_lists_contain_it_or_have_room(
     with_settings(monkeypatch, max_open_offers=1)
     told = world.fleet()
     broadcast, silent = world.won()
-    world.tick(46)  # the driver is silent, so the offer is declined for the fleet
+    world.tick(46)  # the driver does not answer, so the fleet's offer counts as declined
     saviour = world.fleet()
     world.drain()
     world.accept(saviour, broadcast)
