@@ -84,7 +84,7 @@ class TransporterCommands(Commands):
         wait: float | None = None,
     ) -> Accepted:
         """Accept one slot. Rejected with BROADCAST_FILLED, BROADCAST_CANCELLED, BROADCAST_EXPIRED, REQUEST_ALREADY_TAKEN
-        (with the number of open slots, `remaining`), SLOT_GIVEN_BACK, DRIVER_BUSY, VEHICLE_BUSY or VEHICLE_TYPE_MISMATCH."""
+        (with `remaining`, the number of open slots that the truck fits), SLOT_GIVEN_BACK, DRIVER_BUSY, VEHICLE_BUSY or VEHICLE_TYPE_MISMATCH."""
         return self._accept(f"/broadcasts/{broadcast_id}", _one(vehicle_id, driver_id), key, wait)
 
     def accept_trucks(
