@@ -83,8 +83,12 @@ class TransporterCommands(Commands):
         key: str | Key = FRESH_KEY,
         wait: float | None = None,
     ) -> Accepted:
-        """Accept one slot. Rejected with BROADCAST_FILLED, BROADCAST_CANCELLED, BROADCAST_EXPIRED, REQUEST_ALREADY_TAKEN
-        (with `remaining`, the number of open slots that the truck fits), SLOT_GIVEN_BACK, DRIVER_BUSY, VEHICLE_BUSY or VEHICLE_TYPE_MISMATCH."""
+        """Accept one slot.
+
+        Rejected with BROADCAST_FILLED, BROADCAST_CANCELLED, BROADCAST_EXPIRED, REQUEST_ALREADY_TAKEN (with `remaining`,
+        the number of open slots that the truck fits), SLOT_GIVEN_BACK, DRIVER_BUSY, VEHICLE_BUSY or
+        VEHICLE_TYPE_MISMATCH.
+        """
         return self._accept(f"/broadcasts/{broadcast_id}", _one(vehicle_id, driver_id), key, wait)
 
     def accept_trucks(
