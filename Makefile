@@ -54,7 +54,7 @@ run: install ## the system with the demo played once, until Ctrl-C
 	@case "$$(ps -o stat= -p $$$$ 2>/dev/null)" in *+*) set -m;; esac; "$(BIN)/weelo" up --demo; status=$$?; exit $$status
 
 test: install ## the test suite, on real servers
-	"$(BIN)/python" -m pytest
+	"$(BIN)/python" -m pytest -n 3
 
 test-long: install ## the test suite with its longest tests, and more rounds of the races
 	"$(BIN)/python" -m pytest --long

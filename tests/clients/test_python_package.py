@@ -17,7 +17,7 @@ from tests.support.programs import without_weelo
 from tests.support.sources import ROOT
 from tests.support.system import System
 
-pytestmark = [pytest.mark.xdist_group("system"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.xdist_group("system"), pytest.mark.timeout(600)]
 
 SERVER_PACKAGES = {
     "flask",

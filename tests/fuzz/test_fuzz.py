@@ -16,6 +16,7 @@ SECONDS = rounds(10, 30)
 """Seconds of the run. `make fuzz CASES=20000` runs longer, also the phase "coverage": thousands of requests at the limits."""
 
 
+@pytest.mark.long
 def test_random_requests_are_answered_as_documented(tmp_path: Path) -> None:
     system = System(tmp_path / "data", tmp_path / "system.log", **LIMITS)
     try:

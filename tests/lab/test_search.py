@@ -101,6 +101,7 @@ def test_no_seed_violates_an_invariant(lab: Servers) -> None:
     assert tried.faults
 
 
+@pytest.mark.long
 def test_the_hash_of_a_script_depends_on_nothing_else(lab: Servers, tmp_path: Path) -> None:
     """The script is played by two processes, and both runs have the same hash.
 
@@ -123,6 +124,7 @@ def test_the_hash_of_a_script_depends_on_nothing_else(lab: Servers, tmp_path: Pa
     assert printed.stdout.strip() == expected
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_disabled_mechanism_is_found_and_its_script_is_short(tmp_path: Path) -> None:
     found = CliRunner().invoke(

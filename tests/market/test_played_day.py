@@ -151,6 +151,7 @@ def _move_some_to_the_day_before_yesterday(world: World) -> None:
             connection.execute(text(f"UPDATE {table} SET {earlier} WHERE {key} {some}"))
 
 
+@pytest.mark.long
 def test_endpoint_and_counters_agree_with_sql_by_hand_over_a_played_day(world: World) -> None:
     before = counted()
     play(world, seed=17)

@@ -82,6 +82,7 @@ def test_a_standby_that_lags_is_named(primary: Postgres, standby: Standby, docto
     run_on(primary, "DROP TABLE written_meanwhile")
 
 
+@pytest.mark.long
 def test_a_standby_that_was_promoted_is_named(standby: Standby, doctor: Doctor) -> None:
     standby.execute("SELECT pg_promote()")
     [line] = doctor(standby.url("weelo"))
@@ -102,6 +103,7 @@ def test_another_server_is_named(standby: Standby, primary: Postgres, doctor: Do
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.mark.long
 def test_another_database_is_named(primary: Postgres, doctor: Doctor) -> None:
     [line] = doctor(primary.create_database("other"))
     assert line.startswith(
@@ -109,6 +111,7 @@ def test_another_database_is_named(primary: Postgres, doctor: Doctor) -> None:
     )
 
 
+@pytest.mark.long
 def test_a_standby_as_the_primary_is_named(standby: Standby) -> None:
     for command in ("doctor", "migrate"):
         done = weelo_here(command, DATABASE_URL=standby.url("weelo"))

@@ -95,6 +95,7 @@ def test_a_worker_finishes_what_it_has_begun_and_takes_nothing_new(world: World,
     eventually(lambda: settled(world, new))
 
 
+@pytest.mark.long
 def test_on_SIGHUP_a_worker_is_replaced_by_the_command_that_started_it(world: World, worker: Begin) -> None:
     program = psutil.Process(worker("fleet").pid)
     command, children = program.cmdline(), program.children()
