@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import lru_cache
+from importlib import import_module
 from typing import Annotated, Any, Literal, get_args
 
 import pytest
@@ -23,6 +24,9 @@ from weelo_workers.notifications.catalog import CATALOG
 
 import_all_contracts()
 app()  # imports every view and the frames of the socket, so that all models are known
+import_module(
+    "weelo_api.sandbox.shapes"
+)  # the models of the sandbox's routes, which an ordinary API does not import
 
 MODES: tuple[Literal["validation", "serialization"], ...] = ("validation", "serialization")
 LONGEST = 300  # longer texts are hard to read beside a field

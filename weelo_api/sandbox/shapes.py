@@ -27,7 +27,7 @@ class Advance(Request):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"seconds": 60}]})
 
-    seconds: Annotated[float, Field(gt=0, le=MAX_ADVANCE_SECONDS, allow_inf_nan=False)]
+    seconds: Annotated[float, Field(gt=0, le=MAX_ADVANCE_SECONDS, allow_inf_nan=False, examples=[60])]
     """By how many seconds the clock is moved."""
 
 
@@ -36,7 +36,7 @@ class ClockView(Wire):
 
     now: Timestamp
     """The time of the sandbox."""
-    offset_seconds: float
+    offset_seconds: Annotated[float, Field(examples=[60.0])]
     """How far this time is ahead of the real time, in seconds."""
     moving: bool
     """Whether a request to move the clock is not finished."""
@@ -45,7 +45,7 @@ class ClockView(Wire):
 class AdvancedView(ClockView):
     """The time of the sandbox after its clock was moved."""
 
-    timers_executed: int | None
+    timers_executed: Annotated[int | None, Field(examples=[3])]
     """How many timers and delayed commands were executed meanwhile; null while the clock is still being moved."""
 
 
@@ -83,15 +83,20 @@ class NewFleet(Request):
 class FleetView(Wire):
     """A robot fleet."""
 
-    transporter_id: UUID
-    latitude: float
-    longitude: float
-    vehicle_type: str
-    vehicle_subtype: str
-    trucks: int
+    transporter_id: Annotated[UUID, Field(examples=["6f1c2b7e-0d35-4c58-9a41-2f7be0d1c9a4"])]
+    """The id of the fleet as a user of the role `transporter`."""
+    latitude: Latitude
+    longitude: Longitude
+    vehicle_type: TypeName
+    vehicle_subtype: KindName
+    trucks: Annotated[int, Field(examples=[1])]
+    """How many trucks, each with a driver, the fleet has."""
     behaviour: Behaviour
-    after_seconds: float
-    driver_ids: list[UUID]
+    """How the fleet and its drivers act."""
+    after_seconds: Annotated[float, Field(examples=[5.0])]
+    """How many seconds after an event a robot acts, by the clock of the sandbox."""
+    driver_ids: Annotated[list[UUID], Field(examples=[["b3a9d1c4-7e52-4f06-8b1d-5c2e9f7a6d30"]])]
+    """The ids of the fleet's drivers as users of the role `driver`."""
 
 
 class TokenRequest(Request):
@@ -100,14 +105,26 @@ class TokenRequest(Request):
     model_config = ConfigDict(json_schema_extra={"examples": [{"role": "customer"}]})
 
     role: Annotated[Role, Field(strict=False)]
-    sub: Annotated[UUID, Field(strict=False), AfterValidator(_not_nil)] | None = None
+    """The role of the user."""
+    sub: (
+        Annotated[
+            UUID,
+            Field(strict=False, examples=["6f1c2b7e-0d35-4c58-9a41-2f7be0d1c9a4"]),
+            AfterValidator(_not_nil),
+        ]
+        | None
+    ) = None
     """The id of the user. Left out: a new id."""
 
 
 class TokenView(Wire):
     """A token, and the user to whom it belongs."""
 
-    token: str
-    user_id: UUID
+    token: Annotated[str, Field(examples=["eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl"])]
+    """The token, for the header `Authorization: Bearer …`."""
+    user_id: Annotated[UUID, Field(examples=["6f1c2b7e-0d35-4c58-9a41-2f7be0d1c9a4"])]
+    """The id of the user to whom the token belongs."""
     role: Role
+    """The role of the user."""
     expires_at: Timestamp
+    """When the token expires, in real time: moving the clock of the sandbox changes nothing."""
