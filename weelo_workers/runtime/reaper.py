@@ -51,8 +51,13 @@ class ChildRegistry:
 
 def spawn(registry: ChildRegistry) -> subprocess.Popen[bytes]:
     """Start the reaper of this process. The reaper ends when its `stdin` closes."""
+    return start(__name__, str(registry.path), str(os.getpid()))
+
+
+def start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """Start a module as a reaper of this process. Its `stdin` is the pipe that it reads in `wait_for_the_end`."""
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", __name__, str(registry.path), str(os.getpid())],
+        [sys.executable, "-P", "-m", module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         start_new_session=True,
@@ -62,12 +67,17 @@ def spawn(registry: ChildRegistry) -> subprocess.Popen[bytes]:
     )
 
 
-def main() -> None:
-    path, supervisor = sys.argv[1:]
+def wait_for_the_end() -> None:
+    """Wait in a reaper until the process that started it has ended."""
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # These signals are meant for the supervisor, so the reaper ignores them and waits for the supervisor's end.
+        # These signals are meant for the process that started the reaper, so the reaper ignores them.
         signal.signal(signum, signal.SIG_IGN)
     sys.stdin.buffer.read()
+
+
+def main() -> None:
+    path, supervisor = sys.argv[1:]
+    wait_for_the_end()
     ChildRegistry(Path(path)).end(int(supervisor))
     # If the supervisor was killed, its description is still in the data dir, and is deleted here.
     DataDir.at(Path(path).parent).withdraw_if_dead()
